@@ -1,0 +1,41 @@
+"""Tables of people and their API tokens."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crowd.core.db import Base, BigId, Coded, UtcDateTime
+from crowd.policy import Grade
+
+GRADE = Coded(Grade)
+
+
+class Worker(Base):
+    """A person of the crowd, of whatever grade. Never deleted: erasing takes the name away."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    username: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(sa.String(255))
+    grade: Mapped[Grade] = mapped_column(GRADE)
+    # Raised by a new password: sessions opened with the old one end.
+    session_version: Mapped[int] = mapped_column(default=1, server_default="1")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    suspended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_workers_grade", "grade"),)
+
+
+class ApiToken(Base):
+    """A bearer token, kept only as the SHA-256 of its 256 random bits."""
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), index=True)
+    digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,1 @@
+"""The ground floor: database, queue, HTTP, storage, clock. It knows no domain."""

@@ -1,0 +1,1 @@
+"""Data sets out: releases (frozen sets of accepted images), exports, and progress figures."""

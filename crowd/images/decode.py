@@ -1,0 +1,428 @@
+"""The making of working images: a file nobody trusts goes in, a clean JPEG and its thumbnail come out.
+
+The decoding itself runs in a child process with limits on memory and time, so that a bomb takes the child
+and never us. The child starts from this very file, which is why it knows only Pillow and the standard library.
+"""
+
+import hashlib
+import io
+import json
+import os
+import resource
+import select
+import struct
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Self, cast
+
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+DECODERS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+JPEG_MAX_SIDE = 65_500
+BROKEN_FILE = (
+    SyntaxError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ZeroDivisionError,
+    OverflowError,
+    RecursionError,
+    AssertionError,
+    AttributeError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    struct.error,
+    ImageCms.PyCMSError,
+)
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# The child reads strangers' bytes: it is not given our passwords and keys.
+CHILD_ENVIRONMENT = (
+    "PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+)
+WHITE = (255, 255, 255)
+HASHED_ROWS = 64
+THUMBNAIL_QUALITY = 85
+
+
+class Unreadable(Exception):
+    """No working image can be made of a file; `reason` is a sentence for the person who sent it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What one file may cost (pixels, bytes, seconds) and how large its derivatives become (pixels)."""
+
+    max_pixels: int = 50_000_000
+    memory_bytes: int = 1 << 30
+    cpu_seconds: int = 20
+    wall_seconds: float = 30.0
+    max_width: int = 800
+    thumbnail_side: int = 256
+    quality: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was made of a file.
+
+    `width` and `height` are those of the working image, `original_*` those of the whole upright picture;
+    `pixels_sha256` covers size and upright RGB pixels before scaling, so it is blind to metadata.
+    """
+
+    width: int
+    height: int
+    original_width: int
+    original_height: int
+    format: str
+    frames: int
+    pixels_sha256: str
+    findings: list[dict[str, str]] = field(default_factory=list)
+
+
+def derive(source: Path, working: Path, thumbnail: Path, limits: DecodeLimits | None = None) -> Derived:
+    """Writes the working image and the thumbnail of one file, through a child process of its own.
+
+    Raises Unreadable (the file's fault; neither target has been touched) or OSError (the disk's).
+    """
+    with Decoder(limits) as decoder:
+        return decoder.derive(source, working, thumbnail)
+
+
+class Decoder:
+    """One warm child that takes many files, one after the other; not to be shared between threads.
+
+    A child that dies or runs late is replaced, and only the file it died on is Unreadable.
+    """
+
+    def __init__(self, limits: DecodeLimits | None = None) -> None:
+        self.limits = limits or DecodeLimits()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child that waits for work, if there is one."""
+        return self._child.pid if self._child and self._child.poll() is None else None
+
+    def derive(self, source: Path, working: Path, thumbnail: Path) -> Derived:
+        """Writes both derivatives of `source`.
+
+        Raises Unreadable (the file's fault; neither target has been touched) or OSError (the disk's).
+        """
+        source.stat()
+        parts = [target.with_name(f".{uuid.uuid4().hex}.part") for target in (working, thumbnail)]
+        try:
+            answer = self._ask({"source": str(source), "parts": [str(part) for part in parts]})
+            if "width" in answer:
+                parts[0].replace(working)
+                parts[1].replace(thumbnail)
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+        if answer.pop("spent", False):
+            self.close()
+        if "unwritten" in answer:
+            raise OSError(answer["unwritten"])
+        if "unreadable" in answer:
+            raise Unreadable(answer["unreadable"])
+        return Derived(**answer)
+
+    def close(self) -> None:
+        """Ends the child; a later `derive` starts a new one."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        child = self._warm_child()
+        deadline = time.monotonic() + self.limits.wall_seconds
+        try:
+            _send(child, order)
+            line = _read_line(child, deadline)
+        except TimeoutError:
+            self.close()
+            raise Unreadable(f"decoding took longer than {self.limits.wall_seconds:g} seconds") from None
+        except (BrokenPipeError, EOFError):
+            self.close()
+            raise Unreadable(
+                "decoding broke off: the file asks for more memory or time than it may have"
+            ) from None
+        except BaseException:
+            # An interrupt in mid-answer would leave that answer for the next file to read.
+            self.close()
+            raise
+        return cast(dict[str, Any], json.loads(line))
+
+    def _warm_child(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            environment = {name: os.environ[name] for name in CHILD_ENVIRONMENT if name in os.environ}
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", __file__, json.dumps(asdict(self.limits))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        return self._child
+
+
+def _send(child: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
+    assert child.stdin is not None
+    child.stdin.write(json.dumps(order).encode() + b"\n")
+    child.stdin.flush()
+
+
+def _read_line(child: subprocess.Popen[bytes], deadline: float) -> bytes:
+    assert child.stdout is not None
+    descriptor = child.stdout.fileno()
+    line = b""
+    while not line.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            raise TimeoutError
+        chunk = os.read(descriptor, 65_536)
+        if not chunk:
+            raise EOFError
+        line += chunk
+    return line
+
+
+def make_derivatives(
+    source: Path,
+    working: IO[bytes],
+    thumbnail: IO[bytes],
+    limits: DecodeLimits,
+) -> Derived:
+    """Decodes `source` in this very process and writes both JPEGs; only the child may call it.
+
+    Raises Unreadable, MemoryError, or one of BROKEN_FILE and BOMB.
+    """
+    findings: list[dict[str, str]] = []
+    with Image.open(source, formats=DECODERS) as opened:
+        _check_size(opened, limits)
+        kind, frames = _kind_and_frames(opened, findings)
+        opened.load()
+        picture = _upright(opened, findings)
+        picture = _to_srgb(picture, opened.info.get("icc_profile"), findings)
+    original = picture.size
+    digest = _pixel_digest(picture)
+    picture = _shrunk(picture, limits.max_width / picture.width)
+    _write_jpeg(picture, working, limits.quality)
+    small = _shrunk(picture, limits.thumbnail_side / max(picture.size))
+    _write_jpeg(small, thumbnail, THUMBNAIL_QUALITY)
+    return Derived(*picture.size, *original, kind, frames, digest, findings)
+
+
+def _check_size(image: Image.Image, limits: DecodeLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise Unreadable(f"{width} x {height} pixels are more than the {limits.max_pixels:,} allowed")
+    if width < 1 or height < 1:
+        raise Unreadable("the picture has no pixels")
+
+
+def _kind_and_frames(image: Image.Image, findings: list[dict[str, str]]) -> tuple[str, int]:
+    # A JPEG with a gain map or preview behind it announces itself as MPO; its first picture is the photograph.
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1 and kind == "TIFF":
+        findings.append({"code": "pages", "detail": f"the first of {frames} pages is used"})
+    elif frames > 1 and kind != "JPEG":
+        findings.append({"code": "animated", "detail": f"the first of {frames} frames is used"})
+    return kind, frames
+
+
+def _upright(image: Image.Image, findings: list[dict[str, str]]) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except BROKEN_FILE as error:
+        findings.append({"code": "bad_exif", "detail": f"orientation unknown: {_sentence(error)}"})
+        return image
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None, findings: list[dict[str, str]]) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_to_grey(image).convert("RGB")
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    elif image.mode in ("P", "PA", "1", "LA", "La", "RGBX"):
+        image = image.convert("RGB")
+    image = _through_profile(image, profile, findings)
+    if alpha is None:
+        return image
+    on_white = Image.new("RGB", image.size, WHITE)
+    on_white.paste(image, mask=alpha)
+    return on_white
+
+
+def _deep_to_grey(image: Image.Image) -> Image.Image:
+    """Scales more than eight bits to eight; a plain `convert` would clip nearly everything to white."""
+    plain = image if image.mode == "F" else image.convert("I")
+    low, high = cast(tuple[float, float], plain.getextrema())
+    if image.mode != "F" and low >= 0 and high <= 65_535:
+        low, high = 0, 65_535
+    elif image.mode == "F" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    if not high > low:
+        low, high = 0, max(high, 1)
+    scale = 255 / (high - low)
+    # Half a step up, for the conversion to eight bits cuts off instead of rounding.
+    return plain.convert("F").point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _through_profile(
+    image: Image.Image, profile: bytes | None, findings: list[dict[str, str]]
+) -> Image.Image:
+    if image.mode == "LAB":
+        return _transformed(image, ImageCms.createProfile("LAB"))
+    if profile and image.mode in ("RGB", "L", "CMYK"):
+        try:
+            return _transformed(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        except BROKEN_FILE as error:
+            findings.append(
+                {
+                    "code": "bad_profile",
+                    "detail": f"colour profile ignored: {_sentence(error)}",
+                }
+            )
+    return image.convert("RGB")
+
+
+def _transformed(image: Image.Image, source: Any) -> Image.Image:
+    out = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    assert out is not None
+    return out
+
+
+def _pixel_digest(image: Image.Image) -> str:
+    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
+    for top in range(0, image.height, HASHED_ROWS):
+        digest.update(image.crop((0, top, image.width, min(top + HASHED_ROWS, image.height))).tobytes())
+    return digest.hexdigest()
+
+
+def _shrunk(image: Image.Image, factor: float) -> Image.Image:
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _write_jpeg(image: Image.Image, out: IO[bytes], quality: int) -> None:
+    if max(image.size) > JPEG_MAX_SIDE:
+        raise Unreadable(f"{image.width} x {image.height} pixels cannot be held by a JPEG")
+    bare = image.copy()
+    # Pillow hands comments and the like on from here even when `save` was told nothing of them.
+    bare.info = {}
+    bare.save(out, "JPEG", quality=quality, optimize=True)
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:200]
+
+
+def _obey(order: dict[str, Any], limits: DecodeLimits) -> dict[str, Any]:
+    source = Path(order["source"])
+    made = (io.BytesIO(), io.BytesIO())
+    try:
+        derived = make_derivatives(source, *made, limits)
+    except Unreadable as error:
+        return {"unreadable": error.reason}
+    except BOMB:
+        return {"unreadable": f"the picture has more than the {limits.max_pixels:,} pixels allowed"}
+    except MemoryError:
+        return {"unreadable": "the picture needs more memory than it may have", "spent": True}
+    except UnidentifiedImageError:
+        return {"unreadable": f"no picture in one of these formats: {', '.join(DECODERS)}"}
+    except BROKEN_FILE as error:
+        return {"unreadable": f"damaged: {_sentence(error)}".replace(str(source), "the file")}
+    try:
+        for part, data in zip(order["parts"], made, strict=True):
+            Path(part).write_bytes(data.getbuffer())
+    except OSError as error:
+        # A full disk says nothing against the picture.
+        return {"unwritten": str(error)}
+    return asdict(derived)
+
+
+def _limit_this_process(limits: DecodeLimits) -> None:
+    for kind, value in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        # Some systems know the limit but do not take it; the wall clock still holds there.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (value, value))
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    warnings.simplefilter("ignore")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+def _grant_cpu(seconds: int) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+@contextmanager
+def _private_output() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Keeps the answers' pipe to ourselves: what a codec prints must not look like an answer."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+
+        def answer(result: dict[str, Any]) -> None:
+            answers.write(json.dumps(result).encode() + b"\n")
+            answers.flush()
+
+        yield answer
+
+
+def serve(limits: DecodeLimits) -> None:
+    """The child's life: one order a line on stdin, one answer a line on stdout, until stdin closes."""
+    _limit_this_process(limits)
+    with _private_output() as answer:
+        for line in sys.stdin.buffer:
+            _grant_cpu(limits.cpu_seconds)
+            answer(_obey(json.loads(line), limits))
+
+
+if __name__ == "__main__":
+    serve(DecodeLimits(**json.loads(sys.argv[1])) if len(sys.argv) > 1 else DecodeLimits())

@@ -1,0 +1,84 @@
+"""An image's history and its state: the one door through which either changes.
+
+Every event is a row that stays; the state of an image is what its events add up to
+(`replay`), kept beside them only so that it can be searched.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crowd.images.models import Image, ImageEvent, ImageState, What
+from crowd.policy import Stage
+
+# The state each event leaves the image in; the others leave it as it was.
+STATES: dict[What, ImageState] = {
+    What.UPLOADED: ImageState.IN_WORK,
+    What.ACCEPTED: ImageState.ACCEPTED,
+    What.HELD: ImageState.HELD,
+    What.REFUSED: ImageState.REFUSED,
+    What.WITHDRAWN: ImageState.WITHDRAWN,
+    What.REOPENED: ImageState.IN_WORK,
+}
+
+# After these the image goes through its stages anew, in the next round.
+NEW_ROUND = frozenset({What.BOUNCED, What.SECOND_OPINION, What.UPHELD, What.REOPENED})
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event to be recorded; the fields are those of ImageEvent."""
+
+    what: What
+    worker_id: int | None = None
+    about_id: int | None = None
+    stage: Stage | None = None
+    target: Stage | None = None
+    task_id: int | None = None
+    why: Any = None
+
+
+def record(conn: Connection, image_id: int, happening: Happening, at: datetime) -> int:
+    """Append the event, and move the image to the state and round it leads to.
+
+    The caller holds the lock on the image's row. Returns the image's round.
+    """
+    changes: dict[str, Any] = {}
+    if happening.what in STATES:
+        changes["state"] = STATES[happening.what]
+    if happening.what in NEW_ROUND:
+        changes["round"] = Image.round + 1
+    if changes:
+        conn.execute(sa.update(Image).where(Image.id == image_id).values(**changes))
+    image_round: int = conn.execute(
+        sa.select(Image.round).where(Image.id == image_id)
+    ).scalar_one()
+    conn.execute(
+        sa.insert(ImageEvent).values(
+            image_id=image_id,
+            at=at,
+            round=image_round,
+            what=happening.what,
+            worker_id=happening.worker_id,
+            about_id=happening.about_id,
+            stage=happening.stage,
+            target=happening.target,
+            task_id=happening.task_id,
+            why=happening.why,
+        )
+    )
+    return image_round
+
+
+def replay(happened: Iterable[What]) -> tuple[ImageState | None, int]:
+    """The state and round that a history adds up to."""
+    state: ImageState | None = None
+    image_round = 1
+    for what in happened:
+        state = STATES.get(what, state)
+        image_round += what in NEW_ROUND
+    return state, image_round

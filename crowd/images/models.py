@@ -1,0 +1,167 @@
+"""Tables of images, where they come from, and what happened to them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
+from crowd.policy import Stage
+
+
+class ImageState(StrEnum):
+    """Where an image stands; only `crowd.images.history` writes it."""
+
+    IN_WORK = "in_work"
+    ACCEPTED = "accepted"
+    HELD = "held"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+class Rights(StrEnum):
+    """By what right the image is used (guideline 3.1)."""
+
+    OWNED = "owned"
+    LICENSED = "licensed"
+    CONSENT = "consent"
+    UNKNOWN = "unknown"
+
+
+class What(StrEnum):
+    """What happened to an image; one row of its history each."""
+
+    UPLOADED = "uploaded"
+    SUBMITTED = "submitted"
+    SENT_BACK = "sent_back"
+    BOUNCED = "bounced"
+    SECOND_OPINION = "second_opinion"
+    SETTLED = "settled"
+    DISPUTED = "disputed"
+    UPHELD = "upheld"
+    ACCEPTED = "accepted"
+    HELD = "held"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    REOPENED = "reopened"
+    PREPARED = "prepared"
+    ORIGINAL_VIEWED = "original_viewed"
+
+
+IMAGE_STATE = Coded(ImageState)
+STAGE = Coded(Stage)
+WHAT = Coded(What)
+
+
+class Supplier(Base):
+    """A shop or wholesaler that hands over images."""
+
+    __tablename__ = "suppliers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Batch(Base):
+    """A named hand-over; its priority (lower comes first) goes to the tasks of its images."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    priority: Mapped[int] = mapped_column(
+        sa.SmallInteger, default=0, server_default="0"
+    )
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Image(Base):
+    """One image. `width` and `height` (pixels) are the working image's, null until it is made."""
+
+    __tablename__ = "images"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    supplier_id: Mapped[int] = mapped_column(sa.ForeignKey("suppliers.id"))
+    batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batches.id"))
+    file_name: Mapped[str] = mapped_column(sa.String(255))
+    rights: Mapped[Rights] = mapped_column(Coded(Rights))
+    sha256: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
+    duplicate_of: Mapped[int | None] = mapped_column(sa.ForeignKey("images.id"))
+    state: Mapped[ImageState] = mapped_column(IMAGE_STATE)
+    round: Mapped[int] = mapped_column(sa.SmallInteger, default=1, server_default="1")
+    priority: Mapped[int] = mapped_column(
+        sa.SmallInteger, default=0, server_default="0"
+    )
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # Set while the working image is still to be made; a drain moves it ahead so that
+    # two job workers do not take the same image.
+    prepare_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        # Two uploads of the same bytes at once: one becomes the image, the other its duplicate.
+        sa.Index(
+            "uq_images_sha256",
+            "sha256",
+            unique=True,
+            postgresql_where=sa.text("duplicate_of IS NULL"),
+            sqlite_where=sa.text("duplicate_of IS NULL"),
+        ),
+        sa.Index("ix_images_supplier_file", "supplier_id", "file_name"),
+        sa.Index("ix_images_state", "state", "id"),
+        sa.Index(
+            "ix_images_unprepared",
+            "prepare_after",
+            postgresql_where=sa.text("prepare_after IS NOT NULL"),
+            sqlite_where=sa.text("prepare_after IS NOT NULL"),
+        ),
+    )
+
+
+class Finding(Base):
+    """Something intake noticed about an image (guideline 3.2)."""
+
+    __tablename__ = "findings"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), index=True)
+    code: Mapped[str] = mapped_column(sa.String(40))
+    detail: Mapped[str] = mapped_column(sa.Text)
+
+
+class ImageEvent(Base):
+    """One row of an image's history. Append-only (a trigger holds it).
+
+    `stage` is where it happened, `target` the stage it opened, `about_id` the person whose
+    answer it concerns, `why` the reasons: a list of
+    {"stage", "score", "reasons", "comment"} for a bounce, else an object.
+    """
+
+    __tablename__ = "image_events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    what: Mapped[What] = mapped_column(WHAT)
+    worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    about_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    stage: Mapped[Stage | None] = mapped_column(STAGE)
+    target: Mapped[Stage | None] = mapped_column(STAGE)
+    round: Mapped[int] = mapped_column(sa.SmallInteger)
+    task_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    why: Mapped[Any | None] = mapped_column(Json)
+
+    __table_args__ = (
+        sa.Index("ix_image_events_image", "image_id", "id"),
+        sa.Index(
+            "ix_image_events_about",
+            "about_id",
+            "id",
+            postgresql_where=sa.text("about_id IS NOT NULL"),
+            sqlite_where=sa.text("about_id IS NOT NULL"),
+        ),
+    )

@@ -1,0 +1,38 @@
+"""Every table in one import, for the migrations and for wiring."""
+
+from crowd.accounts.models import ApiToken, Worker
+from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
+from crowd.review.models import Comment
+from crowd.tasks.models import (
+    Claim,
+    Label,
+    Miss,
+    Participation,
+    Submission,
+    Task,
+    TaxonomyVersion,
+)
+from crowd.tiers.models import GradeEvent
+
+__all__ = [
+    "ApiToken",
+    "Batch",
+    "Claim",
+    "Comment",
+    "Export",
+    "Finding",
+    "GradeEvent",
+    "Image",
+    "ImageEvent",
+    "Label",
+    "Miss",
+    "Participation",
+    "Release",
+    "ReleaseImage",
+    "Submission",
+    "Supplier",
+    "Task",
+    "TaxonomyVersion",
+    "Worker",
+]

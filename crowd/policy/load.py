@@ -1,0 +1,144 @@
+"""Reading a policy file, with one clear error per mistake."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crowd.policy.model import Grade, Policy, Stage, StagePolicy
+
+_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds"}
+
+
+class PolicyError(Exception):
+    """A policy file that cannot be used; `errors` maps each path to what is wrong with it."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__(
+            "\n".join(f"{path}: {text}" for path, text in self.errors.items())
+        )
+
+
+def load_policy(
+    path: Path | None = None,
+    *,
+    lease_seconds: int | None = None,
+    reserve_seconds: int | None = None,
+) -> Policy:
+    """The policy in `path` over the default one; the keyword numbers (seconds) win over both.
+
+    Raises PolicyError.
+    """
+    document = _read(
+        files("crowd.policy").joinpath("default.yaml").read_text(encoding="utf-8")
+    )
+    if path is not None:
+        try:
+            own = _read(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PolicyError({str(path): f"cannot be read: {error}"}) from None
+        document = _merge(document, own)
+    policy = parse_policy(document)
+    if lease_seconds is not None:
+        policy = replace(
+            policy,
+            stages={
+                stage: replace(rules, lease_seconds=lease_seconds)
+                for stage, rules in policy.stages.items()
+            },
+        )
+    if reserve_seconds is not None:
+        policy = replace(policy, reserve_seconds=reserve_seconds)
+    return policy
+
+
+def parse_policy(document: Mapping[str, Any]) -> Policy:
+    """A policy from its complete document. Raises PolicyError naming every mistake."""
+    errors: dict[str, str] = {}
+    names = {field.name: field.type for field in fields(Policy)}
+    errors |= {
+        str(key): "is not a policy field" for key in document if key not in names
+    }
+    errors |= {name: "is missing" for name in names if name not in document}
+    values: dict[str, Any] = {}
+    for name, kind in names.items():
+        if name in document and name != "stages":
+            values[name] = document[name]
+            if text := _wrong(name, kind, document[name]):
+                errors[name] = text
+    values["stages"] = _stages(document.get("stages"), errors)
+    if errors:
+        raise PolicyError(errors)
+    return Policy(**values)
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PolicyError({"file": f"is not YAML: {error}"}) from None
+    if not isinstance(document, dict):
+        raise PolicyError({"file": "must hold a mapping of fields"})
+    return document
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _wrong(name: str, kind: object, value: object) -> str | None:
+    if kind is str:
+        return None if isinstance(value, str) and value else "must be text"
+    if kind is bool:
+        return None if isinstance(value, bool) else "must be true or false"
+    least = 0 if name in _MAY_BE_ZERO else 1
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        return f"must be a whole number of at least {least}"
+    return None
+
+
+def _stages(document: object, errors: dict[str, str]) -> dict[Stage, StagePolicy]:
+    if not isinstance(document, dict):
+        errors["stages"] = "must hold every stage"
+        return {}
+    errors |= {
+        f"stages.{key}": "is not a stage" for key in document if key not in set(Stage)
+    }
+    stages = {}
+    for stage in Stage:
+        rules = document.get(stage.value)
+        if not isinstance(rules, dict):
+            errors[f"stages.{stage}"] = "is missing"
+            continue
+        stages[stage] = StagePolicy(
+            grades=_grades(f"stages.{stage}.grades", rules.get("grades"), errors),
+            lease_seconds=rules.get("lease_seconds", 0),
+        )
+        if text := _wrong("lease_seconds", int, rules.get("lease_seconds")):
+            errors[f"stages.{stage}.lease_seconds"] = text
+        errors |= {
+            f"stages.{stage}.{key}": "is not a field of a stage"
+            for key in rules
+            if key not in {"grades", "lease_seconds"}
+        }
+    return stages
+
+
+def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade]:
+    if not isinstance(names, list) or not names:
+        errors[path] = "must name at least one grade"
+        return frozenset()
+    unknown = [name for name in names if name not in set(Grade)]
+    if unknown:
+        errors[path] = f"unknown grade: {', '.join(map(str, unknown))}"
+    elif Grade.ADMIN in names:
+        errors[path] = "admin steers and labels nothing"
+    return frozenset(Grade(name) for name in names if name in set(Grade))

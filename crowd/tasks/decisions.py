@@ -1,0 +1,117 @@
+"""An admin's ways out: settling what is held, stuck, blocked or accepted; and an image's first task."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow
+from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
+from crowd.images.history import Happening, record
+from crowd.images.models import ImageState, What
+from crowd.policy import Policy, Stage
+from crowd.tasks import handover, progress, queries
+from crowd.tasks.flow import LABELLING, ORDER, STAGES
+from crowd.tasks.labels import region_parts
+
+_EVENTS: dict[ImageState, What] = {
+    ImageState.IN_WORK: What.REOPENED,
+    ImageState.ACCEPTED: What.ACCEPTED,
+    ImageState.REFUSED: What.REFUSED,
+    ImageState.WITHDRAWN: What.WITHDRAWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an admin decides about an image; `stage` is where work begins again."""
+
+    state: ImageState
+    stage: Stage
+    reason: str
+
+
+def decide(
+    conn: Connection,
+    admin_id: int,
+    image_id: int,
+    decision: Decision,
+    policy: Policy,
+    now: datetime,
+) -> None:
+    """Settle an image; its open tasks close.
+
+    Raises NotFound, Forbidden (the admin had a part in the image), Conflict (withdrawn; no
+    working image; accepting what is simply in work) and Unprocessable (labels incomplete).
+    """
+    image = queries.lock_image(conn, image_id)
+    if image is None:
+        raise NotFound("no_such_image", f"There is no image {image_id}.")
+    if queries.has_part(conn, image_id, admin_id):
+        raise Forbidden(
+            "had_a_part", "Whoever had a part in an image does not decide about it."
+        )
+    _guard(conn, image, decision, policy)
+    queries.close_open(conn, image_id)
+    reopening = decision.state is ImageState.IN_WORK
+    happening = Happening(
+        _EVENTS[decision.state],
+        worker_id=admin_id,
+        target=decision.stage if reopening else None,
+        why={"reason": decision.reason},
+    )
+    new_round = record(conn, image_id, happening, now)
+    if reopening:
+        for _ in range(STAGES[decision.stage].seats):
+            queries.open_task(conn, image, decision.stage, new_round, now)
+
+
+def open_first(conn: Connection, image_id: int, now: datetime) -> None:
+    """The image was accepted at intake and can be drawn on: segmentation opens."""
+    image = queries.lock_image(conn, image_id)
+    assert image is not None
+    assert image.width is not None, "a task opens when the working image is there"
+    queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
+
+
+def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) -> None:
+    if image.state is ImageState.WITHDRAWN:
+        raise Conflict("withdrawn", "The image was withdrawn; that is final.")
+    if (
+        decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED)
+        and image.width is None
+    ):
+        raise Conflict("no_working_image", "There is no working image to work on.")
+    labels = handover.present_labels(queries.label_rows(conn, image.id))
+    if decision.state is ImageState.IN_WORK:
+        if decision.stage is Stage.ADJUDICATION:
+            raise field_error("stage", "adjudication opens by itself only")
+        _require(
+            labels,
+            [stage for stage in LABELLING if ORDER[stage] < ORDER[decision.stage]],
+            "stage",
+        )
+    if decision.state is ImageState.ACCEPTED:
+        _require(labels, list(LABELLING), "state")
+        if image.state is ImageState.IN_WORK and not progress.needs_admin(
+            conn, image.id, policy
+        ):
+            raise Conflict(
+                "not_settleable",
+                "The image is in work and nothing keeps it from going on.",
+            )
+
+
+def _require(labels: dict[Stage, Any], stages: list[Stage], path: str) -> None:
+    missing = [stage for stage in stages if not labels.get(stage)]
+    if Stage.ATTRIBUTES in stages and Stage.ATTRIBUTES not in missing:
+        regions = region_parts(labels[Stage.SEGMENTATION])
+        if set(labels[Stage.ATTRIBUTES]["regions"]) != set(regions):
+            missing.append(Stage.ATTRIBUTES)
+    if missing:
+        raise field_error(
+            path,
+            f"the labels are incomplete: {', '.join(missing)}",
+            code="labels_incomplete",
+        )

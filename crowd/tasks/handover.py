@@ -1,0 +1,92 @@
+"""What is handed to the person who claims: the image, the labels so far, and why it came back."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crowd.core.clock import rfc3339
+from crowd.core.db import AnyRow
+from crowd.images.models import What
+from crowd.policy import Stage
+from crowd.tasks import queries
+from crowd.tasks.flow import LABELLING, Cause
+from crowd.tasks.labels import carry_attributes, region_parts
+
+# Independent judgements are given without knowing what others found before.
+_WITHOUT_FEEDBACK = frozenset(
+    {
+        (Stage.SECOND_REVIEW, None),
+        (Stage.ADJUDICATION, Cause.SPLIT),
+        (Stage.ADJUDICATION, Cause.STYLES),
+    }
+)
+
+
+def present_labels(rows: Iterable[AnyRow]) -> dict[Stage, Any]:
+    """The latest labels of each stage, attributes fitted to the latest regions.
+
+    `rows`: versions of labels, oldest first. Attributes given for earlier regions keep only
+    what still has a region of the same part.
+    """
+    labels: dict[Stage, Any] = {}
+    regions_then: Any = None
+    for row in rows:
+        labels[row.stage] = row.value
+        if row.stage is Stage.ATTRIBUTES:
+            regions_then = labels.get(Stage.SEGMENTATION)
+    attributes = labels.get(Stage.ATTRIBUTES)
+    regions_now = labels.get(Stage.SEGMENTATION)
+    if attributes and regions_then and regions_now and regions_then is not regions_now:
+        carried = carry_attributes(
+            attributes, region_parts(regions_then), region_parts(regions_now)
+        )
+        labels[Stage.ATTRIBUTES] = carried
+    return labels
+
+
+def labels_view(labels: dict[Stage, Any]) -> dict[str, Any]:
+    """Labels by stage name, null where there are none yet."""
+    return {stage.value: labels.get(stage) for stage in LABELLING}
+
+
+def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
+    """A claimed task as its holder gets it (the contract's "task")."""
+    image = queries.image_size(conn, task.image_id)
+    view: dict[str, Any] = {
+        "id": task.id,
+        "stage": task.stage.value,
+        "round": task.round,
+        "lease": lease_view(task),
+        "image": {
+            "id": task.image_id,
+            "url": f"/api/v1/images/{task.image_id}/file",
+            "width": image.width,
+            "height": image.height,
+        },
+        "labels": labels_view(present_labels(queries.label_rows(conn, task.image_id))),
+        "candidates": None,
+        "feedback": feedback_view(conn, task),
+    }
+    if task.stage is Stage.ADJUDICATION:
+        view["cause"] = task.cause.value
+        view["disputed"] = task.disputed.value if task.disputed else None
+    return view
+
+
+def lease_view(task: AnyRow) -> dict[str, Any]:
+    """The lease of a task: its token and when it ends."""
+    return {"token": task.token, "expires_at": rfc3339(task.lease_until)}
+
+
+def feedback_view(conn: Connection, task: AnyRow) -> list[dict[str, Any]]:
+    """Why the image came back, oldest first, without names; nothing where it would bias a blind seat."""
+    if (task.stage, task.cause) in _WITHOUT_FEEDBACK:
+        return []
+    return flatten(queries.feedback_rows(conn, task.image_id))
+
+
+def flatten(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    """Bounce events as single pieces of feedback."""
+    assert all(row.what in (What.BOUNCED, What.DISPUTED) for row in rows)
+    return [{**piece, "at": rfc3339(row.at)} for row in rows for piece in row.why]

@@ -1,0 +1,258 @@
+"""Leases: claiming a task, keeping it, giving it back, and what happens when nobody comes back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from crowd.core.db import AnyRow
+from crowd.core.errors import Conflict, Forbidden, NotFound
+from crowd.policy import Policy, Stage
+from crowd.tasks import queries
+from crowd.tasks.flow import downstream_first
+from crowd.tasks.models import TaskState
+
+
+class QueueState(StrEnum):
+    """Why there is no task for a person just now."""
+
+    CAPPED = "capped"
+    LEASED = "leased"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """The person who asks, and the taxonomy version that the task will keep."""
+
+    worker_id: int
+    taxonomy_id: int
+
+
+def claim(
+    conn: Connection,
+    claimant: Claimant,
+    policy: Policy,
+    now: datetime,
+    only: Stage | None = None,
+) -> AnyRow | QueueState:
+    """The next task for this person, leased to them; or why there is none.
+
+    The order is flow.md's "Claim order". Raises Forbidden for someone suspended or not
+    allowed at the stage asked for.
+    """
+    stages = _permitted(conn, claimant, policy, only)
+    if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
+        return QueueState.CAPPED
+    # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
+    for attempt in (1, 2):
+        if attempt == 2 and not tidy(conn, policy, now):
+            break
+        task = _first(conn, claimant, stages, policy, now)
+        if task is not None:
+            return task
+    if queries.somebody_holds(conn, claimant.worker_id, stages, now):
+        return QueueState.LEASED
+    return QueueState.EMPTY
+
+
+def claim_batch(
+    conn: Connection, claimant: Claimant, policy: Policy, now: datetime, limit: int
+) -> Sequence[AnyRow]:
+    """Up to `limit` second reviews for the grid, one seat of an image at most."""
+    _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
+    tidy(conn, policy, now)
+    room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
+    taken: list[AnyRow] = []
+    images: set[int] = set()
+    for bounced in (True, False):
+        while (wanted := min(limit, room) - len(taken)) > 0:
+            found = queries.find_ready(
+                conn,
+                claimant.worker_id,
+                Stage.SECOND_REVIEW,
+                bounced=bounced,
+                now=now,
+                limit=wanted,
+                beyond_images=images,
+            )
+            if not found:
+                break
+            for row in found:
+                # Both seats of an image can be in one answer: the second one stays in the queue.
+                if row.image_id in images:
+                    continue
+                images.add(row.image_id)
+                task = _take(
+                    conn, claimant, row.id, Stage.SECOND_REVIEW, policy, now, batch=True
+                )
+                if task is not None:
+                    taken.append(task)
+    return taken
+
+
+def heartbeat(
+    conn: Connection,
+    worker_id: int,
+    task_id: int,
+    token: int,
+    policy: Policy,
+    now: datetime,
+) -> datetime:
+    """Keep the lease, or win it back when it ran out and nobody else has the task; its new end.
+
+    Raises NotFound, Forbidden (never theirs; suspended), Conflict (`lease_lost`, `superseded`).
+    """
+    task = own_task(conn, worker_id, task_id, token)
+    if queries.is_suspended(conn, worker_id):
+        raise suspended()
+    until = now + timedelta(seconds=policy.stages[task.stage].lease_seconds)
+    try:
+        kept = queries.extend(conn, task_id, token, worker_id, until)
+    except IntegrityError:
+        # Since the lease ran out they have taken the other seat of this image.
+        raise lease_lost() from None
+    if not kept:
+        raise _why_not(task, token)
+    return until
+
+
+def release(
+    conn: Connection,
+    worker_id: int,
+    task_id: int,
+    token: int,
+    policy: Policy,
+    now: datetime,
+    *,
+    skip: bool,
+) -> None:
+    """Give a task back to where it stood; with `skip` it stays away from the person for a while.
+
+    Repeating it is no error. Raises NotFound and Forbidden as `heartbeat` does.
+    """
+    own_task(conn, worker_id, task_id, token)
+    if not queries.put_back(conn, task_id, token):
+        return
+    if skip:
+        until = now + timedelta(seconds=policy.skip_seconds)
+        if queries.note_miss(conn, task_id, worker_id, until) >= policy.stuck_after:
+            queries.mark_stuck(conn, task_id)
+
+
+def tidy(conn: Connection, policy: Policy, now: datetime) -> bool:
+    """Take back what ran out: leases and reservations. Returns whether anything changed.
+
+    Any number of processes may do this at once: rows another one works on are passed over.
+    """
+    lapsed = 0
+    for row in queries.expired(conn, now):
+        if not queries.lapse(conn, row.id, row.token, now):
+            continue
+        lapsed += 1
+        if queries.note_miss(conn, row.id, row.worker_id, None) >= policy.stuck_after:
+            queries.mark_stuck(conn, row.id)
+    opened = queries.end_reservations(conn, now)
+    return bool(lapsed or opened)
+
+
+def end_standing(
+    conn: Connection, worker_id: int, kept: Sequence[Stage], *, leases: bool
+) -> None:
+    """A person was suspended or regraded: nothing is kept waiting for them outside of `kept`."""
+    if leases:
+        queries.end_leases_of(conn, worker_id)
+    queries.end_reservations_of(conn, worker_id, kept)
+
+
+def own_task(conn: Connection, worker_id: int, task_id: int, token: int) -> AnyRow:
+    """The task, if this token of it was given to this person. Raises NotFound, Forbidden."""
+    task = queries.task_row(conn, task_id)
+    if task is None:
+        raise NotFound("no_such_task", f"There is no task {task_id}.")
+    if queries.claimant(conn, task_id, token) != worker_id:
+        raise Forbidden(
+            "not_your_lease", "This token of the task was never given to you."
+        )
+    return task
+
+
+def suspended() -> Forbidden:
+    """The refusal of someone suspended."""
+    return Forbidden("suspended", "You are suspended; ask an admin.")
+
+
+def lease_lost() -> Conflict:
+    """The refusal of a token that another claim or a release has overtaken."""
+    return Conflict(
+        "lease_lost", "The task was given back or claimed anew; this token is spent."
+    )
+
+
+def superseded() -> Conflict:
+    """The refusal of an answer to a task that the image has left behind."""
+    return Conflict("superseded", "The image has moved on; the task is closed.")
+
+
+def _permitted(
+    conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None
+) -> list[Stage]:
+    worker = queries.lock_worker(conn, claimant.worker_id)
+    if worker.suspended_at is not None:
+        raise suspended()
+    stages = policy.stages_for(worker.grade)
+    if only is not None and only not in stages:
+        raise Forbidden("not_your_stage", f"A {worker.grade} does not work on {only}.")
+    return downstream_first((only,) if only else stages)
+
+
+def _first(
+    conn: Connection,
+    claimant: Claimant,
+    stages: Sequence[Stage],
+    policy: Policy,
+    now: datetime,
+) -> AnyRow | None:
+    if not stages:
+        return None
+    reserved = queries.find_reserved(conn, claimant.worker_id, stages, now)
+    if reserved is not None:
+        stage = _stage_of(conn, reserved.id)
+        return _take(conn, claimant, reserved.id, stage, policy, now)
+    for bounced in (True, False):
+        for stage in stages:
+            for row in queries.find_ready(
+                conn, claimant.worker_id, stage, bounced=bounced, now=now
+            ):
+                return _take(conn, claimant, row.id, stage, policy, now)
+    return None
+
+
+def _stage_of(conn: Connection, task_id: int) -> Stage:
+    task = queries.task_row(conn, task_id)
+    assert task is not None
+    found: Stage = task.stage
+    return found
+
+
+def _take(
+    conn: Connection,
+    claimant: Claimant,
+    task_id: int,
+    stage: Stage,
+    policy: Policy,
+    now: datetime,
+    *,
+    batch: bool = False,
+) -> AnyRow | None:
+    until = now + timedelta(seconds=policy.stages[stage].lease_seconds)
+    return queries.take(
+        conn, task_id, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch
+    )
+
+
+def _why_not(task: AnyRow, token: int) -> Conflict:
+    return superseded() if task.state is TaskState.CLOSED else lease_lost()

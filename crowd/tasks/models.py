@@ -1,0 +1,248 @@
+"""Tables of tasks, claims, answers and labels. Narrow where the queue is read, wide elsewhere."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
+from crowd.images.models import STAGE
+from crowd.policy import Stage
+from crowd.tasks.flow import Cause
+
+
+class TaskState(StrEnum):
+    """Where a task stands. Only `crowd.tasks.queries` writes it, by guarded updates.
+
+    Each state with who moves it out: ready (a claim), leased (its holder, or the reaper once
+    the lease has expired), done (nobody), closed (nobody: the image moved on),
+    stuck (a late answer, a heartbeat, or an admin's decision).
+    """
+
+    READY = "ready"
+    LEASED = "leased"
+    DONE = "done"
+    CLOSED = "closed"
+    STUCK = "stuck"
+
+
+class Kind(StrEnum):
+    """What a person did with a task."""
+
+    SUBMIT = "submit"
+    SEND_BACK = "send_back"
+
+
+class Standing(StrEnum):
+    """Whether an answer counted, or is kept as evidence only, and why."""
+
+    COUNTED = "counted"
+    SUPERSEDED = "superseded"
+    LEASE_LOST = "lease_lost"
+
+
+class Part(StrEnum):
+    """The part a person has had in an image; it decides what they may not do later."""
+
+    LABELLED = "labelled"
+    FIRST_REVIEW = "first_review"
+    SECOND_REVIEW = "second_review"
+    ADJUDICATION = "adjudication"
+
+
+TASK_STATE = Coded(TaskState)
+PART = Coded(Part)
+_READY = f"state = {TASK_STATE.code(TaskState.READY)}"
+_LEASED = f"state = {TASK_STATE.code(TaskState.LEASED)}"
+_STUCK = f"state = {TASK_STATE.code(TaskState.STUCK)}"
+_TAKEN = (
+    f"state IN ({TASK_STATE.code(TaskState.LEASED)}, {TASK_STATE.code(TaskState.DONE)})"
+)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    condition = sa.text(where)
+    return sa.Index(
+        name,
+        *columns,
+        unique=unique,
+        postgresql_where=condition,
+        sqlite_where=condition,
+    )
+
+
+class Task(Base):
+    """One seat of one stage of one image in one round: what a person claims.
+
+    `token` rises with every claim and every release; only the newest is good. `reserved_for`
+    keeps rework for the author of the rejected answer until `reserved_until`.
+    """
+
+    __tablename__ = "tasks"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    round: Mapped[int] = mapped_column(sa.SmallInteger)
+    seat: Mapped[int] = mapped_column(sa.SmallInteger)
+    state: Mapped[TaskState] = mapped_column(TASK_STATE)
+    bounced: Mapped[bool] = mapped_column(default=False)
+    batch: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, default=0)
+    cause: Mapped[Cause | None] = mapped_column(Coded(Cause))
+    disputed: Mapped[Stage | None] = mapped_column(STAGE)
+    token: Mapped[int] = mapped_column(default=0)
+    worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reserved_for: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    reserved_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    excluded_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    taxonomy_id: Mapped[int | None] = mapped_column(sa.ForeignKey("taxonomies.id"))
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.UniqueConstraint("image_id", "stage", "round", "seat", name="uq_tasks_seat"),
+        # Two people in the two seats, whatever raced: one person takes a stage once a round.
+        _partial(
+            "uq_tasks_person",
+            "image_id",
+            "stage",
+            "round",
+            "worker_id",
+            where=_TAKEN,
+            unique=True,
+        ),
+        _partial(
+            "ix_tasks_ready",
+            "stage",
+            "bounced",
+            "priority",
+            "id",
+            where=f"{_READY} AND reserved_for IS NULL",
+        ),
+        _partial(
+            "ix_tasks_reserved",
+            "reserved_for",
+            "id",
+            where=f"{_READY} AND reserved_for IS NOT NULL",
+        ),
+        _partial(
+            "ix_tasks_reserved_until",
+            "reserved_until",
+            where=f"{_READY} AND reserved_for IS NOT NULL",
+        ),
+        _partial("ix_tasks_leased", "worker_id", where=_LEASED),
+        _partial("ix_tasks_lease_until", "lease_until", where=_LEASED),
+        _partial("ix_tasks_leased_stage", "stage", where=_LEASED),
+        _partial("ix_tasks_stuck", "stage", "id", where=_STUCK),
+        sa.CheckConstraint(
+            f"state <> {TASK_STATE.code(TaskState.LEASED)} OR "
+            "(worker_id IS NOT NULL AND lease_until IS NOT NULL)",
+            name="leased_has_holder",
+        ),
+        sa.CheckConstraint(
+            "(reserved_for IS NULL) = (reserved_until IS NULL)", name="reserved_whole"
+        ),
+    )
+
+
+class Claim(Base):
+    """Who was given which token of a task. Append-only."""
+
+    __tablename__ = "claims"
+
+    task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"), primary_key=True)
+    token: Mapped[int] = mapped_column(primary_key=True)
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_claims_worker", "worker_id", "task_id"),)
+
+
+class Miss(Base):
+    """A person let the task expire or skipped it; until `skip_until` it is kept from them."""
+
+    __tablename__ = "misses"
+
+    task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"), primary_key=True)
+    worker_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("workers.id"), primary_key=True
+    )
+    skip_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Submission(Base):
+    """An answer, exactly as it was accepted. Append-only (a trigger holds it)."""
+
+    __tablename__ = "submissions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"))
+    token: Mapped[int]
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    round: Mapped[int] = mapped_column(sa.SmallInteger)
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    kind: Mapped[Kind] = mapped_column(Coded(Kind))
+    standing: Mapped[Standing] = mapped_column(Coded(Standing))
+    result: Mapped[Any] = mapped_column(Json)
+    seconds: Mapped[float | None]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.UniqueConstraint("task_id", "token", name="uq_submissions_token"),
+        # One answer a task counts, whatever arrives twice or late.
+        _partial(
+            "uq_submissions_counted", "task_id", where="standing = 0", unique=True
+        ),
+        sa.Index("ix_submissions_image", "image_id", "stage", "round"),
+        sa.Index("ix_submissions_worker", "worker_id", "id"),
+        sa.Index("ix_submissions_stage", "stage"),
+    )
+
+
+class Label(Base):
+    """The labels of one stage of an image as they stood from then on. Append-only (a trigger holds it).
+
+    `worker_id` is the author, or null when several people settled them.
+    """
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    round: Mapped[int] = mapped_column(sa.SmallInteger)
+    worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    taxonomy_id: Mapped[int] = mapped_column(sa.ForeignKey("taxonomies.id"))
+    value: Mapped[Any] = mapped_column(Json)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_labels_image", "image_id", "stage", "id"),)
+
+
+class Participation(Base):
+    """A person's part in an image in one round; claims look here for who may not."""
+
+    __tablename__ = "participations"
+
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), primary_key=True)
+    worker_id: Mapped[int] = mapped_column(
+        sa.ForeignKey("workers.id"), primary_key=True
+    )
+    part: Mapped[Part] = mapped_column(PART, primary_key=True)
+    round: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
+
+
+class TaxonomyVersion(Base):
+    """A taxonomy as it was loaded; a task keeps the one it was claimed under."""
+
+    __tablename__ = "taxonomies"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[str] = mapped_column(sa.String(64), unique=True)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    document: Mapped[Any] = mapped_column(Json)
+    loaded_at: Mapped[datetime] = mapped_column(UtcDateTime)

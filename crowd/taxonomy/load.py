@@ -1,0 +1,95 @@
+"""Taxonomy files: YAML (JSON is YAML too) from disk to a taxonomy, or to what is wrong with the file."""
+
+from collections.abc import Hashable
+from pathlib import Path
+
+import yaml
+
+from crowd.taxonomy.model import Taxonomy
+from crowd.taxonomy.parse import TaxonomyError, parse_taxonomy
+
+KFASHION = Path(__file__).with_name("kfashion.yaml")
+LARGEST_FILE = 1024 * 1024
+
+
+def load_taxonomy(path: Path | None = None) -> Taxonomy:
+    """The taxonomy of a file, or K-Fashion without one.
+
+    Raises TaxonomyError: trouble with the file itself stands under `file`, all else under its path.
+    """
+    return parse_taxonomy(_document(_text(path or KFASHION)))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise _file_error(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise _file_error("the path cannot be one of a file") from None
+    if len(content) > LARGEST_FILE:
+        raise _file_error(f"{path} is larger than {LARGEST_FILE // 1024} KiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _file_error(f"line {line} is not UTF-8") from None
+
+
+def _document(text: str) -> object:
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except yaml.MarkedYAMLError as error:
+        raise _file_error(_with_line(error)) from None
+    except yaml.YAMLError as error:
+        raise _file_error(f"is not YAML: {error}") from None
+    except RecursionError:
+        raise _file_error("is nested too deeply") from None
+
+
+def _with_line(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or error.context or "is not YAML"
+    mark = error.problem_mark or error.context_mark
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
+
+
+def _file_error(text: str) -> TaxonomyError:
+    return TaxonomyError({"file": [text]})
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Plain data only: no tags, no aliases, and no field written twice.
+
+    YAML's own loader would keep the last of two equal fields without a word, and a few lines of nested
+    aliases unfold to billions of nodes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _unwanted("aliases (*name) are not understood", event)
+        if getattr(event, "tag", None) is not None:
+            raise _unwanted("tags (!name) are not understood", event)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for name, _ in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                raise _unwanted("a field needs a plain name", name)
+            if name.value in seen:
+                raise _unwanted(f"{name.value!r} is written twice", name)
+            seen.add(name.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _unwanted(problem: str, where: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)  # type: ignore[arg-type]
+
+
+# Days and times would come out as objects that JSON cannot say; an impossible one even as a crash.
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}

@@ -1,0 +1,1 @@
+"""Pages for people. No rule of the process lives here."""

@@ -1,0 +1,8 @@
+"""Production's RQ job worker: `python worker.py [--queues …]`, configured by the environment."""
+
+import sys
+
+from crowd.jobworker import main
+
+if __name__ == "__main__":
+    sys.exit(main())
