@@ -23,8 +23,9 @@ QUEUES = ("upkeep", "images", "exports")
 @lru_cache(maxsize=1)
 def job_runtime() -> Runtime:
     """The runtime of this job worker process."""
-    wire()
-    return build_runtime(load_settings())
+    rt = build_runtime(load_settings())
+    wire(rt)
+    return rt
 
 
 def upkeep() -> int:

@@ -7,8 +7,8 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import flask_smorest  # type: ignore[import-untyped]
 import marshmallow as ma
-from flask import Flask, Request, Response, render_template, request
 from flask import Blueprint as FlaskBlueprint
+from flask import Flask, Request, Response, render_template, request
 from marshmallow import fields
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
@@ -137,9 +137,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Answer with `status_code` and what `schema` makes of the returned value."""
         return cast(Callable[[F], F], super().response(status_code, schema, **options))
 
-    def alt_response(
-        self, status_code: int, response: str | None = None, **options: Any
-    ) -> Callable[[F], F]:
+    def alt_response(self, status_code: int, response: str | None = None, **options: Any) -> Callable[[F], F]:
         """Describe another answer of the view."""
         return cast(Callable[[F], F], super().alt_response(status_code, response, **options))
 
@@ -173,10 +171,10 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         register_problems(self._app)
 
     def _register_responses(self) -> None:
-        content_type = self.DEFAULT_RESPONSE_CONTENT_TYPE
+        # Every response that it registers is a failure's.
         self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/problem+json"
         super()._register_responses()
-        self.DEFAULT_RESPONSE_CONTENT_TYPE = content_type
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = "application/json"
 
 
 class IdConverter(IntegerConverter):
@@ -188,7 +186,7 @@ class IdConverter(IntegerConverter):
         """The number. Raises ValidationError (a 404) beyond 64 bits."""
         number = int(value)
         if number > MOST_INTEGER:
-            raise ValidationError()
+            raise ValidationError
         return number
 
 

@@ -99,8 +99,7 @@ class LoginThrottle:
         """
         place = network_of(address)
         with self._turns[hash((account, place)) % len(self._turns)]:
-            self._take(self._address, place)
-            self._take(self._account, place, account)
+            self._take(account, place)
             try:
                 yield
             except Problem as problem:
@@ -112,8 +111,10 @@ class LoginThrottle:
                 raise
             self._give_back(account, place)
 
-    def _take(self, item: RateLimitItem, *names: str) -> None:
-        wait = self._counters.take(item, *names)
+    def _take(self, account: str, place: str) -> None:
+        wait = self._counters.take(self._account, place, account)
+        if wait is None:
+            wait = self._counters.take(self._address, place)
         if wait is not None:
             raise TooMany(
                 "too_many_logins", "Too many wrong logins; wait a little.", headers=retry_after(wait)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypedDict, TypeVar
+from typing import Any, ClassVar, TypedDict, TypeVar
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -24,7 +24,7 @@ DEFAULT_LIMIT, MOST_LIMIT = 50, 200
 class Schema(ma.Schema):
     """The base of every schema: unknown fields are refused, whole numbers fit into 64 bits."""
 
-    class Meta:
+    class Meta:  # noqa: D106
         unknown = ma.RAISE
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
@@ -49,13 +49,15 @@ class Cursor(fields.Field[Any]):
     Deserialises to the key itself, a tuple if it has several parts.
     """
 
-    default_error_messages = {"invalid": "Not a cursor of this list."}
+    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Not a cursor of this list."}
 
     def __init__(self, *kinds: type, **options: Any) -> None:
         super().__init__(**options)
         self.kinds = kinds or (int,)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
         try:
             padded = value + "=" * (-len(value) % 4)
             parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

@@ -56,7 +56,7 @@ def open_storage(address: str) -> FolderStorage:
     """The storage at `address` (CROWD_STORAGE). Raises SettingsError for one it cannot use."""
     if "://" in address:
         raise SettingsError(
-            f"CROWD_STORAGE: {address.split('://')[0]}:// is not supported yet; give a folder"
+            f"CROWD_STORAGE: {address.split('://', maxsplit=1)[0]}:// is not supported yet; give a folder"
         )
     root = Path(address).expanduser().resolve()
     try:

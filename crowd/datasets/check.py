@@ -1,4 +1,4 @@
-"""An outside look at a K-Fashion export: reads the folder as the data set's users do and says what does not hold.
+"""An outside look at a K-Fashion export: reads the folder as its users do, says what does not hold.
 
 It shares no code with the writer, so that one mistake cannot be in both.
 """
@@ -31,14 +31,14 @@ SPLITS = {"Training", "Validation", "Test"}
 POINT_KEY = re.compile(r"([XY])좌표([1-9][0-9]*)")
 CREATED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 STYLES = _words(
-    "클래식 프레피 매니시 톰보이 페미닌 로맨틱 섹시 히피 웨스턴 오리엔탈 모던 소피스트케이티드 아방가르드 컨트리 리조트 "
-    "젠더리스 스포티 레트로 키치/키덜트 힙합 펑크 밀리터리 스트리트"
+    "클래식 프레피 매니시 톰보이 페미닌 로맨틱 섹시 히피 웨스턴 오리엔탈 모던 소피스트케이티드 "
+    "아방가르드 컨트리 리조트 젠더리스 스포티 레트로 키치/키덜트 힙합 펑크 밀리터리 스트리트"
 )
 
 # The words that public readers of the released files accept; 카테고리 and 기장 differ by part.
 COLORS = _words(
-    "블랙 화이트 그레이 레드 핑크 오렌지 베이지 브라운 옐로우 그린 카키 민트 블루 네이비 스카이블루 퍼플 라벤더 와인 네온 골드 "
-    "실버"
+    "블랙 화이트 그레이 레드 핑크 오렌지 베이지 브라운 옐로우 그린 카키 민트 블루 네이비 "
+    "스카이블루 퍼플 라벤더 와인 네온 골드 실버"
 )
 CATEGORIES = {
     "상의": _words("탑 블라우스 티셔츠 니트웨어 셔츠 브라탑 후드티"),
@@ -54,19 +54,20 @@ VALUES = {
         "피터팬칼라 셔츠칼라 보우칼라 폴로칼라 세일러칼라 테일러드칼라 밴드칼라 차이나칼라 숄칼라"
     ),
     "디테일": _words(
-        "스터드 드롭숄더 드롭웨이스트 레이스업 슬릿 프릴 단추 퀄팅 스팽글 롤업 니트꽈베기 체인 프린지 지퍼 태슬 띠 플레어 "
-        "싱글브레스티드 더블브레스티드 스트링 자수 폼폼 디스트로이드 페플럼 X스트랩 스티치 레이스 퍼프 비즈 컷아웃 버클 포켓 "
-        "러플 글리터 퍼트리밍 플리츠 비대칭 셔링 패치워크 리본"
+        "스터드 드롭숄더 드롭웨이스트 레이스업 슬릿 프릴 단추 퀄팅 스팽글 롤업 니트꽈베기 체인 프린지 "
+        "지퍼 태슬 띠 플레어 싱글브레스티드 더블브레스티드 스트링 자수 폼폼 디스트로이드 페플럼 "
+        "X스트랩 스티치 레이스 퍼프 비즈 컷아웃 버클 포켓 러플 글리터 퍼트리밍 플리츠 비대칭 셔링 "
+        "패치워크 리본"
     ),
     "소매기장": _words("민소매 반팔 캡 7부소매 긴팔 없음"),
     "소재": _words(
-        "우븐 울/캐시미어 니트 저지 데님 트위드 린넨 시폰 퍼 실크 자카드 가죽 스판덱스 플리스 코듀로이 패딩 레이스 스웨이드 "
-        "벨벳 네오프렌 메시 무스탕 비닐/PVC 시퀸/글리터"
+        "우븐 울/캐시미어 니트 저지 데님 트위드 린넨 시폰 퍼 실크 자카드 가죽 스판덱스 플리스 "
+        "코듀로이 패딩 레이스 스웨이드 벨벳 네오프렌 메시 무스탕 비닐/PVC 시퀸/글리터"
     )
     | {"헤어 니트"},
     "프린트": _words(
-        "체크 스트라이프 지그재그 호피 지브라 도트 카무플라쥬 페이즐리 아가일 플로럴 레터링 해골 타이다이 그라데이션 무지 그래픽 "
-        "깅엄 하트 믹스 뱀피"
+        "체크 스트라이프 지그재그 호피 지브라 도트 카무플라쥬 페이즐리 아가일 플로럴 레터링 해골 "
+        "타이다이 그라데이션 무지 그래픽 깅엄 하트 믹스 뱀피"
     )
     | {"하운즈 투스"},
     "넥라인": _words(
@@ -78,7 +79,7 @@ VALUES = {
 
 @dataclass(slots=True)
 class CheckReport:
-    """How many images were read, and one sentence for each thing that does not hold (none: the export is sound)."""
+    """How many images were read, and a sentence for each thing that does not hold (none: it is sound)."""
 
     images: int = 0
     problems: list[str] = field(default_factory=list)
@@ -97,15 +98,7 @@ def check_export(folder: Path, *, styles: Collection[str] = STYLES) -> CheckRepo
         numbers[path.stem] = path.relative_to(folder)
         try:
             image, problems = _check_pair(folder, path, styles)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            OSError,
-            SyntaxError,
-        ) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, SyntaxError) as error:
             report.problems.append(f"{where}: cannot be read: {type(error).__name__}: {error}")
             continue
         claimed.add(image)
@@ -192,11 +185,7 @@ def _check_detail(
 
 
 def _check_styles(entries: list[dict[str, str]], styles: Collection[str]) -> Iterator[str]:
-    if len(entries) != 1 or list(entries[0]) not in (
-        [],
-        ["스타일"],
-        ["스타일", "서브스타일"],
-    ):
+    if len(entries) != 1 or list(entries[0]) not in ([], ["스타일"], ["스타일", "서브스타일"]):
         yield f"스타일 is {entries}"
         return
     for style in entries[0].values():
@@ -220,9 +209,7 @@ def read_polygon(entry: Mapping[str, float]) -> list[tuple[float, float]]:
 
 
 def _check_shapes(
-    rects: list[dict[str, float]],
-    polygons: list[dict[str, float]],
-    info: Mapping[str, Any],
+    rects: list[dict[str, float]], polygons: list[dict[str, float]], info: Mapping[str, Any]
 ) -> Iterator[str]:
     if len(rects) != len(polygons) or not rects:
         yield f"{len(rects)} rects for {len(polygons)} polygons"

@@ -7,14 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.core.db import Base, BigId, Coded, UtcDateTime
-
-
-class Split(StrEnum):
-    """Which share of a release an image belongs to (80:10:10)."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
+from crowd.datasets.records import Split
 
 
 class ExportState(StrEnum):
@@ -24,6 +17,10 @@ class ExportState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+
+
+SPLIT = Coded(Split)
+EXPORT_STATE = Coded(ExportState)
 
 
 class Release(Base):
@@ -44,11 +41,9 @@ class ReleaseImage(Base):
 
     __tablename__ = "release_images"
 
-    release_id: Mapped[int] = mapped_column(
-        sa.ForeignKey("releases.id"), primary_key=True
-    )
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), primary_key=True)
-    split: Mapped[Split] = mapped_column(Coded(Split))
+    split: Mapped[Split] = mapped_column(SPLIT)
     segmentation_id: Mapped[int] = mapped_column(sa.ForeignKey("labels.id"))
     attributes_id: Mapped[int] = mapped_column(sa.ForeignKey("labels.id"))
     styles_id: Mapped[int] = mapped_column(sa.ForeignKey("labels.id"))
@@ -63,7 +58,7 @@ class Export(Base):
     release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), index=True)
     format: Mapped[str] = mapped_column(sa.String(20))
     layout: Mapped[str] = mapped_column(sa.String(20))
-    state: Mapped[ExportState] = mapped_column(Coded(ExportState))
+    state: Mapped[ExportState] = mapped_column(EXPORT_STATE)
     written: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(sa.Text)
     run_after: Mapped[datetime | None] = mapped_column(UtcDateTime)

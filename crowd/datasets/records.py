@@ -1,4 +1,4 @@
-"""What a release hands to every file format: one accepted image with its labels, and nothing of how it got them."""
+"""What a release hands to every file format: one accepted image with its labels, not how it got them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The making of working images: a file nobody trusts goes in, a clean JPEG and its thumbnail come out.
 
 The decoding itself runs in a child process with limits on memory and time, so that a bomb takes the child
-and never us. The child starts from this very file, which is why it knows only Pillow and the standard library.
+and never us. The child starts from this very file, so it knows only Pillow and the standard library.
 """
 
 import hashlib
@@ -219,12 +219,7 @@ def _read_line(child: subprocess.Popen[bytes], deadline: float) -> bytes:
     return line
 
 
-def make_derivatives(
-    source: Path,
-    working: IO[bytes],
-    thumbnail: IO[bytes],
-    limits: DecodeLimits,
-) -> Derived:
+def make_derivatives(source: Path, working: IO[bytes], thumbnail: IO[bytes], limits: DecodeLimits) -> Derived:
     """Decodes `source` in this very process and writes both JPEGs; only the child may call it.
 
     Raises Unreadable, MemoryError, or one of BROKEN_FILE and BOMB.
@@ -254,7 +249,7 @@ def _check_size(image: Image.Image, limits: DecodeLimits) -> None:
 
 
 def _kind_and_frames(image: Image.Image, findings: list[dict[str, str]]) -> tuple[str, int]:
-    # A JPEG with a gain map or preview behind it announces itself as MPO; its first picture is the photograph.
+    # A JPEG with a gain map or preview behind it announces itself as MPO; its first picture is meant.
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     frames = int(getattr(image, "n_frames", 1))
     if frames > 1 and kind == "TIFF":
@@ -314,12 +309,7 @@ def _through_profile(
         try:
             return _transformed(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
         except BROKEN_FILE as error:
-            findings.append(
-                {
-                    "code": "bad_profile",
-                    "detail": f"colour profile ignored: {_sentence(error)}",
-                }
-            )
+            findings.append({"code": "bad_profile", "detail": f"colour profile ignored: {_sentence(error)}"})
     return image.convert("RGB")
 
 
@@ -382,10 +372,7 @@ def _obey(order: dict[str, Any], limits: DecodeLimits) -> dict[str, Any]:
 
 
 def _limit_this_process(limits: DecodeLimits) -> None:
-    for kind, value in (
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    for kind, value in ((resource.RLIMIT_AS, limits.memory_bytes), (resource.RLIMIT_CORE, 0)):
         # Some systems know the limit but do not take it; the wall clock still holds there.
         with suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, value))

@@ -54,9 +54,7 @@ def record(conn: Connection, image_id: int, happening: Happening, at: datetime) 
         changes["round"] = Image.round + 1
     if changes:
         conn.execute(sa.update(Image).where(Image.id == image_id).values(**changes))
-    image_round: int = conn.execute(
-        sa.select(Image.round).where(Image.id == image_id)
-    ).scalar_one()
+    image_round: int = conn.execute(sa.select(Image.round).where(Image.id == image_id)).scalar_one()
     conn.execute(
         sa.insert(ImageEvent).values(
             image_id=image_id,

@@ -72,9 +72,7 @@ class Batch(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(200), unique=True)
-    priority: Mapped[int] = mapped_column(
-        sa.SmallInteger, default=0, server_default="0"
-    )
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -92,9 +90,7 @@ class Image(Base):
     duplicate_of: Mapped[int | None] = mapped_column(sa.ForeignKey("images.id"))
     state: Mapped[ImageState] = mapped_column(IMAGE_STATE)
     round: Mapped[int] = mapped_column(sa.SmallInteger, default=1, server_default="1")
-    priority: Mapped[int] = mapped_column(
-        sa.SmallInteger, default=0, server_default="0"
-    )
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
     width: Mapped[int | None]
     height: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

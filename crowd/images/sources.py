@@ -22,15 +22,7 @@ from typing import Self
 from crowd.core.errors import Problem
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
-IMAGE_MAGIC = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF87a",
-    b"GIF89a",
-    b"BM",
-    b"II*\x00",
-    b"MM\x00*",
-)
+IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*")
 ARCHIVE_SUFFIXES = frozenset((".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"))
 LITTER = frozenset(("thumbs.db", "desktop.ini"))
 MANIFEST_COLUMNS = ("file", "supplier", "rights", "batch")
@@ -102,7 +94,7 @@ class Source:
 
 
 def open_source(path: str | Path, limits: SourceLimits | None = None) -> Source:
-    """Opens an image, folder, zip, CSV or JSONL manifest; raises SourceError, also later from an item's `open`."""
+    """Opens an image, folder, zip, CSV or JSONL manifest; raises SourceError, as may an item's `open`."""
     limits = limits or SourceLimits()
     if str(path).startswith("s3://"):
         raise SourceError(
@@ -142,17 +134,11 @@ def _finding(code: str, name: str) -> dict[str, str]:
 
 
 def _file_item(
-    path: Path,
-    relative: str,
-    limits: SourceLimits,
-    overrides: Mapping[str, str] | None = None,
+    path: Path, relative: str, limits: SourceLimits, overrides: Mapping[str, str] | None = None
 ) -> SourceItem:
     name, name_bytes = _item_name(os.fsencode(relative))
     return SourceItem(
-        name,
-        partial(_read_file, path, name, limits.item_bytes),
-        name_bytes,
-        **(overrides or {}),
+        name, partial(_read_file, path, name, limits.item_bytes), name_bytes, **(overrides or {})
     )
 
 
@@ -350,10 +336,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         for column, value in row.items():
             if not isinstance(value, str | None):
                 raise SourceError(f"{path}, line {number}: {column} is not text")
-        yield (
-            number,
-            {column: value for column, value in row.items() if value is not None},
-        )
+        yield (number, {column: value for column, value in row.items() if value is not None})
 
 
 def _check_columns(path: Path, line: int, columns: Iterable[str]) -> None:
@@ -391,11 +374,7 @@ def _manifest_file(folder: Path, name: str, where: str) -> Path:
     if name.startswith("/") or DRIVE.match(name) or ".." in PurePosixPath(name).parts or "\x00" in name:
         raise SourceError(f"{where}: '{name}' does not lie beside or below the manifest")
     # The disk may hold the name decomposed (macOS) where the manifest has it composed, or the reverse.
-    for form in (
-        name,
-        unicodedata.normalize("NFC", name),
-        unicodedata.normalize("NFD", name),
-    ):
+    for form in (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
         try:
             if (folder / form).is_file():
                 return folder / form

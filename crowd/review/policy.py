@@ -34,9 +34,7 @@ def target_of(answer: Answer) -> Stage:
     return Stage(blamed) if blamed else DEFAULT_TARGET[answer.stage]
 
 
-def check_verdict(
-    result: Mapping[str, Any], stage: Stage, taxonomy: Taxonomy
-) -> dict[str, Any]:
+def check_verdict(result: Mapping[str, Any], stage: Stage, taxonomy: Taxonomy) -> dict[str, Any]:
     """A verdict in its normal form. Raises InvalidResult."""
     verdict = dict(result)
     errors = reason_errors(verdict["reasons"], taxonomy, needed=not passes(verdict))
@@ -55,17 +53,13 @@ class FirstReviewRules:
 
     def check(self, result: object, case: Case) -> dict[str, Any]:
         """See Rules.check."""
-        return check_verdict(
-            results.load(results.VERDICT, result), case.stage, case.taxonomy
-        )
+        return check_verdict(results.load(results.VERDICT, result), case.stage, case.taxonomy)
 
     def judge(self, answer: Answer, case: Case) -> Judgement:
         """See Rules.judge."""
         if passes(answer.result):
             return Judgement(Outcome.PASSED)
-        return Judgement(
-            Outcome.REJECTED, target=target_of(answer), rejections=(answer,)
-        )
+        return Judgement(Outcome.REJECTED, target=target_of(answer), rejections=(answer,))
 
 
 class SecondReviewRules:
@@ -73,9 +67,7 @@ class SecondReviewRules:
 
     def check(self, result: object, case: Case) -> dict[str, Any]:
         """See Rules.check."""
-        return check_verdict(
-            results.load(results.VERDICT, result), case.stage, case.taxonomy
-        )
+        return check_verdict(results.load(results.VERDICT, result), case.stage, case.taxonomy)
 
     def judge(self, answer: Answer, case: Case) -> Judgement:
         """See Rules.judge: the pair is judged once both seats are in."""
@@ -97,9 +89,7 @@ class AdjudicationRules:
         """See Rules.check."""
         if case.cause is Cause.STYLES:
             return check_styles(results.load(results.STYLES, result), case.taxonomy)
-        return check_verdict(
-            results.load(results.VERDICT, result), case.stage, case.taxonomy
-        )
+        return check_verdict(results.load(results.VERDICT, result), case.stage, case.taxonomy)
 
     def judge(self, answer: Answer, case: Case) -> Judgement:
         """See Rules.judge."""

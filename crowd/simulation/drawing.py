@@ -1,7 +1,7 @@
 """Draws dressed figures in a plain studio, each with the labels an honest worker would give it.
 
 The outline that is painted is the outline that is told: what an upper layer covers is cut from the one below.
-Lengths of the figure are shares of its height (0 the crown, 1 the soles; x from the middle); outlines are pixels.
+Lengths of the figure are shares of its height (y: 0 crown, 1 soles; x: from the middle); outlines are pixels.
 """
 
 import itertools
@@ -13,9 +13,9 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from shapely import affinity
-from shapely.geometry import Polygon, box
+from shapely.geometry import LineString, Polygon, box
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import unary_union
+from shapely.ops import nearest_points, unary_union
 
 from crowd.simulation.wardrobe import COLORS, RGB, Garment, Outfit, dress_up
 
@@ -51,42 +51,18 @@ NECKLINES: dict[str | None, tuple[Point, ...]] = {
     None: ((0, 0.196), (0.018, 0.176), (0.030, 0.162)),
 }
 SMOOTH_NECKS = frozenset(("round-neck", "u-neck", "boat-neck"))
-EASE = {
-    "tight": 0.002,
-    "normal": 0.008,
-    "skinny": 0.003,
-    "loose": 0.018,
-    "oversized": 0.026,
-    "wide": 0.012,
-}
+EASE = {"tight": 0.002, "normal": 0.008, "skinny": 0.003, "loose": 0.018, "oversized": 0.026, "wide": 0.012}
 TOP_HEM = {"crop": 0.392, "normal": 0.462, "long": 0.535}
-OUTER_HEM = {
-    "crop": 0.415,
-    "normal": 0.520,
-    "half": 0.600,
-    "long": 0.730,
-    "maxi": 0.840,
-}
-SKIRT_HEM = {
-    "mini": 0.605,
-    "knee-length": 0.705,
-    "midi": 0.800,
-    "ankle": 0.880,
-    "maxi": 0.925,
-}
+OUTER_HEM = {"crop": 0.415, "normal": 0.520, "half": 0.600, "long": 0.730, "maxi": 0.840}
+SKIRT_HEM = {"mini": 0.605, "knee-length": 0.705, "midi": 0.800, "ankle": 0.880, "maxi": 0.925}
 PANTS_HEM = {"ankle": 0.905, "maxi": 0.952}
 # How far down the arm (1: the elbow, 2: the wrist).
-SLEEVES = {
-    "cap-sleeve": 0.3,
-    "short-sleeve": 0.62,
-    "3/4th-sleeve": 1.4,
-    "long-sleeve": 2.0,
-}
+SLEEVES = {"cap-sleeve": 0.3, "short-sleeve": 0.62, "3/4th-sleeve": 1.4, "long-sleeve": 2.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A drawn image and its `truth`: results for segmentation, attributes and styles in the form of the API."""
+    """A drawn image and its `truth`: results for the three labelling stages in the form of the API."""
 
     image: Image.Image
     truth: dict[str, dict[str, Any]]
@@ -129,12 +105,7 @@ class Brush:
     def line(self, points: Sequence[Point], color: RGB, width: float = 0.002) -> None:
         """A line through the points."""
         pixels = max(1, round(width * self.figure.unit * OVERSAMPLING))
-        self.draw.line(
-            [self.pixel(point) for point in points],
-            fill=color,
-            width=pixels,
-            joint="curve",
-        )
+        self.draw.line([self.pixel(point) for point in points], fill=color, width=pixels, joint="curve")
 
     def shape(self, points: Sequence[Point], color: RGB) -> None:
         """A filled polygon."""
@@ -156,7 +127,8 @@ def draw(seed: int) -> Drawn:
     regions: dict[str, dict[str, object]] = {}
     for number, garment in enumerate(_wearing_order(rng, outfit), 1):
         owner = f"r{number}"
-        _draw_garment(scene, owner, garment)
+        tucked = number == 1 and garment.part == "top"
+        _draw_garment(scene, owner, garment, tucked)
         regions[owner] = {"part": garment.part, "labels": garment.labels()}
     image = scene.finished()
     rings = {owner: scene.visible_rings(owner) for owner in regions}
@@ -204,13 +176,9 @@ class Scene:
         self.canvas = _backdrop(rng, width * OVERSAMPLING, height * OVERSAMPLING, self.figure)
 
     def paint(
-        self,
-        owner: str | None,
-        shape: BaseGeometry,
-        cloth: "Cloth",
-        ornaments: Sequence[Ornament] = (),
+        self, owner: str | None, shape: BaseGeometry, cloth: "Cloth", ornaments: Sequence[Ornament] = ()
     ) -> None:
-        """Paints a shape of the figure over everything so far; `owner` is its region, if it is a garment's."""
+        """Paints a shape of the figure over all so far; `owner` is its region, if it is a garment's."""
         outline = self.figure.place(shape).buffer(0)
         frame = box(-60, -60, self.width + 60, self.height + 60)
         painted = outline.intersection(frame)
@@ -312,8 +280,7 @@ def _backdrop(rng: random.Random, width: int, height: int, figure: Figure) -> Im
     middle, floor = (edge * OVERSAMPLING / 4 for edge in figure.at((0, 0.99)))
     reach = figure.unit * OVERSAMPLING / 4
     ImageDraw.Draw(shadow).ellipse(
-        (middle - 0.15 * reach, floor - 0.012 * reach, middle + 0.2 * reach, floor + 0.02 * reach),
-        fill=120,
+        (middle - 0.15 * reach, floor - 0.012 * reach, middle + 0.2 * reach, floor + 0.02 * reach), fill=120
     )
     shadow = shadow.filter(ImageFilter.GaussianBlur(reach * 0.016)).resize((width, height))
     ground.paste(Image.new("RGB", (width, height), toned(tone, 0.42)), (0, 0), shadow)
@@ -332,8 +299,7 @@ def _shaded(fabric: Image.Image, mask: Image.Image, unit: float) -> Image.Image:
     far = ImageChops.offset(mask.filter(ImageFilter.GaussianBlur(unit * 0.024)), -round(unit * 0.012), 0)
     lit = ImageChops.offset(mask.filter(ImageFilter.GaussianBlur(unit * 0.020)), round(unit * 0.022), 0)
     shade = ImageChops.lighter(
-        near.point(lambda value: (255 - value) * 0.50),
-        far.point(lambda value: (255 - value) * 0.62),
+        near.point(lambda value: (255 - value) * 0.50), far.point(lambda value: (255 - value) * 0.62)
     )
     dark = fabric.point(lambda value: value * 0.52)
     bright = fabric.point(lambda value: value * 0.80 + 51)
@@ -374,11 +340,7 @@ def _checks(fabric: Image.Image, cloth: Cloth) -> None:
                 low, high = (number + start) * step, (number + end) * step
                 edges = (low, 0, high, fabric.height) if vertical else (0, low, fabric.width, high)
                 pencil.rectangle(edges, fill=weight)
-    fabric.paste(
-        Image.new("RGB", fabric.size, cloth.second),
-        (0, 0),
-        ImageChops.add(band, across),
-    )
+    fabric.paste(Image.new("RGB", fabric.size, cloth.second), (0, 0), ImageChops.add(band, across))
 
 
 def _flowers(fabric: Image.Image, cloth: Cloth) -> None:
@@ -392,14 +354,7 @@ def _flowers(fabric: Image.Image, cloth: Cloth) -> None:
             _flower(pencil, x, y, step * rng.uniform(0.13, 0.2), rng.uniform(0, 6.3), cloth)
 
 
-def _flower(
-    pencil: ImageDraw.ImageDraw,
-    x: float,
-    y: float,
-    size: float,
-    turn: float,
-    cloth: Cloth,
-) -> None:
+def _flower(pencil: ImageDraw.ImageDraw, x: float, y: float, size: float, turn: float, cloth: Cloth) -> None:
     leaf_x, leaf_y = x + math.cos(turn) * size * 2.2, y + math.sin(turn) * size * 2.2
     pencil.line((x, y, leaf_x, leaf_y), fill=(96, 132, 92), width=max(1, round(size * 0.35)))
     for petal in range(5):
@@ -425,9 +380,7 @@ def _ribs(fabric: Image.Image, step: float) -> None:
     pencil = ImageDraw.Draw(lines)
     for column in range(int(fabric.width / step) + 1):
         pencil.line(
-            (column * step, 0, column * step, fabric.height),
-            fill=46,
-            width=max(1, round(step * 0.3)),
+            (column * step, 0, column * step, fabric.height), fill=46, width=max(1, round(step * 0.3))
         )
     fabric.paste(fabric.point(lambda value: value * 0.6), (0, 0), lines)
 
@@ -438,11 +391,7 @@ def _grain(fabric: Image.Image, seed: int) -> None:
     for y in range(0, fabric.height, 144):
         for x in range(0, fabric.width, 144):
             speckle.paste(tile, (x, y))
-    fabric.paste(
-        fabric.point(lambda value: value * 0.7),
-        (0, 0),
-        speckle.point(lambda value: value * 0.28),
-    )
+    fabric.paste(fabric.point(lambda value: value * 0.7), (0, 0), speckle.point(lambda value: value * 0.17))
 
 
 def _shifted(points: Any, left: float, top: float) -> list[Point]:
@@ -456,21 +405,11 @@ def _polygons(shape: BaseGeometry) -> list[Polygon]:
 
 
 def _without_holes(part: Polygon) -> list[Polygon]:
-    """Cuts a shape through its holes, for a ring tells only an outside."""
+    """Opens each hole by a narrow slit to the nearest outside, for a ring tells only an outside."""
     if not part.interiors:
         return [part]
-    x = part.interiors[0].centroid.x
-    left, top, right, bottom = part.bounds
-    halves = (
-        box(left - 1, top - 1, x, bottom + 1),
-        box(x, top - 1, right + 1, bottom + 1),
-    )
-    return [
-        piece
-        for half in halves
-        for cut in _polygons(part.intersection(half))
-        for piece in _without_holes(cut)
-    ]
+    slit = LineString(nearest_points(part.interiors[0], part.exterior)).buffer(0.75, cap_style="square")
+    return [piece for rest in _polygons(part.difference(slit)) for piece in _without_holes(rest)]
 
 
 def _rounded(piece: Polygon) -> list[list[list[float]]]:
@@ -492,12 +431,7 @@ def _curve(points: Sequence[Point], steps: int = 7) -> list[Point]:
     for p0, p1, p2, p3 in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
         for step in range(steps):
             t = step / steps
-            out.append(
-                (
-                    _spline(p0[0], p1[0], p2[0], p3[0], t),
-                    _spline(p0[1], p1[1], p2[1], p3[1], t),
-                )
-            )
+            out.append((_spline(p0[0], p1[0], p2[0], p3[0], t), _spline(p0[1], p1[1], p2[1], p3[1], t)))
     return [*out, points[-1]]
 
 
@@ -550,13 +484,7 @@ def _arm(figure: Figure, side: int, far: float = 2.0) -> list[Point]:
 
 def _oval(x: float, y: float, across: float, down: float) -> BaseGeometry:
     return Polygon(
-        [
-            (
-                x + across * math.cos(a * math.pi / 24),
-                y + down * math.sin(a * math.pi / 24),
-            )
-            for a in range(48)
-        ]
+        [(x + across * math.cos(a * math.pi / 24), y + down * math.sin(a * math.pi / 24)) for a in range(48)]
     )
 
 
@@ -586,15 +514,7 @@ def _head() -> BaseGeometry:
     return _both_sides(
         [
             (0, 0.0),
-            *_curve(
-                [
-                    (0.020, 0.002),
-                    (0.040, 0.022),
-                    (0.044, 0.055),
-                    (0.036, 0.092),
-                    (0.016, 0.117),
-                ]
-            ),
+            *_curve([(0.020, 0.002), (0.040, 0.022), (0.044, 0.055), (0.036, 0.092), (0.016, 0.117)]),
             (0, 0.121),
         ]
     )
@@ -608,35 +528,19 @@ def _draw_stand(scene: Scene) -> None:
 
 def _draw_leg(scene: Scene, side: int, skin: Cloth, shoe: Cloth) -> None:
     s = scene.figure.stance
-    leg = [
-        (side * 0.050, 0.50),
-        (side * (0.048 + s), 0.715),
-        (side * (0.046 + 1.6 * s), 0.955),
-    ]
+    leg = [(side * 0.050, 0.50), (side * (0.048 + s), 0.715), (side * (0.046 + 1.6 * s), 0.955)]
     scene.paint(None, _ribbon(leg, (0.050, 0.031, 0.016)), skin)
     x = side * (0.048 + 1.6 * s)
-    sole = [
-        (-0.021, 0.944),
-        (0.017, 0.944),
-        (0.021, 0.965),
-        (0.030, 0.985),
-        (0.022, 0.998),
-        (-0.018, 0.998),
-    ]
+    sole = [(-0.021, 0.944), (0.017, 0.944), (0.021, 0.965), (0.030, 0.985), (0.022, 0.998), (-0.018, 0.998)]
     sole += [(-0.025, 0.980)]
     scene.paint(None, Polygon([(x + side * dx, y) for dx, y in sole]).buffer(0.004), shoe)
 
 
-def _draw_garment(scene: Scene, owner: str, garment: Garment) -> None:
+def _draw_garment(scene: Scene, owner: str, garment: Garment, tucked: bool) -> None:
     second = COLORS[garment.sub_color] if garment.sub_color else (255, 255, 255)
     scale = scene.figure.unit * OVERSAMPLING * 0.022
     cloth = Cloth(
-        COLORS[garment.color],
-        garment.print,
-        second,
-        garment.material,
-        scale,
-        scene.rng.randrange(1000),
+        COLORS[garment.color], garment.print, second, garment.material, scale, scene.rng.randrange(1000)
     )
     if garment.part == "outer":
         _draw_outer(scene, owner, garment, cloth)
@@ -644,10 +548,10 @@ def _draw_garment(scene: Scene, owner: str, garment: Garment) -> None:
         shape = _skirt(garment) if garment.category == "skirts" else _trousers(scene.figure, garment)
         scene.paint(owner, shape, cloth, _bottom_ornaments(garment))
     else:
-        _draw_top(scene, owner, garment, cloth)
+        _draw_top(scene, owner, garment, cloth, tucked)
 
 
-def _draw_top(scene: Scene, owner: str, garment: Garment, cloth: Cloth) -> None:
+def _draw_top(scene: Scene, owner: str, garment: Garment, cloth: Cloth, tucked: bool) -> None:
     """A top; a dress or jumpsuit is one whose body goes on below the waist."""
     shape: BaseGeometry
     if garment.part == "dress":
@@ -655,18 +559,12 @@ def _draw_top(scene: Scene, owner: str, garment: Garment, cloth: Cloth) -> None:
         lower = _trousers(scene.figure, garment) if garment.category == "jumpsuits" else _skirt(garment)
         shape = unary_union([torso, lower]).buffer(0.004).buffer(-0.004)
     else:
-        shape = _torso(garment, TOP_HEM[garment.length])
+        shape = _torso(garment, TOP_HEM["crop" if tucked else garment.length])
     _draw_sleeves(scene, owner, garment, cloth)
     scene.paint(owner, shape, cloth, _top_ornaments(garment))
     if garment.collar == "shirt-collar":
         for side in (-1, 1):
-            flap = [
-                (0.002, 0.193),
-                (0.024, 0.150),
-                (0.036, 0.156),
-                (0.046, 0.176),
-                (0.026, 0.206),
-            ]
+            flap = [(0.002, 0.193), (0.024, 0.150), (0.036, 0.156), (0.046, 0.176), (0.026, 0.206)]
             scene.paint(owner, Polygon([(side * x, y) for x, y in flap]), cloth)
 
 
@@ -676,18 +574,9 @@ def _torso(garment: Garment, hem: float) -> BaseGeometry:
     if garment.neckline in SMOOTH_NECKS:
         neck = _curve(neck)
     if garment.sleeve == "sleeveless":
-        shoulder = [
-            (0.080, 0.180),
-            (0.074, 0.205),
-            (0.077, 0.228),
-            (0.084 + ease, 0.246),
-        ]
+        shoulder = [(0.080, 0.180), (0.074, 0.205), (0.077, 0.228), (0.084 + ease, 0.246)]
     else:
-        shoulder = [
-            (0.096 + ease * 0.6, 0.188),
-            (0.099 + ease, 0.215),
-            (0.087 + ease, 0.248),
-        ]
+        shoulder = [(0.096 + ease * 0.6, 0.188), (0.099 + ease, 0.215), (0.087 + ease, 0.248)]
     levels = [0.27, 0.32, 0.375, 0.43, 0.485, 0.54]
     below = [y for y in levels if y < hem - 0.012] + [hem]
     loosening = 0.6 if garment.fit in ("loose", "oversized") else 0.25
@@ -704,16 +593,11 @@ def _draw_sleeves(scene: Scene, owner: str, garment: Garment, cloth: Cloth) -> N
     end = 0.030 - 0.007 * far
     for side in (-1, 1):
         spine = _arm(scene.figure, side, far if not scene.figure.on_stand else min(far, 1.95))
-        widths = [0.033 + ease, 0.028 + ease, end + ease][: len(spine)]
+        widths = [0.033 + ease * 0.45, 0.028 + ease, end + ease][: len(spine)]
         if "puff" in garment.detail:
             middle = _between(spine[-2], spine[-1], 0.62)
             spine = [*spine[:-1], middle, spine[-1]]
-            widths = [
-                0.034 + ease,
-                *[0.038 + ease] * (len(spine) - 3),
-                0.042 + ease,
-                end + 0.004,
-            ]
+            widths = [0.034 + ease, *[0.038 + ease] * (len(spine) - 3), 0.042 + ease, end + 0.004]
         ornaments = [_cuff(spine)] if far == 2.0 and garment.material != "knit" else []
         scene.paint(owner, _ribbon(spine, widths), cloth, ornaments)
 
@@ -759,29 +643,15 @@ def _hem(wide: float, y: float, flare: float) -> list[Point]:
 
 def _trousers(figure: Figure, garment: Garment) -> BaseGeometry:
     hem = PANTS_HEM[garment.length]
-    knee, ankle = {
-        "skinny": (0.036, 0.024),
-        "normal": (0.043, 0.037),
-        "wide": (0.057, 0.070),
-    }[garment.fit]
+    knee, ankle = {"skinny": (0.036, 0.024), "normal": (0.043, 0.037), "wide": (0.057, 0.070)}[garment.fit]
     s = figure.stance
     legs: list[BaseGeometry] = []
     for side in (-1, 1):
         x_knee, x_hem = 0.049 + s, 0.048 + 1.5 * s + max(0.0, ankle - 0.045)
         outer = _curve(
-            [
-                (0.067, 0.370),
-                (0.085, 0.425),
-                (0.101, 0.490),
-                (x_knee + knee, 0.715),
-                (x_hem + ankle, hem),
-            ]
+            [(0.067, 0.370), (0.085, 0.425), (0.101, 0.490), (x_knee + knee, 0.715), (x_hem + ankle, hem)]
         )
-        inner = [
-            (max(0.002, x_hem - ankle), hem + 0.003),
-            (max(0.002, x_knee - knee), 0.715),
-            (0.0, 0.552),
-        ]
+        inner = [(max(0.002, x_hem - ankle), hem + 0.003), (max(0.002, x_knee - knee), 0.715), (0.0, 0.552)]
         legs.append(Polygon([(side * x, y) for x, y in [(0, 0.370), *outer, *inner]]).buffer(0.0008))
     return unary_union(legs)
 
@@ -806,17 +676,9 @@ def _skirt_folds(garment: Garment) -> list[Ornament]:
         for number in range(many + 1):
             lean = -1 + 2 * number / many
             top = 0.385 if many > 10 else 0.43 + 0.05 * (number % 3)
-            line = [
-                (lean * 0.064, top),
-                (lean * 0.11, 0.5),
-                (lean * (0.08 + 0.4 * (hem - 0.4)), hem + 0.03),
-            ]
+            line = [(lean * 0.064, top), (lean * 0.11, 0.5), (lean * (0.08 + 0.4 * (hem - 0.4)), hem + 0.03)]
             brush.line(_curve(line), toned(brush.cloth, 0.80), 0.0022)
-            brush.line(
-                _curve([(x + 0.003, y) for x, y in line]),
-                toned(brush.cloth, 1.12),
-                0.0016,
-            )
+            brush.line(_curve([(x + 0.003, y) for x, y in line]), toned(brush.cloth, 1.12), 0.0016)
 
     return [fold] if many else []
 
@@ -834,14 +696,10 @@ def _jeans_seams(brush: Brush) -> None:
     thread = (206, 156, 92)
     for side in (-1, 1):
         brush.line(
-            _curve([(side * 0.034, 0.390), (side * 0.048, 0.415), (side * 0.088, 0.424)]),
-            thread,
-            0.0016,
+            _curve([(side * 0.034, 0.390), (side * 0.048, 0.415), (side * 0.088, 0.424)]), thread, 0.0016
         )
         brush.line(
-            _curve([(side * 0.004, 0.395), (side * 0.016, 0.44), (side * 0.002, 0.475)]),
-            thread,
-            0.0014,
+            _curve([(side * 0.004, 0.395), (side * 0.016, 0.44), (side * 0.002, 0.475)]), thread, 0.0014
         )
         brush.line([(side * 0.02, 0.372), (side * 0.02, 0.387)], thread, 0.003)
 
@@ -873,10 +731,7 @@ def _sash(brush: Brush) -> None:
     dark = toned(brush.cloth, 0.62) if sum(brush.cloth) > 250 else toned(brush.cloth, 1.7)
     brush.shape([(-0.13, 0.362), (0.13, 0.362), (0.13, 0.386), (-0.13, 0.386)], dark)
     brush.shape([(0.018, 0.366), (0.034, 0.366), (0.044, 0.470), (0.026, 0.474)], dark)
-    brush.shape(
-        [(0.012, 0.358), (0.036, 0.358), (0.036, 0.390), (0.012, 0.390)],
-        toned(dark, 0.85),
-    )
+    brush.shape([(0.012, 0.358), (0.036, 0.358), (0.036, 0.390), (0.012, 0.390)], toned(dark, 0.85))
 
 
 def _waist_seam(brush: Brush) -> None:
@@ -927,30 +782,21 @@ def _panel(garment: Garment, hem: float, gap: float, side: int) -> BaseGeometry:
     ease = EASE[garment.fit] + 0.010
     shoulder = [
         (0.034, 0.160),
-        (0.100 + ease * 0.6, 0.187),
-        (0.104 + ease, 0.215),
+        (0.092 + ease * 0.5, 0.184),
+        (0.095 + ease * 0.6, 0.215),
         (0.092 + ease, 0.250),
     ]
     skirt = max(0.0, hem - 0.52) * 0.10
     levels = [y for y in (0.32, 0.375, 0.43, 0.485) if y < hem - 0.02]
     edge = [(_body_width(y) + ease + (0.008 if abs(y - 0.375) < 0.03 else 0), y) for y in levels]
-    right = [
-        *shoulder,
-        *_curve([shoulder[-1], *edge, (_body_width(hem) + ease + skirt, hem)])[1:],
-    ]
+    right = [*shoulder, *_curve([shoulder[-1], *edge, (_body_width(hem) + ease + skirt, hem)])[1:]]
     front = [(gap, hem + 0.006), (gap * 0.9, 0.330)]
     return Polygon([(side * x, y) for x, y in [*right, *front]]).buffer(0)
 
 
 def _lapel(garment: Garment, gap: float, side: int) -> BaseGeometry:
     if garment.collar == "standup-collar":
-        points = [
-            (0.020, 0.146),
-            (0.032, 0.142),
-            (0.046, 0.166),
-            (0.040, 0.196),
-            (0.026, 0.190),
-        ]
+        points = [(0.020, 0.146), (0.032, 0.142), (0.046, 0.166), (0.040, 0.196), (0.026, 0.190)]
     else:
         points = [
             (0.024, 0.150), (0.036, 0.150), (0.066, 0.200), (0.056, 0.212), (0.070, 0.222),
@@ -967,9 +813,7 @@ def _outer_ornaments(garment: Garment, hem: float, gap: float) -> Ornament:
                 brush.line([(side * 0.052, 0.492), (side * 0.094, 0.484)], dark, 0.004)
             if "zip-up" in garment.detail:
                 brush.line(
-                    [(side * (gap + 0.003), 0.20), (side * (gap + 0.003), hem)],
-                    (176, 172, 166),
-                    0.003,
+                    [(side * (gap + 0.003), 0.20), (side * (gap + 0.003), hem)], (176, 172, 166), 0.003
                 )
                 brush.line([(side * 0.01, hem - 0.026), (side * 0.16, hem - 0.026)], dark)
         if "buttoned" in garment.detail:

@@ -1,10 +1,10 @@
-"""Real photographs for demo and tests, read out of installed packages; none of them is kept in this repository."""
+"""Real photographs for demo and tests, read out of installed packages; this repository keeps none."""
 
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-# Where each package keeps its picture; an astronaut and an admiral are dressed people, the other two are not fashion.
+# Where each package keeps its picture. The first two show dressed people, the other two no fashion at all.
 PHOTOGRAPHS = (
     ("skimage", "data/astronaut.png"),
     ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
@@ -14,7 +14,7 @@ PHOTOGRAPHS = (
 
 
 def sample_photographs() -> Iterator[tuple[str, bytes]]:
-    """Yields (file name, bytes) of each photograph at hand; a package that is not installed is passed over."""
+    """Yields (file name, bytes) of each photograph at hand; packages not installed are passed over."""
     for package, path in PHOTOGRAPHS:
         file = _packaged_file(package, path)
         if file:

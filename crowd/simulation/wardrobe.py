@@ -29,7 +29,7 @@ COLORS: dict[str, RGB] = {
 
 
 class Recipe(NamedTuple):
-    """How a style dresses: its share as main style, how often a dress or an outer, and what to choose from."""
+    """How a style dresses: its share as main style, how often a dress or outer, what to choose from."""
 
     share: float
     dress: float
@@ -42,11 +42,12 @@ class Recipe(NamedTuple):
     second: str
 
 
-# Shares: street as in the guideline's distribution, the rest of the counts spread over what is left of a hundred.
+# Shares: street as in the guideline's distribution, the other counts spread over what is left of a hundred.
 RECIPES = {
     "street": Recipe(
         47.0, 0.08, 0.4, "tops shirts knitwear", "jeans pants skirts", "jumpers jackets",
-        "black white grey navy red blue khaki green", "solid solid stripe check", "genderless sporty retro modern",
+        "black white grey navy red blue khaki green",
+        "solid solid stripe check", "genderless sporty retro modern",
     ),
     "resort": Recipe(
         8.9, 0.6, 0.1, "blouses tops", "skirts pants", "jackets",
@@ -96,21 +97,24 @@ RECIPES = {
         0.9, 0.7, 0.05, "tops", "skirts", "jackets", "black red wine white", "solid", "feminine",
     ),
     "mannish": Recipe(
-        0.7, 0.0, 0.7, "shirts", "pants", "coats jackets", "grey green brown black navy", "stripe solid", "modern",
+        0.7, 0.0, 0.7, "shirts", "pants", "coats jackets",
+        "grey green brown black navy", "stripe solid", "modern",
     ),
     "retro": Recipe(
         0.7, 0.3, 0.3, "shirts knitwear", "pants skirts", "jackets",
         "orange yellow brown green red", "dot check stripe", "street",
     ),
     "oriental": Recipe(
-        0.6, 0.6, 0.2, "blouses", "pants skirts", "jackets", "black red green purple", "floral solid", "modern",
+        0.6, 0.6, 0.2, "blouses", "pants skirts", "jackets",
+        "black red green purple", "floral solid", "modern",
     ),
     "kitsch/kidult": Recipe(
         0.5, 0.3, 0.3, "tops knitwear", "skirts jeans", "jumpers",
         "yellow purple orange red mint pink", "dot stripe check", "street",
     ),
     "military": Recipe(
-        0.5, 0.05, 0.7, "tops shirts", "pants", "jumpers jackets", "khaki brown black beige", "solid", "street",
+        0.5, 0.05, 0.7, "tops shirts", "pants", "jumpers jackets",
+        "khaki brown black beige", "solid", "street",
     ),
     "hip-hop": Recipe(
         0.3, 0.0, 0.5, "tops", "jeans pants", "jumpers", "black white red yellow", "solid", "street",
@@ -119,10 +123,12 @@ RECIPES = {
         0.25, 0.4, 0.5, "shirts tops", "skirts pants", "coats", "black white grey", "solid stripe", "modern",
     ),
     "preppy": Recipe(
-        0.2, 0.2, 0.5, "shirts knitwear", "skirts pants", "jackets", "navy wine white green", "check stripe", "classic",
+        0.2, 0.2, 0.5, "shirts knitwear", "skirts pants", "jackets",
+        "navy wine white green", "check stripe", "classic",
     ),
     "western": Recipe(
-        0.15, 0.2, 0.3, "shirts", "jeans skirts", "jackets", "brown beige blue wine", "check solid", "country",
+        0.15, 0.2, 0.3, "shirts", "jeans skirts", "jackets",
+        "brown beige blue wine", "check solid", "country",
     ),
     "punk": Recipe(
         0.1, 0.05, 0.6, "tops shirts", "pants skirts", "jackets", "black red grey", "check solid", "street",
@@ -176,11 +182,7 @@ class Garment:
             "fit": self.fit,
         }
         if self.part != "bottom":
-            labels |= {
-                "sleeve": self.sleeve,
-                "neckline": self.neckline,
-                "collar": self.collar,
-            }
+            labels |= {"sleeve": self.sleeve, "neckline": self.neckline, "collar": self.collar}
         return labels
 
 
@@ -234,15 +236,7 @@ def _top(rng: random.Random, recipe: Recipe, unlike: str) -> Garment:
         print_, second = rng.choice([("solid", None), ("solid", None), ("stripe", second or "white")])
         if second == color:
             second = "navy"
-    top = Garment(
-        "top",
-        category,
-        color,
-        print_,
-        _one(rng, MATERIALS[category]),
-        "normal",
-        sub_color=second,
-    )
+    top = Garment("top", category, color, print_, _one(rng, MATERIALS[category]), "normal", sub_color=second)
     top.length = rng.choices(["crop", "normal", "long"], [2, 6, 2])[0]
     top.fit = rng.choices(["normal", "loose", "tight"], [5, 3, 2])[0]
     if category == "shirts":
@@ -250,10 +244,7 @@ def _top(rng: random.Random, recipe: Recipe, unlike: str) -> Garment:
         top.sleeve = _one(rng, "long-sleeve long-sleeve short-sleeve")
         top.fit = _one(rng, "normal loose")
     elif category == "knitwear":
-        top.neckline, top.sleeve = (
-            _one(rng, "turtleneck round-neck v-neck"),
-            "long-sleeve",
-        )
+        top.neckline, top.sleeve = (_one(rng, "turtleneck round-neck v-neck"), "long-sleeve")
     elif category == "blouses":
         top.neckline = _one(rng, "v-neck round-neck square-neck")
         top.sleeve, top.detail, top.fit = (
@@ -275,13 +266,7 @@ def _bottom(rng: random.Random, recipe: Recipe) -> Garment:
     elif category == "pants":
         print_, second = "solid", None
     bottom = Garment(
-        "bottom",
-        category,
-        color,
-        print_,
-        _one(rng, MATERIALS[category]),
-        "ankle",
-        sub_color=second,
+        "bottom", category, color, print_, _one(rng, MATERIALS[category]), "ankle", sub_color=second
     )
     if category == "skirts":
         bottom.length = _one(rng, "mini knee-length midi midi maxi")
@@ -298,13 +283,7 @@ def _dress(rng: random.Random, recipe: Recipe) -> Garment:
     category = "jumpsuits" if rng.random() < 0.12 else "dresses"
     color, print_, second = _cloth(rng, recipe)
     dress = Garment(
-        "dress",
-        category,
-        color,
-        print_,
-        _one(rng, MATERIALS[category]),
-        "ankle",
-        sub_color=second,
+        "dress", category, color, print_, _one(rng, MATERIALS[category]), "ankle", sub_color=second
     )
     dress.neckline = _one(rng, "v-neck round-neck square-neck boat-neck")
     dress.sleeve = _one(rng, "sleeveless short-sleeve long-sleeve 3/4th-sleeve")
@@ -327,22 +306,11 @@ def _outer(rng: random.Random, recipe: Recipe, unlike: str) -> Garment:
         outer.length, outer.collar = _one(rng, "long half maxi"), "tailored-collar"
         outer.detail = ["buttoned", "pockets"]
     elif category == "jackets":
-        outer.length, outer.collar, outer.detail = (
-            _one(rng, "normal crop"),
-            "tailored-collar",
-            ["buttoned"],
-        )
+        outer.length, outer.collar, outer.detail = (_one(rng, "normal crop"), "tailored-collar", ["buttoned"])
     else:
-        outer.length, outer.collar, outer.detail = (
-            _one(rng, "crop normal"),
-            "standup-collar",
-            ["zip-up"],
-        )
+        outer.length, outer.collar, outer.detail = (_one(rng, "crop normal"), "standup-collar", ["zip-up"])
     if outer.material == "leather":
         outer.color = _one(rng, "black brown")
     elif recipe.prints.startswith("check") and category != "jumpers":
-        outer.print, outer.sub_color = (
-            "check",
-            "beige" if outer.color != "beige" else "brown",
-        )
+        outer.print, outer.sub_color = ("check", "beige" if outer.color != "beige" else "brown")
     return outer

@@ -80,16 +80,12 @@ def answer(
     late = _too_late(task, given.token)
     if late is not None:
         _keep(conn, task, worker_id, given, late, given.result, now)
-        return (
-            leases.superseded() if late is Standing.SUPERSEDED else leases.lease_lost()
-        )
+        return leases.superseded() if late is Standing.SUPERSEDED else leases.lease_lost()
     taxonomy = rulebook.taxonomies.version(conn, task.taxonomy_id)
     case = _case(conn, task, image, rulebook.policy, taxonomy)
     result, judgement = _judge(worker_id, given, case)
     _settle(conn, task, worker_id, given, result, now)
-    moving = moves.Moving(
-        conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now
-    )
+    moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
     _note_answer(moving, given.kind, result, judgement)
     moves.apply(moving, move_for(task.stage, task.cause, judgement.outcome), judgement)
     return None
@@ -120,11 +116,7 @@ def _case(
     policy: Policy,
     taxonomy: Taxonomy,
 ) -> Case:
-    seats = (
-        _answers(conn, image.id, Stage.SECOND_REVIEW, task.round)
-        if task.cause is Cause.SPLIT
-        else ()
-    )
+    seats = _answers(conn, image.id, Stage.SECOND_REVIEW, task.round) if task.cause is Cause.SPLIT else ()
     return Case(
         stage=task.stage,
         cause=task.cause,
@@ -138,9 +130,7 @@ def _case(
     )
 
 
-def _answers(
-    conn: Connection, image_id: int, stage: Stage, image_round: int
-) -> tuple[Answer, ...]:
+def _answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> tuple[Answer, ...]:
     rows = queries.counted_answers(conn, image_id, stage, image_round)
     return tuple(
         Answer(row.worker_id, row.stage, row.result)
@@ -149,28 +139,17 @@ def _answers(
     )
 
 
-def _judge(
-    worker_id: int, given: Given, case: Case
-) -> tuple[dict[str, Any], Judgement]:
+def _judge(worker_id: int, given: Given, case: Case) -> tuple[dict[str, Any], Judgement]:
     rules = RULES[case.stage]
     sending_back = given.kind is Kind.SEND_BACK
     try:
-        result = (
-            check_send_back(given.result, case)
-            if sending_back
-            else rules.check(given.result, case)
-        )
+        result = check_send_back(given.result, case) if sending_back else rules.check(given.result, case)
         errors = _seconds_errors(given.seconds)
     except InvalidResult as invalid:
         prefix = "" if sending_back else "result"
-        errors = {
-            ".".join(filter(None, (prefix, path))): texts
-            for path, texts in invalid.errors.items()
-        }
+        errors = {".".join(filter(None, (prefix, path))): texts for path, texts in invalid.errors.items()}
     if errors:
-        raise Unprocessable(
-            "invalid_result", "The answer does not hold.", errors=errors
-        )
+        raise Unprocessable("invalid_result", "The answer does not hold.", errors=errors)
     answer = Answer(worker_id, case.stage, result)
     if sending_back:
         target = Stage(result["to"])
@@ -186,11 +165,7 @@ def _seconds_errors(seconds: object) -> dict[str, list[str]]:
 
 
 def _known_seconds(seconds: object) -> float | None:
-    return (
-        float(seconds)
-        if isinstance(seconds, int | float) and not _seconds_errors(seconds)
-        else None
-    )
+    return float(seconds) if isinstance(seconds, int | float) and not _seconds_errors(seconds) else None
 
 
 def _settle(
@@ -234,9 +209,7 @@ def _keep(
     )
 
 
-def _note_answer(
-    moving: moves.Moving, kind: Kind, result: Mapping[str, Any], judgement: Judgement
-) -> None:
+def _note_answer(moving: moves.Moving, kind: Kind, result: Mapping[str, Any], judgement: Judgement) -> None:
     task = moving.task
     if kind is Kind.SEND_BACK:
         moving.note(
@@ -246,13 +219,9 @@ def _note_answer(
             why=dict(result),
         )
         return
-    moving.note(
-        What.SUBMITTED, worker_id=moving.worker_id, why=_short(task.stage, result)
-    )
+    moving.note(What.SUBMITTED, worker_id=moving.worker_id, why=_short(task.stage, result))
     part = _part(task)
-    queries.add_participation(
-        moving.conn, moving.image.id, moving.worker_id, part, task.round
-    )
+    queries.add_participation(moving.conn, moving.image.id, moving.worker_id, part, task.round)
 
 
 def _short(stage: Stage, result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -49,9 +49,7 @@ def decide(
     if image is None:
         raise NotFound("no_such_image", f"There is no image {image_id}.")
     if queries.has_part(conn, image_id, admin_id):
-        raise Forbidden(
-            "had_a_part", "Whoever had a part in an image does not decide about it."
-        )
+        raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
     _guard(conn, image, decision, policy)
     queries.close_open(conn, image_id)
     reopening = decision.state is ImageState.IN_WORK
@@ -78,10 +76,7 @@ def open_first(conn: Connection, image_id: int, now: datetime) -> None:
 def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) -> None:
     if image.state is ImageState.WITHDRAWN:
         raise Conflict("withdrawn", "The image was withdrawn; that is final.")
-    if (
-        decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED)
-        and image.width is None
-    ):
+    if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED) and image.width is None:
         raise Conflict("no_working_image", "There is no working image to work on.")
     labels = handover.present_labels(queries.label_rows(conn, image.id))
     if decision.state is ImageState.IN_WORK:
@@ -94,9 +89,7 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) 
         )
     if decision.state is ImageState.ACCEPTED:
         _require(labels, list(LABELLING), "state")
-        if image.state is ImageState.IN_WORK and not progress.needs_admin(
-            conn, image.id, policy
-        ):
+        if image.state is ImageState.IN_WORK and not progress.needs_admin(conn, image.id, policy):
             raise Conflict(
                 "not_settleable",
                 "The image is in work and nothing keeps it from going on.",

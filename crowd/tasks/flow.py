@@ -80,9 +80,7 @@ Step: TypeAlias = tuple[Stage, Cause | None, Outcome]
 TRANSITIONS: dict[Step, Move] = {
     (Stage.SEGMENTATION, None, Outcome.LABELLED): Move(Effect.OPEN, Stage.ATTRIBUTES),
     (Stage.SEGMENTATION, None, Outcome.UNUSABLE): Move(Effect.SECOND_OPINION),
-    (Stage.SEGMENTATION, Cause.SECOND_OPINION, Outcome.LABELLED): Move(
-        Effect.OPEN, Stage.ATTRIBUTES
-    ),
+    (Stage.SEGMENTATION, Cause.SECOND_OPINION, Outcome.LABELLED): Move(Effect.OPEN, Stage.ATTRIBUTES),
     (Stage.SEGMENTATION, Cause.SECOND_OPINION, Outcome.UNUSABLE): Move(Effect.REFUSE),
     (Stage.ATTRIBUTES, None, Outcome.LABELLED): Move(Effect.OPEN, Stage.STYLES),
     (Stage.ATTRIBUTES, None, Outcome.SENT_BACK): Move(Effect.BOUNCE),
@@ -97,16 +95,12 @@ TRANSITIONS: dict[Step, Move] = {
     (Stage.SECOND_REVIEW, None, Outcome.WAITING): Move(Effect.WAIT),
     (Stage.SECOND_REVIEW, None, Outcome.PASSED): Move(Effect.ACCEPT),
     (Stage.SECOND_REVIEW, None, Outcome.REJECTED): Move(Effect.BOUNCE),
-    (Stage.SECOND_REVIEW, None, Outcome.DIVIDED): Move(
-        Effect.ADJUDICATE, cause=Cause.SPLIT
-    ),
+    (Stage.SECOND_REVIEW, None, Outcome.DIVIDED): Move(Effect.ADJUDICATE, cause=Cause.SPLIT),
     (Stage.ADJUDICATION, Cause.SPLIT, Outcome.PASSED): Move(Effect.ACCEPT),
     (Stage.ADJUDICATION, Cause.SPLIT, Outcome.REJECTED): Move(Effect.BOUNCE_OR_HOLD),
     (Stage.ADJUDICATION, Cause.LOOP, Outcome.PASSED): Move(Effect.OPEN_NEXT),
     (Stage.ADJUDICATION, Cause.LOOP, Outcome.REJECTED): Move(Effect.HOLD),
-    (Stage.ADJUDICATION, Cause.STYLES, Outcome.LABELLED): Move(
-        Effect.OPEN, Stage.FIRST_REVIEW
-    ),
+    (Stage.ADJUDICATION, Cause.STYLES, Outcome.LABELLED): Move(Effect.OPEN, Stage.FIRST_REVIEW),
 }
 
 # The stage that a confirmed answer of each stage opens; a settled loop goes on from here.
@@ -119,13 +113,9 @@ NEXT: dict[Stage, Stage] = {
 
 ORDER: dict[Stage, int] = {stage: place for place, stage in enumerate(Stage)}
 
-LABELLING: tuple[Stage, ...] = tuple(
-    stage for stage, row in STAGES.items() if row.labels
-)
+LABELLING: tuple[Stage, ...] = tuple(stage for stage, row in STAGES.items() if row.labels)
 
-REVIEWING: tuple[Stage, ...] = tuple(
-    stage for stage, row in STAGES.items() if not row.labels
-)
+REVIEWING: tuple[Stage, ...] = tuple(stage for stage, row in STAGES.items() if not row.labels)
 
 
 def move_for(stage: Stage, cause: Cause | None, outcome: Outcome) -> Move:
@@ -144,9 +134,7 @@ def blame_targets(stage: Stage) -> tuple[Stage, ...]:
     """The stages a verdict at `stage` may blame: earlier labelling, later on the first review too."""
     if stage in LABELLING:
         return ()
-    return (
-        LABELLING if stage is Stage.FIRST_REVIEW else (*LABELLING, Stage.FIRST_REVIEW)
-    )
+    return LABELLING if stage is Stage.FIRST_REVIEW else (*LABELLING, Stage.FIRST_REVIEW)
 
 
 def downstream_first(stages: tuple[Stage, ...]) -> list[Stage]:

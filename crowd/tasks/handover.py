@@ -38,9 +38,7 @@ def present_labels(rows: Iterable[AnyRow]) -> dict[Stage, Any]:
     attributes = labels.get(Stage.ATTRIBUTES)
     regions_now = labels.get(Stage.SEGMENTATION)
     if attributes and regions_then and regions_now and regions_then is not regions_now:
-        carried = carry_attributes(
-            attributes, region_parts(regions_then), region_parts(regions_now)
-        )
+        carried = carry_attributes(attributes, region_parts(regions_then), region_parts(regions_now))
         labels[Stage.ATTRIBUTES] = carried
     return labels
 
@@ -90,3 +88,8 @@ def flatten(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
     """Bounce events as single pieces of feedback."""
     assert all(row.what in (What.BOUNCED, What.DISPUTED) for row in rows)
     return [{**piece, "at": rfc3339(row.at)} for row in rows for piece in row.why]
+
+
+def typed_pieces(row: AnyRow) -> list[dict[str, Any]]:
+    """The reasons of one bounce event, stages as stages."""
+    return [{**piece, "stage": Stage(piece["stage"])} for piece in row.why]

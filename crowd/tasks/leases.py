@@ -86,9 +86,7 @@ def claim_batch(
                 if row.image_id in images:
                     continue
                 images.add(row.image_id)
-                task = _take(
-                    conn, claimant, row.id, Stage.SECOND_REVIEW, policy, now, batch=True
-                )
+                task = _take(conn, claimant, row.id, Stage.SECOND_REVIEW, policy, now, batch=True)
                 if task is not None:
                     taken.append(task)
     return taken
@@ -159,9 +157,7 @@ def tidy(conn: Connection, policy: Policy, now: datetime) -> bool:
     return bool(lapsed or opened)
 
 
-def end_standing(
-    conn: Connection, worker_id: int, kept: Sequence[Stage], *, leases: bool
-) -> None:
+def end_standing(conn: Connection, worker_id: int, kept: Sequence[Stage], *, leases: bool) -> None:
     """A person was suspended or regraded: nothing is kept waiting for them outside of `kept`."""
     if leases:
         queries.end_leases_of(conn, worker_id)
@@ -174,9 +170,7 @@ def own_task(conn: Connection, worker_id: int, task_id: int, token: int) -> AnyR
     if task is None:
         raise NotFound("no_such_task", f"There is no task {task_id}.")
     if queries.claimant(conn, task_id, token) != worker_id:
-        raise Forbidden(
-            "not_your_lease", "This token of the task was never given to you."
-        )
+        raise Forbidden("not_your_lease", "This token of the task was never given to you.")
     return task
 
 
@@ -187,9 +181,7 @@ def suspended() -> Forbidden:
 
 def lease_lost() -> Conflict:
     """The refusal of a token that another claim or a release has overtaken."""
-    return Conflict(
-        "lease_lost", "The task was given back or claimed anew; this token is spent."
-    )
+    return Conflict("lease_lost", "The task was given back or claimed anew; this token is spent.")
 
 
 def superseded() -> Conflict:
@@ -197,9 +189,7 @@ def superseded() -> Conflict:
     return Conflict("superseded", "The image has moved on; the task is closed.")
 
 
-def _permitted(
-    conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None
-) -> list[Stage]:
+def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None) -> list[Stage]:
     worker = queries.lock_worker(conn, claimant.worker_id)
     if worker.suspended_at is not None:
         raise suspended()
@@ -224,9 +214,7 @@ def _first(
         return _take(conn, claimant, reserved.id, stage, policy, now)
     for bounced in (True, False):
         for stage in stages:
-            for row in queries.find_ready(
-                conn, claimant.worker_id, stage, bounced=bounced, now=now
-            ):
+            for row in queries.find_ready(conn, claimant.worker_id, stage, bounced=bounced, now=now):
                 return _take(conn, claimant, row.id, stage, policy, now)
     return None
 
@@ -249,9 +237,7 @@ def _take(
     batch: bool = False,
 ) -> AnyRow | None:
     until = now + timedelta(seconds=policy.stages[stage].lease_seconds)
-    return queries.take(
-        conn, task_id, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch
-    )
+    return queries.take(conn, task_id, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch)
 
 
 def _why_not(task: AnyRow, token: int) -> Conflict:

@@ -57,9 +57,7 @@ PART = Coded(Part)
 _READY = f"state = {TASK_STATE.code(TaskState.READY)}"
 _LEASED = f"state = {TASK_STATE.code(TaskState.LEASED)}"
 _STUCK = f"state = {TASK_STATE.code(TaskState.STUCK)}"
-_TAKEN = (
-    f"state IN ({TASK_STATE.code(TaskState.LEASED)}, {TASK_STATE.code(TaskState.DONE)})"
-)
+_TAKEN = f"state IN ({TASK_STATE.code(TaskState.LEASED)}, {TASK_STATE.code(TaskState.DONE)})"
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
@@ -142,9 +140,7 @@ class Task(Base):
             "(worker_id IS NOT NULL AND lease_until IS NOT NULL)",
             name="leased_has_holder",
         ),
-        sa.CheckConstraint(
-            "(reserved_for IS NULL) = (reserved_until IS NULL)", name="reserved_whole"
-        ),
+        sa.CheckConstraint("(reserved_for IS NULL) = (reserved_until IS NULL)", name="reserved_whole"),
     )
 
 
@@ -167,9 +163,7 @@ class Miss(Base):
     __tablename__ = "misses"
 
     task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"), primary_key=True)
-    worker_id: Mapped[int] = mapped_column(
-        sa.ForeignKey("workers.id"), primary_key=True
-    )
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
     skip_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -194,9 +188,7 @@ class Submission(Base):
     __table_args__ = (
         sa.UniqueConstraint("task_id", "token", name="uq_submissions_token"),
         # One answer a task counts, whatever arrives twice or late.
-        _partial(
-            "uq_submissions_counted", "task_id", where="standing = 0", unique=True
-        ),
+        _partial("uq_submissions_counted", "task_id", where="standing = 0", unique=True),
         sa.Index("ix_submissions_image", "image_id", "stage", "round"),
         sa.Index("ix_submissions_worker", "worker_id", "id"),
         sa.Index("ix_submissions_stage", "stage"),
@@ -229,9 +221,7 @@ class Participation(Base):
     __tablename__ = "participations"
 
     image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), primary_key=True)
-    worker_id: Mapped[int] = mapped_column(
-        sa.ForeignKey("workers.id"), primary_key=True
-    )
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
     part: Mapped[Part] = mapped_column(PART, primary_key=True)
     round: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
 

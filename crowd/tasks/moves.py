@@ -32,9 +32,7 @@ class Moving:
 
     def note(self, what: What, **fields: Any) -> int:
         """Record an event at the task's stage; the image's round after it."""
-        happening = Happening(
-            what, stage=self.task.stage, task_id=self.task.id, **fields
-        )
+        happening = Happening(what, stage=self.task.stage, task_id=self.task.id, **fields)
         return record(self.conn, self.image.id, happening, self.now)
 
 
@@ -71,9 +69,7 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
             )
 
 
-def open_stage(
-    moving: Moving, stage: Stage, image_round: int, *, seats: int | None = None
-) -> None:
+def open_stage(moving: Moving, stage: Stage, image_round: int, *, seats: int | None = None) -> None:
     """The seats of a stage, ready."""
     for _ in range(STAGES[stage].seats if seats is None else seats):
         queries.open_task(moving.conn, moving.image, stage, image_round, moving.now)
@@ -117,10 +113,7 @@ def _reject(moving: Moving, effect: Effect, judgement: Judgement) -> None:
     assert target is not None
     reasons = judgement_reasons(judgement)
     # Counted under the image's lock: two bounces of one image cannot both be the second.
-    if (
-        queries.bounces_to(moving.conn, moving.image.id, target) + 1
-        < moving.policy.bounce_cap
-    ):
+    if queries.bounces_to(moving.conn, moving.image.id, target) + 1 < moving.policy.bounce_cap:
         _bounce(moving, target, reasons)
     elif effect is Effect.BOUNCE_OR_HOLD:
         queries.close_open(moving.conn, moving.image.id)
@@ -153,9 +146,7 @@ def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> Non
         moving.now,
         bounced=True,
         reserved_for=author if reserved else None,
-        reserved_until=moving.now + timedelta(seconds=moving.policy.reserve_seconds)
-        if reserved
-        else None,
+        reserved_until=moving.now + timedelta(seconds=moving.policy.reserve_seconds) if reserved else None,
     )
 
 
@@ -173,9 +164,7 @@ def _ask_second_opinion(moving: Moving) -> None:
     )
 
 
-def _open_adjudication(
-    moving: Moving, cause: Cause, disputed: Stage | None = None
-) -> None:
+def _open_adjudication(moving: Moving, cause: Cause, disputed: Stage | None = None) -> None:
     queries.open_task(
         moving.conn,
         moving.image,

@@ -39,43 +39,29 @@ class StageProgress:
     oldest_ready_seconds: float | None
 
 
-def progress(
-    conn: Connection, policy: Policy, now: datetime
-) -> dict[Stage, StageProgress]:
+def progress(conn: Connection, policy: Policy, now: datetime) -> dict[Stage, StageProgress]:
     """The figures of every stage at `now`.
 
     A lease that has run out counts as ready: the next who asks gets it.
     """
-    waiting = sa.or_(
-        Task.state == READY, sa.and_(Task.state == LEASED, Task.lease_until <= now)
-    )
+    waiting = sa.or_(Task.state == READY, sa.and_(Task.state == LEASED, Task.lease_until <= now))
     ready = _by_stage(
         conn,
-        sa.select(Task.stage, sa.func.count(), sa.func.min(Task.opened_at)).where(
-            waiting
-        ),
+        sa.select(Task.stage, sa.func.count(), sa.func.min(Task.opened_at)).where(waiting),
     )
     leased = _by_stage(
         conn,
-        sa.select(Task.stage, sa.func.count()).where(
-            Task.state == LEASED, Task.lease_until > now
-        ),
+        sa.select(Task.stage, sa.func.count()).where(Task.state == LEASED, Task.lease_until > now),
     )
-    stuck = _by_stage(
-        conn, sa.select(Task.stage, sa.func.count()).where(Task.state == STUCK)
-    )
+    stuck = _by_stage(conn, sa.select(Task.stage, sa.func.count()).where(Task.state == STUCK))
     done = _by_stage(
         conn,
-        sa.select(Submission.stage, sa.func.count()).where(
-            Submission.standing == Standing.COUNTED
-        ),
+        sa.select(Submission.stage, sa.func.count()).where(Submission.standing == Standing.COUNTED),
         Submission.stage,
     )
     bounced = _by_stage(
         conn,
-        sa.select(ImageEvent.target, sa.func.count()).where(
-            ImageEvent.what == What.BOUNCED
-        ),
+        sa.select(ImageEvent.target, sa.func.count()).where(ImageEvent.what == What.BOUNCED),
         ImageEvent.target,
     )
     figures = {}
@@ -89,9 +75,7 @@ def progress(
             blocked=blocked,
             blocked_for=missing_grades(stage, policy) if blocked else [],
             stuck=stuck[stage][1] if stage in stuck else 0,
-            oldest_ready_seconds=(now - ready[stage][2]).total_seconds()
-            if stage in ready
-            else None,
+            oldest_ready_seconds=(now - ready[stage][2]).total_seconds() if stage in ready else None,
         )
     return figures
 
@@ -99,10 +83,7 @@ def progress(
 def images_by_state(conn: Connection) -> dict[str, int]:
     """How many images stand in each state."""
     counted = {
-        row[0]: row[1]
-        for row in conn.execute(
-            sa.select(Image.state, sa.func.count()).group_by(Image.state)
-        )
+        row[0]: row[1] for row in conn.execute(sa.select(Image.state, sa.func.count()).group_by(Image.state))
     }
     return {state.value: counted.get(state, 0) for state in ImageState}
 
@@ -130,12 +111,8 @@ def missing_grades(stage: Stage, policy: Policy) -> list[str]:
 def needs_admin(conn: Connection, image_id: int, policy: Policy) -> bool:
     """Whether one of the image's open tasks is stuck or blocked."""
     stuck = sa.select(Task.id).where(Task.image_id == image_id, Task.state == STUCK)
-    blocked = (
-        blocked_tasks(stage, policy).where(Task.image_id == image_id) for stage in Stage
-    )
-    return any(
-        conn.execute(statement.limit(1)).first() for statement in (stuck, *blocked)
-    )
+    blocked = (blocked_tasks(stage, policy).where(Task.image_id == image_id) for stage in Stage)
+    return any(conn.execute(statement.limit(1)).first() for statement in (stuck, *blocked))
 
 
 def troubles(
@@ -150,14 +127,8 @@ def troubles(
         statements = [blocked_tasks(stage, policy) for stage in Stage]
     found: list[AnyRow] = []
     for statement in statements:
-        wanted = statement.with_only_columns(
-            Task.id, Task.image_id, Task.stage, Task.opened_at
-        )
-        beyond = (
-            wanted.where(Task.image_id > after)
-            .order_by(Task.image_id, Task.id)
-            .limit(limit)
-        )
+        wanted = statement.with_only_columns(Task.id, Task.image_id, Task.stage, Task.opened_at)
+        beyond = wanted.where(Task.image_id > after).order_by(Task.image_id, Task.id).limit(limit)
         found += conn.execute(beyond)
     found.sort(key=lambda row: (row.image_id, row.id))
     return [_troubled(row, kind, policy) for row in found[:limit]]
@@ -189,19 +160,13 @@ def _troubled(row: AnyRow, kind: Trouble, policy: Policy) -> dict[str, Any]:
         "task_id": row.id,
         "stage": row.stage,
         "since": row.opened_at,
-        "blocked_for": missing_grades(row.stage, policy)
-        if kind is Trouble.BLOCKED
-        else [],
+        "blocked_for": missing_grades(row.stage, policy) if kind is Trouble.BLOCKED else [],
     }
 
 
-def _by_stage(
-    conn: Connection, statement: AnySelect, group: Any = Task.stage
-) -> dict[Stage, AnyRow]:
+def _by_stage(conn: Connection, statement: AnySelect, group: Any = Task.stage) -> dict[Stage, AnyRow]:
     return {row[0]: row for row in conn.execute(statement.group_by(group))}
 
 
 def _count(conn: Connection, statement: AnySelect) -> int:
-    return conn.execute(
-        sa.select(sa.func.count()).select_from(statement.subquery())
-    ).scalar_one()
+    return conn.execute(sa.select(sa.func.count()).select_from(statement.subquery())).scalar_one()

@@ -54,12 +54,7 @@ def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
 
 def is_suspended(conn: Connection, worker_id: int) -> bool:
     """Whether the person is suspended at this moment."""
-    return (
-        conn.execute(
-            sa.select(Worker.suspended_at).where(Worker.id == worker_id)
-        ).scalar_one()
-        is not None
-    )
+    return conn.execute(sa.select(Worker.suspended_at).where(Worker.id == worker_id)).scalar_one() is not None
 
 
 def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
@@ -81,17 +76,13 @@ def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
 
 def task_row(conn: Connection, task_id: int) -> AnyRow | None:
     """The task as it is now, unlocked."""
-    return conn.execute(
-        sa.select(*Task.__table__.columns).where(Task.id == task_id)
-    ).one_or_none()
+    return conn.execute(sa.select(*Task.__table__.columns).where(Task.id == task_id)).one_or_none()
 
 
 def lock_task(conn: Connection, task_id: int) -> AnyRow:
     """The task, locked against the reaper, a claim, and its holder's other requests."""
     return conn.execute(
-        sa.select(*Task.__table__.columns)
-        .where(Task.id == task_id)
-        .with_for_update(key_share=True)
+        sa.select(*Task.__table__.columns).where(Task.id == task_id).with_for_update(key_share=True)
     ).one()
 
 
@@ -113,16 +104,12 @@ def leases_of(conn: Connection, worker_id: int, now: datetime) -> Sequence[AnyRo
     """The person's unexpired leases, oldest task first."""
     return conn.execute(
         sa.select(Task.id, Task.stage, Task.token, Task.lease_until)
-        .where(
-            Task.state == LEASED, Task.worker_id == worker_id, Task.lease_until > now
-        )
+        .where(Task.state == LEASED, Task.worker_id == worker_id, Task.lease_until > now)
         .order_by(Task.id)
     ).all()
 
 
-def may_not(
-    worker_id: sa.ColumnElement[int] | int, stage: Stage
-) -> list[sa.ColumnElement[bool]]:
+def may_not(worker_id: sa.ColumnElement[int] | int, stage: Stage) -> list[sa.ColumnElement[bool]]:
     """Conditions on a task of `stage` under which the person may not take it (flow.md, "Who may not")."""
     parts = sa.select(Participation.image_id).where(
         Participation.image_id == Task.image_id, Participation.worker_id == worker_id
@@ -157,9 +144,7 @@ def _skipped(worker_id: int, now: datetime) -> sa.ColumnElement[bool]:
     )
 
 
-def find_reserved(
-    conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime
-) -> AnyRow | None:
+def find_reserved(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:
     """The oldest rework that waits for this person."""
     return conn.execute(
         sa.select(Task.id, Task.image_id)
@@ -236,11 +221,7 @@ def take(
         .returning(*Task.__table__.columns)
     ).one_or_none()
     if task is not None:
-        conn.execute(
-            sa.insert(Claim).values(
-                task_id=task_id, token=task.token, worker_id=worker_id, at=now
-            )
-        )
+        conn.execute(sa.insert(Claim).values(task_id=task_id, token=task.token, worker_id=worker_id, at=now))
     return task
 
 
@@ -251,9 +232,7 @@ def claimant(conn: Connection, task_id: int, token: int) -> int | None:
     ).scalar_one_or_none()
 
 
-def extend(
-    conn: Connection, task_id: int, token: int, worker_id: int, until: datetime
-) -> bool:
+def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: datetime) -> bool:
     """Keep or win back a lease, as long as the token is the newest and nobody else holds the task."""
     return (
         conn.execute(
@@ -274,9 +253,7 @@ def put_back(conn: Connection, task_id: int, token: int) -> bool:
     return (
         conn.execute(
             sa.update(Task)
-            .where(
-                Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY))
-            )
+            .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY)))
             .values(
                 state=TaskState.READY,
                 worker_id=None,
@@ -291,9 +268,7 @@ def put_back(conn: Connection, task_id: int, token: int) -> bool:
     )
 
 
-def expired(
-    conn: Connection, now: datetime, limit: int = REAP_BATCH
-) -> Sequence[AnyRow]:
+def expired(conn: Connection, now: datetime, limit: int = REAP_BATCH) -> Sequence[AnyRow]:
     """Leases that have run out, locked; SKIP LOCKED lets two reapers share the work."""
     return conn.execute(
         sa.select(Task.id, Task.token, Task.worker_id)
@@ -315,9 +290,7 @@ def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
                 Task.state == LEASED,
                 Task.lease_until <= now,
             )
-            .values(
-                state=TaskState.READY, worker_id=None, lease_until=None, batch=False
-            )
+            .values(state=TaskState.READY, worker_id=None, lease_until=None, batch=False)
         ).rowcount
         == 1
     )
@@ -336,9 +309,7 @@ def end_reservations(conn: Connection, now: datetime) -> int:
     ).rowcount
 
 
-def note_miss(
-    conn: Connection, task_id: int, worker_id: int, skip_until: datetime | None
-) -> int:
+def note_miss(conn: Connection, task_id: int, worker_id: int, skip_until: datetime | None) -> int:
     """Remember that the person let the task go. Returns how many different people have by now."""
     changed = conn.execute(
         sa.update(Miss)
@@ -350,11 +321,7 @@ def note_miss(
         )
     ).rowcount
     if not changed:
-        conn.execute(
-            sa.insert(Miss).values(
-                task_id=task_id, worker_id=worker_id, skip_until=skip_until
-            )
-        )
+        conn.execute(sa.insert(Miss).values(task_id=task_id, worker_id=worker_id, skip_until=skip_until))
     return conn.execute(
         sa.select(sa.func.count()).select_from(Miss).where(Miss.task_id == task_id)
     ).scalar_one()
@@ -367,11 +334,7 @@ def forget_misses(conn: Connection, task_id: int) -> None:
 
 def mark_stuck(conn: Connection, task_id: int) -> None:
     """Ready → stuck: out of the queue, shown to admins."""
-    conn.execute(
-        sa.update(Task)
-        .where(Task.id == task_id, Task.state == READY)
-        .values(state=TaskState.STUCK)
-    )
+    conn.execute(sa.update(Task).where(Task.id == task_id, Task.state == READY).values(state=TaskState.STUCK))
 
 
 def finish(conn: Connection, task_id: int, token: int, worker_id: int) -> bool:
@@ -429,9 +392,7 @@ def open_task(
     """A new seat, ready. The seat's number is the next one of its stage and round."""
     taken = (
         sa.select(sa.func.coalesce(sa.func.max(Task.seat), 0) + 1)
-        .where(
-            Task.image_id == image.id, Task.stage == stage, Task.round == image_round
-        )
+        .where(Task.image_id == image.id, Task.stage == stage, Task.round == image_round)
         .scalar_subquery()
     )
     task_id: int = conn.execute(
@@ -497,14 +458,10 @@ def add_submission(
     )
 
 
-def counted_answers(
-    conn: Connection, image_id: int, stage: Stage, image_round: int
-) -> Sequence[AnyRow]:
+def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> Sequence[AnyRow]:
     """The answers that counted at one stage of one round, oldest first."""
     return conn.execute(
-        sa.select(
-            Submission.worker_id, Submission.stage, Submission.result, Submission.kind
-        )
+        sa.select(Submission.worker_id, Submission.stage, Submission.result, Submission.kind)
         .where(
             Submission.image_id == image_id,
             Submission.stage == stage,
@@ -515,9 +472,7 @@ def counted_answers(
     ).all()
 
 
-def add_participation(
-    conn: Connection, image_id: int, worker_id: int, part: Part, image_round: int
-) -> None:
+def add_participation(conn: Connection, image_id: int, worker_id: int, part: Part, image_round: int) -> None:
     """Note the person's part, once."""
     row = (
         Participation.image_id == image_id,
@@ -526,10 +481,7 @@ def add_participation(
         Participation.round == image_round,
     )
     # The image's lock is held, so nobody adds the same row in between.
-    if (
-        conn.execute(sa.select(Participation.image_id).where(*row)).one_or_none()
-        is None
-    ):
+    if conn.execute(sa.select(Participation.image_id).where(*row)).one_or_none() is None:
         conn.execute(
             sa.insert(Participation).values(
                 image_id=image_id, worker_id=worker_id, part=part, round=image_round
@@ -627,9 +579,7 @@ def author_of(conn: Connection, image_id: int, target: Stage) -> int | None:
     ).scalar_one_or_none()
 
 
-def may_be_reserved_for(
-    conn: Connection, worker_id: int, grades: Collection[Grade]
-) -> bool:
+def may_be_reserved_for(conn: Connection, worker_id: int, grades: Collection[Grade]) -> bool:
     """Whether rework may wait for this person: in good standing and still of the grade."""
     return (
         conn.execute(
@@ -656,9 +606,7 @@ def feedback_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
     ).all()
 
 
-def somebody_holds(
-    conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime
-) -> bool:
+def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> bool:
     """Whether work this person could do is leased to or reserved for somebody else."""
     for stage in stages:
         allowed = [~condition for condition in may_not(worker_id, stage)]
@@ -699,13 +647,9 @@ def end_leases_of(conn: Connection, worker_id: int) -> list[int]:
     )
 
 
-def end_reservations_of(
-    conn: Connection, worker_id: int, kept: Collection[Stage]
-) -> None:
+def end_reservations_of(conn: Connection, worker_id: int, kept: Collection[Stage]) -> None:
     """Rework no longer waits for this person, but at the stages `kept`."""
-    statement = sa.update(Task).where(
-        Task.state.in_((READY, LEASED)), Task.reserved_for == worker_id
-    )
+    statement = sa.update(Task).where(Task.state.in_((READY, LEASED)), Task.reserved_for == worker_id)
     if kept:
         statement = statement.where(Task.stage.not_in(list(kept)))
     conn.execute(statement.values(reserved_for=None, reserved_until=None))
@@ -713,9 +657,7 @@ def end_reservations_of(
 
 def image_size(conn: Connection, image_id: int) -> AnyRow:
     """Width and height of the working image, in pixels."""
-    return conn.execute(
-        sa.select(Image.width, Image.height).where(Image.id == image_id)
-    ).one()
+    return conn.execute(sa.select(Image.width, Image.height).where(Image.id == image_id)).one()
 
 
 def unusable_codes(conn: Connection, image_id: int) -> list[str]:
@@ -730,3 +672,16 @@ def unusable_codes(conn: Connection, image_id: int) -> list[str]:
         .order_by(Submission.id)
     ).scalars()
     return [result["unusable"] for result in results if "unusable" in result]
+
+
+def feedback_about(conn: Connection, worker_id: int, before: int | None, limit: int) -> Sequence[AnyRow]:
+    """The bounces of this person's answers, newest first."""
+    statement = (
+        sa.select(ImageEvent.id, ImageEvent.image_id, ImageEvent.at, ImageEvent.target, ImageEvent.why)
+        .where(ImageEvent.about_id == worker_id, ImageEvent.what == What.BOUNCED)
+        .order_by(ImageEvent.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(ImageEvent.id < before)
+    return conn.execute(statement).all()

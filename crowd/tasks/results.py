@@ -67,20 +67,14 @@ class AttributesResultSchema(ResultSchema):
         keys=fields.String(),
         values=fields.Dict(keys=fields.String(), values=fields.Raw(allow_none=True)),
         required=True,
-        metadata={
-            "example": {
-                "r1": {"category": "blouses", "color": "white", "detail": ["frill"]}
-            }
-        },
+        metadata={"example": {"r1": {"category": "blouses", "color": "white", "detail": ["frill"]}}},
     )
 
 
 class StylesResultSchema(ResultSchema):
     """Stage 3, main style first; `unsure` asks further experts."""
 
-    styles = fields.List(
-        fields.String(), required=True, metadata={"example": ["resort", "country"]}
-    )
+    styles = fields.List(fields.String(), required=True, metadata={"example": ["resort", "country"]})
     unsure = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
@@ -94,24 +88,16 @@ class VerdictSchema(ResultSchema):
     """A review: Likert score, the stage to blame, reason codes, a comment."""
 
     score = fields.Integer(required=True, strict=True, validate=validate.Range(1, 5))
-    blame = fields.String(
-        load_default=None, allow_none=True, metadata={"example": "attributes"}
-    )
-    reasons = fields.List(
-        fields.String(), load_default=list, metadata={"example": ["wrong_entry"]}
-    )
+    blame = fields.String(load_default=None, allow_none=True, metadata={"example": "attributes"})
+    reasons = fields.List(fields.String(), load_default=list, metadata={"example": ["wrong_entry"]})
     comment = fields.String(load_default="", validate=validate.Length(max=2000))
 
 
 class SendBackSchema(ResultSchema):
     """The pre-check's "no"."""
 
-    to = fields.String(
-        load_default=None, allow_none=True, metadata={"example": "segmentation"}
-    )
-    reasons = fields.List(
-        fields.String(), load_default=list, metadata={"example": ["missing"]}
-    )
+    to = fields.String(load_default=None, allow_none=True, metadata={"example": "segmentation"})
+    reasons = fields.List(fields.String(), load_default=list, metadata={"example": ["missing"]})
     comment = fields.String(load_default="", validate=validate.Length(max=2000))
 
 
@@ -135,21 +121,13 @@ def load(schema: Schema, result: object) -> dict[str, Any]:
 
 
 def flat_errors(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
-    """marshmallow's nested messages as dotted paths; `_schema` stands for the object itself."""
+    """Marshmallow's nested messages as dotted paths; `_schema` stands for the object itself."""
     flat: dict[str, list[str]] = {}
     for key, value in messages.items():
-        path = (
-            prefix
-            if key in ("_schema", "value") and prefix
-            else f"{prefix}.{key}"
-            if prefix
-            else str(key)
-        )
+        path = prefix if key in ("_schema", "value") and prefix else f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping):
             for below, texts in flat_errors(value, path).items():
                 flat.setdefault(below, []).extend(texts)
         else:
-            flat.setdefault("" if path == "_schema" else path, []).extend(
-                map(str, value)
-            )
+            flat.setdefault("" if path == "_schema" else path, []).extend(map(str, value))
     return flat

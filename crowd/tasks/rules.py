@@ -77,9 +77,7 @@ class SegmentationRules:
     def check(self, result: object, case: Case) -> dict[str, Any]:
         """See Rules.check."""
         if says_unusable(result):
-            return labels.check_unusable(
-                results.load(results.UNUSABLE, result), case.taxonomy
-            )
+            return labels.check_unusable(results.load(results.UNUSABLE, result), case.taxonomy)
         return labels.check_segmentation(
             results.load(results.SEGMENTATION, result),
             case.taxonomy,
@@ -98,9 +96,7 @@ class AttributeRules:
     def check(self, result: object, case: Case) -> dict[str, Any]:
         """See Rules.check."""
         if says_unusable(result):
-            return labels.check_unusable(
-                results.load(results.UNUSABLE, result), case.taxonomy
-            )
+            return labels.check_unusable(results.load(results.UNUSABLE, result), case.taxonomy)
         return labels.check_attributes(
             results.load(results.ATTRIBUTES, result),
             case.taxonomy,
@@ -118,9 +114,7 @@ class StyleRules:
     def check(self, result: object, case: Case) -> dict[str, Any]:
         """See Rules.check."""
         if says_unusable(result):
-            return labels.check_unusable(
-                results.load(results.UNUSABLE, result), case.taxonomy
-            )
+            return labels.check_unusable(results.load(results.UNUSABLE, result), case.taxonomy)
         return labels.check_styles(results.load(results.STYLES, result), case.taxonomy)
 
     def judge(self, answer: Answer, case: Case) -> Judgement:
@@ -133,9 +127,7 @@ class StyleRules:
                 return Judgement(Outcome.UNSETTLED)
             return Judgement(Outcome.LABELLED, label=settled_styles(votes))
         if len(votes) >= case.policy.votes_needed and majority_style(votes) is not None:
-            return Judgement(
-                Outcome.LABELLED, label=settled_styles(votes), settled=True
-            )
+            return Judgement(Outcome.LABELLED, label=settled_styles(votes), settled=True)
         if len(votes) >= case.policy.votes_most:
             return Judgement(Outcome.DIVIDED)
         return Judgement(Outcome.UNSETTLED)
@@ -153,18 +145,14 @@ def settled_styles(votes: Sequence[Sequence[str]]) -> dict[str, Any]:
     named = Counter(style for vote in votes for style in vote)
     # The order of the votes breaks ties, so that the same votes always give the same list.
     order = list(dict.fromkeys(style for vote in votes for style in vote))
-    others = [
-        style for style in order if style != main and 2 * named[style] > len(votes)
-    ]
+    others = [style for style in order if style != main and 2 * named[style] > len(votes)]
     others.sort(key=lambda style: -named[style])
     if len(votes) == 1:
         others = list(votes[0][1:])
     return {"styles": [main, *others], "unsure": False}
 
 
-def reason_errors(
-    reasons: Sequence[str], taxonomy: Taxonomy, *, needed: bool
-) -> dict[str, list[str]]:
+def reason_errors(reasons: Sequence[str], taxonomy: Taxonomy, *, needed: bool) -> dict[str, list[str]]:
     """What is wrong with a list of reason codes: errors by path, empty when all is well."""
     known = {reason.code for reason in taxonomy.reasons}
     errors = {
@@ -181,9 +169,7 @@ def check_send_back(sent: object, case: Case) -> dict[str, Any]:
     """A send-back in its normal form: `to`, `reasons`, `comment`. Raises labels.InvalidResult."""
     targets = send_back_targets(case.stage)
     if not targets:
-        raise labels.InvalidResult(
-            {"": [f"{case.stage} has no earlier stage to send back to"]}
-        )
+        raise labels.InvalidResult({"": [f"{case.stage} has no earlier stage to send back to"]})
     loaded = results.load(results.SEND_BACK, sent)
     target = loaded["to"] or targets[0]
     errors = reason_errors(loaded["reasons"], case.taxonomy, needed=True)

@@ -1,11 +1,14 @@
 """Taxonomy versions: each loaded taxonomy is kept, so that a task keeps the one it was claimed under."""
 
+from weakref import WeakKeyDictionary
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core import clock
 from crowd.core.db import Database
+from crowd.runtime import Runtime
 from crowd.tasks.models import TaxonomyVersion
 from crowd.taxonomy import Taxonomy, parse_taxonomy
 
@@ -55,9 +58,7 @@ class TaxonomyShelf:
             return self._present
         if taxonomy_id not in self._parsed:
             document = conn.execute(
-                sa.select(TaxonomyVersion.document).where(
-                    TaxonomyVersion.id == taxonomy_id
-                )
+                sa.select(TaxonomyVersion.document).where(TaxonomyVersion.id == taxonomy_id)
             ).scalar_one()
             self._parsed[taxonomy_id] = parse_taxonomy(document)
         return self._parsed[taxonomy_id]
@@ -67,3 +68,13 @@ def _find(conn: Connection, digest: str) -> int | None:
     return conn.execute(
         sa.select(TaxonomyVersion.id).where(TaxonomyVersion.digest == digest)
     ).scalar_one_or_none()
+
+
+_SHELVES: WeakKeyDictionary[Database, TaxonomyShelf] = WeakKeyDictionary()
+
+
+def shelf(rt: Runtime) -> TaxonomyShelf:
+    """The taxonomy shelf of a runtime; one a database, shared by its threads."""
+    if rt.db not in _SHELVES:
+        _SHELVES[rt.db] = TaxonomyShelf(rt.db, rt.taxonomy)
+    return _SHELVES[rt.db]

@@ -76,7 +76,7 @@ class Record:
         return text
 
     def flag(self, name: str) -> bool:
-        """true or false; false when absent."""
+        """True or false; false when absent."""
         value = self._get(name)
         if value is None or isinstance(value, bool):
             return bool(value)

@@ -129,7 +129,9 @@ def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_zip_with_a_member_twice_is_refused(tmp_path: Path) -> None:
-    path = make_zip(tmp_path / "a.zip", ("원.png", PICTURE), (unicodedata.normalize("NFD", "원.png"), PICTURE))
+    path = make_zip(
+        tmp_path / "a.zip", ("원.png", PICTURE), (unicodedata.normalize("NFD", "원.png"), PICTURE)
+    )
     with pytest.raises(SourceError, match="twice"):
         open_source(path)
 
@@ -202,7 +204,9 @@ def test_a_jsonl_manifest_carries_its_overrides(tmp_path: Path) -> None:
         ("m.jsonl", '{"batch":"a"}\n', "line 1: no file is named"),
     ],
 )
-def test_a_faulty_manifest_is_refused_with_its_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_a_faulty_manifest_is_refused_with_its_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
     (tmp_path / "a.png").write_bytes(PICTURE)
     (tmp_path / name).write_text(text)
     with pytest.raises(SourceError) as caught:
@@ -225,5 +229,6 @@ def test_a_name_of_no_known_encoding_is_still_a_name(tmp_path: Path) -> None:
     raw = b"\xff\xfe\x81.png"
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)).write_bytes(PICTURE)
     (item,) = open_source(tmp_path)
-    assert item.name.endswith(".png") and item.name_bytes == raw
+    assert item.name.endswith(".png")
+    assert item.name_bytes == raw
     assert item.open() == PICTURE

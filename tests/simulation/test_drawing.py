@@ -5,15 +5,19 @@ import random
 from typing import Any
 
 import pytest
+import shapely
 from PIL import Image
 from shapely.geometry import Point, Polygon
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
 
 from crowd.simulation.drawing import Drawn, draw
 from crowd.simulation.samples import sample_photographs
 from crowd.simulation.wardrobe import COLORS, RECIPES, dress_up
 from crowd.taxonomy import load_taxonomy
 
-SEEDS = range(30)
+SEEDS = range(16)
+UNLIKE_THE_STUDIO = ("red", "blue", "green", "navy", "wine", "purple", "khaki", "black", "orange")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +50,14 @@ def test_rings_are_simple_inside_the_image_and_on_half_pixels(drawings: list[Dra
         for region in regions(drawn):
             for ring in region["rings"]:
                 polygon = Polygon(ring)
-                assert polygon.is_valid and polygon.area > 100
+                assert polygon.is_valid
+                assert polygon.area > 100
                 assert ring[0] != ring[-1]
                 for x, y in ring:
-                    assert 0 <= x <= drawn.image.width and 0 <= y <= drawn.image.height
-                    assert (2 * x).is_integer() and (2 * y).is_integer()
+                    assert 0 <= x <= drawn.image.width
+                    assert 0 <= y <= drawn.image.height
+                    assert (2 * x).is_integer()
+                    assert (2 * y).is_integer()
 
 
 def test_garments_of_one_image_do_not_overlap(drawings: list[Drawn]) -> None:
@@ -61,32 +68,40 @@ def test_garments_of_one_image_do_not_overlap(drawings: list[Drawn]) -> None:
                 assert sum(shape.intersection(other).area for shape in mine) < 0.02 * other.area + 40
 
 
-def test_plain_garments_show_their_colour_inside_their_outline_and_not_beside_it(drawings: list[Drawn]) -> None:
+def test_plain_garments_show_their_colour_inside_their_outline_and_not_beside_it(
+    drawings: list[Drawn],
+) -> None:
     checked = 0
     for drawn in drawings:
+        everything = unary_union([Polygon(ring) for region in regions(drawn) for ring in region["rings"]])
         for region in regions(drawn):
             labels = drawn.truth["attributes"]["regions"][region["id"]]
-            if labels["print"] != ["solid"] or labels["color"] in ("white", "beige", "grey"):
+            if labels["print"] != ["solid"] or labels["color"] not in UNLIKE_THE_STUDIO:
                 continue
-            expected = COLORS[labels["color"]]
-            ring = max(region["rings"], key=lambda ring: Polygon(ring).area)
-            shape = Polygon(ring)
-            spots = [
-                Point(x, y)
-                for x in range(0, drawn.image.width, 9)
-                for y in range(0, drawn.image.height, 9)
-                if shape.buffer(-6).contains(Point(x, y))
-            ]
-            alike = sum(_hue_distance(drawn, spot, expected) < 45 for spot in spots)
-            assert alike > 0.75 * len(spots), (region["part"], labels["color"])
+            shape = unary_union([Polygon(ring) for ring in region["rings"]])
+            beside = shape.buffer(10).difference(everything.buffer(4))
+            color = COLORS[labels["color"]]
+            assert _share_alike(drawn, shape.buffer(-6), color) > 0.75, (region["part"], labels["color"])
+            assert _share_alike(drawn, beside, color) < 0.2, (region["part"], labels["color"])
             checked += 1
-    assert checked > 15
+    assert checked > 6
+
+
+def _share_alike(drawn: Drawn, area: BaseGeometry, color: tuple[int, int, int]) -> float:
+    shapely.prepare(area)
+    spots = [
+        Point(x, y)
+        for x in range(3, drawn.image.width, 7)
+        for y in range(3, drawn.image.height, 7)
+        if shapely.contains_xy(area, x, y)
+    ]
+    return sum(_hue_distance(drawn, spot, color) < 45 for spot in spots) / len(spots)
 
 
 def _hue_distance(drawn: Drawn, spot: Point, expected: tuple[int, int, int]) -> float:
     value = drawn.image.getpixel((int(spot.x), int(spot.y)))
     assert isinstance(value, tuple)
-    light = max(0.35, sum(value) / max(1, sum(expected)))
+    light = min(1.35, max(0.35, sum(value) / max(1, sum(expected))))
     return max(abs(a - b * light) for a, b in zip(value, expected, strict=True))
 
 
@@ -94,7 +109,8 @@ def test_an_open_outer_is_two_rings(drawings: list[Drawn]) -> None:
     counts = [
         len(region["rings"]) for drawn in drawings for region in regions(drawn) if region["part"] == "outer"
     ]
-    assert 2 in counts and 1 in counts
+    assert 2 in counts
+    assert 1 in counts
 
 
 def test_labels_are_keys_of_the_taxonomy_on_parts_they_apply_to(drawings: list[Drawn]) -> None:
@@ -106,7 +122,8 @@ def test_labels_are_keys_of_the_taxonomy_on_parts_they_apply_to(drawings: list[D
             assert taxonomy.has_part(region["part"])
             for key, value in labels[region["id"]].items():
                 attribute = taxonomy.attribute(key)
-                assert attribute is not None and attribute.applies_to(region["part"])
+                assert attribute is not None
+                assert attribute.applies_to(region["part"])
                 known = {entry.key for entry in attribute.values_for(region["part"])}
                 assert isinstance(value, list) == attribute.multiple
                 assert set(value if isinstance(value, list) else [value] if value else []) <= known, key

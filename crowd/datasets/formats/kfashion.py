@@ -1,6 +1,6 @@
-"""The released K-Fashion JSON, exactly: its keys, their order, its rectangles, its folders and file names.
+"""The released K-Fashion JSON, exactly: its keys and their order, its rectangles, folders and file names.
 
-Pure. It knows the form alone; which value of a taxonomy the released files have a word for, a Vocabulary tells.
+Pure. It knows the form alone; a Vocabulary tells which values the released files have a word for.
 """
 
 import json
@@ -38,11 +38,7 @@ NOT_ON_BOTTOMS = frozenset(("collar", "sleeve", "neckline"))
 VOCABULARY_OF = {"sub_color": "color"}
 STYLE_KEYS = ("스타일", "서브스타일")
 NO_STYLE_FOLDER = "기타"
-SPLIT_FOLDERS = {
-    Split.TRAIN: "Training",
-    Split.VALIDATION: "Validation",
-    Split.TEST: "Test",
-}
+SPLIT_FOLDERS = {Split.TRAIN: "Training", Split.VALIDATION: "Validation", Split.TEST: "Test"}
 
 UNSAFE = re.compile(r'[<>:"/\\|?*]')
 INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -51,7 +47,7 @@ STEM_BYTES = 120
 
 
 class Layout(StrEnum):
-    """The guideline's folders (style, work number, files) or those of the public release (split, style, files)."""
+    """The guideline's folders (style, work number) or those of the public release (split, style)."""
 
     GUIDELINE = "guideline"
     RELEASE = "release"
@@ -61,23 +57,31 @@ class Released(Protocol):
     """The released word for a value (None: there is none), and how it was come by."""
 
     @property
-    def ko(self) -> str | None: ...
+    def ko(self) -> str | None:
+        """The Korean word."""
+        ...
 
     @property
-    def how(self) -> str: ...
+    def how(self) -> str:
+        """Whether it is the very word, a near one, or left out."""
+        ...
 
 
 class Vocabulary(Protocol):
     """What this format asks of a taxonomy."""
 
-    def released_value(self, attribute_key: str, part_key: str, value_key: str) -> Released: ...
+    def released_value(self, attribute_key: str, part_key: str, value_key: str) -> Released:
+        """The word for a value on a part."""
+        ...
 
-    def released_style(self, style_key: str, /) -> Released: ...
+    def released_style(self, style_key: str, /) -> Released:
+        """The word for a style."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One value as it was written into a file: its key, the released word or None where it was left out, and how."""
+    """One value as it was written: its key, the released word (None: left out), and how it was come by."""
 
     attribute: str
     part: str | None
@@ -87,7 +91,7 @@ class Written:
 
 
 def document(record: ReleasedImage, vocabulary: Vocabulary) -> Json:
-    """The JSON object of one image, keys in the released order; parts the format does not know are left out."""
+    """The JSON object of one image, in the released order; parts the format does not know are left out."""
     name = safe_file_name(record.file_name)
     return {
         "이미지 정보": {
@@ -136,7 +140,7 @@ def style_folder(record: ReleasedImage, vocabulary: Vocabulary) -> str:
 
 
 def safe_file_name(name: str) -> str:
-    """The last part of a name as every file system takes it: NFC, nothing invisible or reserved, always `.jpg`."""
+    """The last part of a name as every file system takes it: NFC, visible, not reserved, always .jpg."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     stem, dot, suffix = last.rpartition(".")
     stem = _safe(stem if dot and stem and len(suffix) <= 4 else last)
@@ -144,7 +148,7 @@ def safe_file_name(name: str) -> str:
 
 
 def written_values(record: ReleasedImage, vocabulary: Vocabulary) -> Iterator[Written]:
-    """Each value of the record and the word it was written as, for the export's account of what it changed."""
+    """Each value of the record and the word it was written as, for the export's account of changes."""
     for region in record.regions:
         part = region["part"]
         labels = record.attributes.get(region["id"], {})
@@ -160,19 +164,13 @@ def written_values(record: ReleasedImage, vocabulary: Vocabulary) -> Iterator[Wr
         if place < len(STYLE_KEYS):
             yield Written("style", None, style, word.ko, word.how)
         else:
-            yield Written(
-                "style",
-                None,
-                style,
-                None,
-                "only two styles have a place in this format",
-            )
+            yield Written("style", None, style, None, "only two styles have a place in this format")
 
 
 def _by_part(
     record: ReleasedImage, entries: Callable[[Mapping[str, Any]], list[Json]]
 ) -> dict[str, list[Json]]:
-    """Lists the entries of each part's regions; the released files write an absent part as one empty object."""
+    """Lists the entries of each part's regions; an absent part is one empty object."""
     return {
         ko: [entry for region in record.regions if region["part"] == part for entry in entries(region)]
         or [{}]

@@ -77,8 +77,9 @@ RECORD = ReleasedImage(
 )
 
 EXPECTED = (
-    '{"이미지 정보":{"이미지 식별자":16566,"이미지 높이":1066,"이미지 파일명":"u_14859239888517400_1493917978.jpg",'
-    '"이미지 너비":800},"데이터셋 정보":{"파일 생성일자":"2020-09-18 17:07:48","데이터셋 상세설명":{'
+    '{"이미지 정보":{"이미지 식별자":16566,"이미지 높이":1066,"이미지 파일명":'
+    '"u_14859239888517400_1493917978.jpg","이미지 너비":800},"데이터셋 정보":{'
+    '"파일 생성일자":"2020-09-18 17:07:48","데이터셋 상세설명":{'
     '"렉트좌표":{"아우터":[{}],"하의":[{"X좌표":210.5,"Y좌표":329.5,"가로":322,"세로":375},'
     '{"X좌표":9.5,"Y좌표":19.5,"가로":20,"세로":21}],"원피스":[{}],'
     '"상의":[{"X좌표":180.5,"Y좌표":15.5,"가로":325,"세로":370}]},'
@@ -133,7 +134,8 @@ def test_values_are_written_in_released_words_or_left_out_and_accounted_for() ->
     assert "퀄팅" in written["디테일"]
     assert account["detail", "quilting"].ko == "퀄팅"
     assert account["shape", "a-line"].ko is None
-    assert account["style", "street"].ko is None and "two" in account["style", "street"].how
+    assert account["style", "street"].ko is None
+    assert "two" in account["style", "street"].how
     said = [entry.ko for entry in account.values() if entry.attribute == "detail" and entry.ko]
     assert written["디테일"] == said
 
@@ -143,11 +145,17 @@ def test_values_are_written_in_released_words_or_left_out_and_accounted_for() ->
     [
         (Layout.GUIDELINE, Split.TRAIN, ("키치_키덜트/16566/u.jpg", "키치_키덜트/16566/16566.json")),
         (Layout.RELEASE, Split.TRAIN, ("Training/키치_키덜트/16566.jpg", "Training/키치_키덜트/16566.json")),
-        (Layout.RELEASE, Split.VALIDATION, ("Validation/키치_키덜트/16566.jpg", "Validation/키치_키덜트/16566.json")),
+        (
+            Layout.RELEASE,
+            Split.VALIDATION,
+            ("Validation/키치_키덜트/16566.jpg", "Validation/키치_키덜트/16566.json"),
+        ),
         (Layout.RELEASE, Split.TEST, ("Test/키치_키덜트/16566.jpg", "Test/키치_키덜트/16566.json")),
     ],
 )
-def test_both_layouts_have_safe_style_folders(layout: Layout, split: Split, expected: tuple[str, str]) -> None:
+def test_both_layouts_have_safe_style_folders(
+    layout: Layout, split: Split, expected: tuple[str, str]
+) -> None:
     record = replace(RECORD, file_name="u.jpg", split=split, styles=["kitsch/kidult"])
     assert tuple(map(str, paths(record, layout, TAXONOMY))) == expected
 
@@ -175,7 +183,8 @@ def test_file_names_are_made_safe(name: str, safe: str) -> None:
 
 def test_long_names_are_cut_between_characters() -> None:
     name = safe_file_name("가" * 300 + ".png")
-    assert len(name.encode()) <= 130 and name.endswith("가.jpg")
+    assert len(name.encode()) <= 130
+    assert name.endswith("가.jpg")
 
 
 def export(folder: Path, layout: Layout, count: int = 4) -> list[Path]:
@@ -230,14 +239,20 @@ DETAIL = ("데이터셋 정보", "데이터셋 상세설명")
         (("데이터셋 정보", "파일 번호"), 9, "numbers differ"),
         (("데이터셋 정보", "파일 이름"), "b.jpg", "twice and differently"),
         (("데이터셋 정보", "파일 생성일자"), "2026-01-01T00:00:00Z", "was created"),
-        ((*DETAIL, "렉트좌표", "상의"), [{"X좌표": 1.0, "Y좌표": 1.0, "가로": 1, "세로": 1}], "follow its polygon"),
+        (
+            (*DETAIL, "렉트좌표", "상의"),
+            [{"X좌표": 1.0, "Y좌표": 1.0, "가로": 1, "세로": 1}],
+            "follow its polygon",
+        ),
         ((*DETAIL, "라벨링", "상의"), [{"색상": "빨강"}], "색상 빨강 is no released value"),
         ((*DETAIL, "라벨링", "상의"), [{"색상": "레드", "기장": "롱"}], "out of order"),
         ((*DETAIL, "라벨링", "하의"), [{"넥라인": "브이넥"}], "넥라인 has no place"),
         ((*DETAIL, "라벨링", "스타일"), [{"스타일": "캐주얼"}], "unknown style"),
     ],
 )
-def test_the_reader_finds_what_was_spoilt(tmp_path: Path, keys: tuple[str, ...], to: Any, problem: str) -> None:
+def test_the_reader_finds_what_was_spoilt(
+    tmp_path: Path, keys: tuple[str, ...], to: Any, problem: str
+) -> None:
     record = replace(RECORD, file_name="a.jpg", regions=RECORD.regions)
     image, form = (tmp_path / path for path in paths(record, Layout.GUIDELINE, TAXONOMY))
     form.parent.mkdir(parents=True)

@@ -1,0 +1,1 @@
+"""The commands of `crowd`, one module per group; `crowd.cli` lists them."""

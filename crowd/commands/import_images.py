@@ -1,0 +1,154 @@
+"""`crowd import`: images in from a file, folder, zip or manifest, with progress; can be run again."""
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from crowd.commands.opening import open_runtime
+from crowd.core.errors import Problem, field_error
+from crowd.images import queries
+from crowd.images.models import Rights
+from crowd.images.service import Delivery, Intake, take_file
+from crowd.images.sources import Source, SourceItem, open_source
+from crowd.runtime import Runtime
+
+CHUNK = 50
+# A job worker makes several working images a second; this long without one means there is none.
+PATIENCE_SECONDS = 20.0
+
+console = Console(stderr=True)
+
+
+@click.command("import")
+@click.argument("path")
+@click.option("--supplier", required=True, help="Whose images these are; a new name is added.")
+@click.option("--batch", help="The hand-over they belong to.")
+@click.option(
+    "--rights", "rights_name", help="owned, licensed or consent, for all of them; or a file (see below)."
+)
+@click.option("--wait/--no-wait", default=True, help="Wait until job workers have made the working images.")
+def import_images(path: str, supplier: str, batch: str | None, rights_name: str | None, wait: bool) -> None:
+    """Bring in the images at PATH: an image, folder, zip, or CSV/JSONL manifest.
+
+    --rights names the right for all images, or a proof of it: a file that is kept by name.
+    Without it the images are held until an admin settles their rights. An interrupted import
+    can be run again: what is there already is recognised.
+    """
+    rights = _rights(rights_name)
+    if not supplier.strip() or len(supplier) > 200:
+        raise field_error("--supplier", "must have 1 to 200 characters")
+    with open_runtime() as rt, open_source(path) as source:
+        taken, problems = _take_all(rt, source, supplier.strip(), batch, rights)
+        rt.queue.nudge("images")
+        _report(taken, problems, source.findings)
+        if wait and taken["new"]:
+            _await_working_images(rt)
+    if problems:
+        raise SystemExit(2)
+
+
+def _rights(name: str | None) -> Rights:
+    if name is None:
+        return Rights.UNKNOWN
+    if name in set(Rights):
+        return Rights(name)
+    if Path(name).is_file():
+        # A proof of consent at hand: which it is, an admin can see from the file.
+        return Rights.CONSENT
+    raise field_error("--rights", f"{name!r} is neither a file nor one of {', '.join(Rights)}")
+
+
+def _take_all(
+    rt: Runtime, source: Source, supplier: str, batch: str | None, rights: Rights
+) -> tuple[Counter[str], list[str]]:
+    taken: Counter[str] = Counter()
+    problems: list[str] = []
+    with _bar() as bar:
+        step = bar.add_task("Reading", total=len(source))
+        items = list(source)
+        for start in range(0, len(items), CHUNK):
+            chunk = items[start : start + CHUNK]
+            # Files are read before the transaction, which then lasts milliseconds.
+            read = [(item, _read(item, problems)) for item in chunk]
+            with rt.db.begin() as conn:
+                for item, data in read:
+                    if data is not None:
+                        delivery = _delivery(item, supplier, batch, rights, problems)
+                        if delivery is not None:
+                            taken[_kind(take_file(rt, conn, data, delivery, None))] += 1
+            rt.queue.nudge("images")
+            bar.advance(step, len(chunk))
+    return taken, problems
+
+
+def _read(item: SourceItem, problems: list[str]) -> bytes | None:
+    try:
+        data = item.open()
+    except (Problem, OSError) as error:
+        problems.append(str(error))
+        return None
+    if not data:
+        problems.append(f"{item.name}: the file is empty")
+        return None
+    return data
+
+
+def _delivery(
+    item: SourceItem, supplier: str, batch: str | None, rights: Rights, problems: list[str]
+) -> Delivery | None:
+    if item.rights is not None and item.rights not in set(Rights):
+        problems.append(f"{item.name}: rights {item.rights!r} is not one of {', '.join(Rights)}")
+        return None
+    own = Rights(item.rights) if item.rights else rights
+    return Delivery(item.supplier or supplier, item.name, own, item.batch or batch)
+
+
+def _kind(intake: Intake) -> str:
+    if intake.known:
+        return "known"
+    return "duplicate" if any(each["code"] == "duplicate" for each in intake.findings) else "new"
+
+
+def _report(taken: Counter[str], problems: list[str], findings: list[dict[str, str]]) -> None:
+    click.echo(
+        f"{taken['new']} new, {taken['duplicate']} duplicates refused, {taken['known']} already there, "
+        f"{len(problems)} not taken"
+    )
+    for finding in findings:
+        click.echo(f"passed over: {finding['detail']}", err=True)
+    for problem in problems:
+        click.echo(f"not taken: {problem}", err=True)
+
+
+def _await_working_images(rt: Runtime) -> None:
+    """Show how the job workers get on; Ctrl-C or their absence loses nothing."""
+    with rt.db.read() as conn:
+        left = total = queries.unprepared(conn)
+    moved = time.monotonic()
+    with _bar() as bar:
+        step = bar.add_task("Working images", total=total)
+        while left and time.monotonic() - moved < PATIENCE_SECONDS:
+            time.sleep(0.3)
+            rt.queue.nudge("images")
+            with rt.db.read() as conn:
+                now_left = queries.unprepared(conn)
+            if now_left != left:
+                moved = time.monotonic()
+            left = now_left
+            bar.update(step, completed=total - left)
+    if left:
+        click.echo(f"{left} working images are still to be made; a job worker does that when it runs.")
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

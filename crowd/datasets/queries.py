@@ -1,0 +1,219 @@
+"""All SQL of releases and exports. A release's rows are written once, together with it, and never changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow, literal
+from crowd.datasets.models import Export, ExportState, Release, ReleaseImage
+from crowd.datasets.records import Split
+from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState
+from crowd.policy import Stage
+from crowd.tasks.models import Label
+
+CHUNK = 5000
+
+
+def accepted_images(conn: Connection) -> Iterator[AnyRow]:
+    """Every accepted image with the newest label of each stage and its main style, by id.
+
+    One statement sees one moment: an image that is reopened meanwhile is in with the labels it was
+    accepted with, or not at all. Streamed; a label that is not there is None.
+    """
+    newest = (
+        sa.select(
+            Image.id,
+            Image.file_name,
+            *(_newest_label(stage).label(stage.value) for stage in _LABELLED),
+        )
+        .where(Image.state == literal(ImageState.ACCEPTED, IMAGE_STATE))
+        .subquery("newest")
+    )
+    statement = (
+        sa.select(
+            newest.c.id,
+            newest.c.file_name,
+            newest.c.segmentation,
+            newest.c.attributes,
+            newest.c.styles,
+            Label.value[("styles", 0)].as_string().label("main_style"),
+        )
+        .join_from(newest, Label, Label.id == newest.c.styles, isouter=True)
+        .order_by(newest.c.id)
+    )
+    yield from conn.execution_options(yield_per=CHUNK).execute(statement)
+
+
+_LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
+
+
+def _newest_label(stage: Stage) -> sa.ScalarSelect[Any]:
+    return (
+        sa.select(sa.func.max(Label.id))
+        .where(Label.image_id == Image.id, Label.stage == literal(stage, STAGE))
+        .correlate(Image)
+        .scalar_subquery()
+    )
+
+
+def add_release(
+    conn: Connection, name: str, taxonomy_id: int, by: int | None, now: datetime, images: int
+) -> int:
+    """The row of a release. Raises IntegrityError if the name is taken."""
+    return conn.execute(
+        sa.insert(Release)
+        .values(name=name, taxonomy_id=taxonomy_id, created_by=by, created_at=now, images=images)
+        .returning(Release.id)
+    ).scalar_one()
+
+
+def add_release_images(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Images of a release, in the transaction that makes it."""
+    conn.execute(sa.insert(ReleaseImage), list(rows))
+
+
+def release(conn: Connection, release_id: int) -> AnyRow | None:
+    """The release of that id."""
+    return conn.execute(_RELEASES.where(Release.id == release_id)).one_or_none()
+
+
+def release_named(conn: Connection, name: str) -> AnyRow | None:
+    """The release of that name."""
+    return conn.execute(_RELEASES.where(Release.name == name)).one_or_none()
+
+
+def releases(conn: Connection, *, after: int | None, limit: int) -> Sequence[AnyRow]:
+    """Releases, oldest first."""
+    statement = _RELEASES.order_by(Release.id).limit(limit)
+    return conn.execute(statement.where(Release.id > after) if after is not None else statement).all()
+
+
+_RELEASES = sa.select(Release.id, Release.name, Release.taxonomy_id, Release.created_at, Release.images)
+
+
+def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
+    """How many images of the release are in each split; all three are named."""
+    rows = conn.execute(
+        sa.select(ReleaseImage.split, sa.func.count())
+        .where(ReleaseImage.release_id == release_id)
+        .group_by(ReleaseImage.split)
+    )
+    return {**dict.fromkeys(Split, 0), **{split: count for split, count in rows}}
+
+
+def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """The next images of the release beyond id `after`, with the labels it holds."""
+    regions, attributes, styles = (sa.alias(Label.__table__, stage.value) for stage in _LABELLED)
+    return conn.execute(
+        sa.select(
+            Image.id,
+            Image.file_name,
+            Image.sha256,
+            Image.width,
+            Image.height,
+            Image.created_at,
+            ReleaseImage.split,
+            ReleaseImage.segmentation_id,
+            ReleaseImage.attributes_id,
+            regions.c.value.label("segmentation"),
+            attributes.c.value.label("attributes"),
+            styles.c.value.label("styles"),
+        )
+        .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
+        .join(regions, regions.c.id == ReleaseImage.segmentation_id)
+        .join(attributes, attributes.c.id == ReleaseImage.attributes_id)
+        .join(styles, styles.c.id == ReleaseImage.styles_id)
+        .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after)
+        .order_by(ReleaseImage.image_id)
+        .limit(limit)
+    ).all()
+
+
+def segmentation_before(conn: Connection, image_id: int, label_id: int) -> Any:
+    """The regions that a label was given for: the newest ones before it."""
+    return conn.execute(
+        sa.select(Label.value)
+        .where(Label.image_id == image_id, Label.stage == Stage.SEGMENTATION, Label.id < label_id)
+        .order_by(Label.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def add_export(
+    conn: Connection, release_id: int, format_name: str, layout: str, by: int | None, now: datetime
+) -> int:
+    """A pending export, due at once."""
+    return conn.execute(
+        sa.insert(Export)
+        .values(
+            release_id=release_id,
+            format=format_name,
+            layout=layout,
+            state=ExportState.PENDING,
+            written=0,
+            run_after=now,
+            created_by=by,
+            created_at=now,
+        )
+        .returning(Export.id)
+    ).scalar_one()
+
+
+def export(conn: Connection, export_id: int) -> AnyRow | None:
+    """The export of that id, with its release's name and size."""
+    return conn.execute(
+        sa.select(*Export.__table__.columns, Release.name.label("release"), Release.images.label("total"))
+        .join_from(Export, Release)
+        .where(Export.id == export_id)
+    ).one_or_none()
+
+
+def due_export(conn: Connection, now: datetime) -> AnyRow | None:
+    """The export that has been due longest."""
+    return conn.execute(
+        sa.select(Export.id, Export.run_after)
+        .where(Export.run_after <= now)
+        .order_by(Export.run_after, Export.id)
+        .limit(1)
+    ).one_or_none()
+
+
+def hold_export(
+    conn: Connection, export_id: int, seen: datetime, until: datetime, *, written: int | None = None
+) -> bool:
+    """Move an unfinished export ahead to `until`, if it is due when we think it is.
+
+    The moment is the fence: whoever moved it last is the one that writes, and of two that saw the
+    same moment only one gets True.
+    """
+    changes: dict[str, Any] = {"state": ExportState.RUNNING, "run_after": until}
+    if written is not None:
+        changes["written"] = written
+    return _change_held(conn, export_id, seen, changes)
+
+
+def end_export(
+    conn: Connection,
+    export_id: int,
+    seen: datetime,
+    state: ExportState,
+    now: datetime,
+    error: str | None = None,
+) -> bool:
+    """The export is done or has failed; False if somebody else has taken it over."""
+    return _change_held(
+        conn, export_id, seen, {"state": state, "run_after": None, "finished_at": now, "error": error}
+    )
+
+
+def _change_held(conn: Connection, export_id: int, seen: datetime, changes: Mapping[str, Any]) -> bool:
+    changed = conn.execute(
+        sa.update(Export)
+        .where(Export.id == export_id, Export.run_after == seen)
+        .values(**changes)
+        .returning(Export.id)
+    ).all()
+    return bool(changed)

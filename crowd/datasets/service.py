@@ -1,0 +1,158 @@
+"""Releases: freezing what is accepted, and ordering exports of what was frozen."""
+
+import re
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from crowd.core.db import AnyRow, Database
+from crowd.core.errors import Conflict, NotFound, field_error
+from crowd.datasets import queries
+from crowd.datasets.formats import Format, choose_format, choose_layout
+from crowd.datasets.records import Split
+from crowd.datasets.split import look_of, split_looks
+from crowd.taxonomy import Taxonomy
+
+LONGEST_NAME = 100
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+CHUNK = 5000
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What is accepted at one moment, in arrays, so that a million images take some tens of megabytes."""
+
+    images: array[int] = field(default_factory=lambda: array("q"))
+    segmentation: array[int] = field(default_factory=lambda: array("q"))
+    attributes: array[int] = field(default_factory=lambda: array("q"))
+    styles: array[int] = field(default_factory=lambda: array("q"))
+    looks: array[int] = field(default_factory=lambda: array("Q"))
+    main_styles: list[str] = field(default_factory=list)
+
+    def add(self, row: AnyRow) -> None:
+        """One accepted image. Raises Conflict for one without all its labels."""
+        if None in (row.segmentation, row.attributes, row.styles):
+            raise Conflict(
+                "labels_incomplete", f"Image {row.id} is accepted but lacks labels; reopen it first."
+            )
+        self.images.append(row.id)
+        self.segmentation.append(row.segmentation)
+        self.attributes.append(row.attributes)
+        self.styles.append(row.styles)
+        self.looks.append(look_of(row.id, row.file_name))
+        self.main_styles.append(row.main_style or "")
+
+    def rows(self, release_id: int, shares: dict[int, Split]) -> Iterator[dict[str, Any]]:
+        """The rows of `release_images`."""
+        columns = (self.images, self.segmentation, self.attributes, self.styles, self.looks)
+        for image, segmentation, attributes, styles, look in zip(*columns, strict=True):
+            yield {
+                "release_id": release_id,
+                "image_id": image,
+                "segmentation_id": segmentation,
+                "attributes_id": attributes,
+                "styles_id": styles,
+                "split": shares[look],
+            }
+
+
+def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None, now: datetime) -> AnyRow:
+    """Freeze every accepted image with its newest labels under `name`. Returns the release's row.
+
+    The images are looked at in one short read and written in one transaction afterwards, so the release
+    is there as a whole or not at all. Raises a 422 about `name`, Conflict `release_exists`,
+    `nothing_accepted` or `labels_incomplete`.
+    """
+    _check_name(name)
+    with db.read() as conn:
+        if queries.release_named(conn, name) is not None:
+            raise _name_taken(name)
+    snapshot = Snapshot()
+    with db.read() as conn:
+        for row in queries.accepted_images(conn):
+            snapshot.add(row)
+    if not snapshot.images:
+        raise Conflict("nothing_accepted", "No image is accepted yet, so there is nothing to release.")
+    shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
+    with db.begin() as conn:
+        try:
+            release_id = queries.add_release(conn, name, taxonomy_id, by, now, len(snapshot.images))
+        except IntegrityError:
+            raise _name_taken(name) from None
+        rows = snapshot.rows(release_id, shares)
+        while chunk := list(islice(rows, CHUNK)):
+            queries.add_release_images(conn, chunk)
+        return find_release(conn, release_id)
+
+
+def find_release(conn: Connection, release_id: int) -> AnyRow:
+    """The release. Raises NotFound."""
+    found = queries.release(conn, release_id)
+    if found is None:
+        raise NotFound("no_such_release", f"There is no release {release_id}.")
+    return found
+
+
+def find_release_named(conn: Connection, name: str) -> AnyRow:
+    """The release of that name. Raises NotFound."""
+    found = queries.release_named(conn, name)
+    if found is None:
+        raise NotFound("no_such_release", f"There is no release {name!r}.")
+    return found
+
+
+def choose(format_name: str, layout: str | None, taxonomy: Taxonomy) -> tuple[Format, str]:
+    """The format and layout of those names (None: the format's default).
+
+    Raises a 422 about `format` or `layout`, also for a taxonomy that the format has no words for.
+    """
+    chosen = choose_format(format_name)
+    refusal = chosen.refusal(taxonomy)
+    if refusal is not None:
+        raise field_error("format", refusal)
+    return chosen, choose_layout(chosen, layout)
+
+
+def order_export(
+    conn: Connection,
+    release_id: int,
+    format_name: str,
+    layout: str | None,
+    taxonomy: Taxonomy,
+    *,
+    by: int | None,
+    now: datetime,
+) -> int:
+    """A new export of the release, for a job worker to write; returns its id.
+
+    `taxonomy` is the release's own. Raises NotFound, and what `choose` raises.
+    """
+    found = find_release(conn, release_id)
+    chosen, chosen_layout = choose(format_name, layout, taxonomy)
+    return queries.add_export(conn, found.id, chosen.name, chosen_layout, by, now)
+
+
+def find_export(conn: Connection, export_id: int) -> AnyRow:
+    """The export with its release's name and size. Raises NotFound."""
+    found = queries.export(conn, export_id)
+    if found is None:
+        raise NotFound("no_such_job", f"There is no job {export_id}.")
+    return found
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        text = f"1 to {LONGEST_NAME} letters, digits, dots, dashes and underlines (A-Z, a-z, 0-9, . - _)"
+        raise field_error("name", text)
+    if not name.strip("."):
+        raise field_error("name", "must not be dots alone")
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict("release_exists", f"There is a release {name!r} already; a release is never changed.")

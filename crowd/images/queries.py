@@ -1,0 +1,147 @@
+"""All SQL of the images room but the history's."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from crowd.core.db import AnyRow
+from crowd.images.models import Batch, Finding, Image, ImageState, Supplier
+
+
+def named(conn: Connection, table: type[Supplier] | type[Batch], name: str, now: datetime) -> int:
+    """The id of the supplier or batch of that name, added if it is new."""
+    find = sa.select(table.id).where(table.name == name)
+    found = conn.execute(find).scalar_one_or_none()
+    if found is not None:
+        return found
+    try:
+        with conn.begin_nested():
+            added: int = conn.execute(
+                sa.insert(table).values(name=name, created_at=now).returning(table.id)
+            ).scalar_one()
+    except IntegrityError:
+        # Somebody else added the same name between our look and our insert.
+        return conn.execute(find).scalar_one()
+    return added
+
+
+def original_with(conn: Connection, sha256: bytes) -> int | None:
+    """The image that has these bytes, itself no duplicate."""
+    return conn.execute(
+        sa.select(Image.id).where(Image.sha256 == sha256, Image.duplicate_of.is_(None))
+    ).scalar_one_or_none()
+
+
+def known_file(conn: Connection, supplier_id: int, file_name: str, sha256: bytes) -> int | None:
+    """The image that a supplier handed over before under this name with these bytes."""
+    return conn.execute(
+        sa.select(Image.id)
+        .where(Image.supplier_id == supplier_id, Image.file_name == file_name, Image.sha256 == sha256)
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def add_image(conn: Connection, **values: Any) -> int:
+    """A new image row. Raises IntegrityError when another one with these bytes came first."""
+    with conn.begin_nested():
+        image_id: int = conn.execute(sa.insert(Image).values(**values).returning(Image.id)).scalar_one()
+    return image_id
+
+
+def batch_priority(conn: Connection, batch_id: int) -> int:
+    """The priority that the batch gives to its images' tasks; lower comes first."""
+    return conn.execute(sa.select(Batch.priority).where(Batch.id == batch_id)).scalar_one()
+
+
+def add_findings(conn: Connection, image_id: int, findings: Sequence[dict[str, str]]) -> None:
+    """Keep what was noticed about an image."""
+    if findings:
+        rows = [{"image_id": image_id, "code": each["code"], "detail": each["detail"]} for each in findings]
+        conn.execute(sa.insert(Finding), rows)
+
+
+def findings_of(conn: Connection, image_id: int) -> list[dict[str, str]]:
+    """What was noticed about an image, in order."""
+    rows = conn.execute(
+        sa.select(Finding.code, Finding.detail).where(Finding.image_id == image_id).order_by(Finding.id)
+    )
+    return [{"code": row.code, "detail": row.detail} for row in rows]
+
+
+def take_unprepared(conn: Connection, now: datetime, until: datetime, limit: int) -> Sequence[AnyRow]:
+    """Images whose working image is due; they are not due again before `until`.
+
+    SKIP LOCKED: two job workers take different images.
+    """
+    due = (
+        sa.select(Image.id)
+        .where(Image.prepare_after <= now)
+        .order_by(Image.prepare_after)
+        .limit(limit)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    ids = list(conn.execute(due).scalars())
+    return conn.execute(
+        sa.update(Image)
+        .where(Image.id.in_(ids))
+        .values(prepare_after=until)
+        .returning(Image.id, Image.sha256, Image.state)
+    ).all()
+
+
+def finish_preparing(
+    conn: Connection, image_id: int, width: int | None, height: int | None
+) -> ImageState | None:
+    """The working image is made (or cannot be: null sizes). None when another job worker was faster."""
+    return conn.execute(
+        sa.update(Image)
+        .where(Image.id == image_id, Image.prepare_after.is_not(None))
+        .values(width=width, height=height, prepare_after=None)
+        .returning(Image.state)
+    ).scalar_one_or_none()
+
+
+def unprepared(conn: Connection) -> int:
+    """How many working images are still to be made."""
+    return conn.execute(
+        sa.select(sa.func.count()).select_from(Image).where(Image.prepare_after.is_not(None))
+    ).scalar_one()
+
+
+def image_file(conn: Connection, image_id: int) -> AnyRow | None:
+    """What is needed to serve an image's files."""
+    return conn.execute(
+        sa.select(Image.id, Image.sha256, Image.file_name, Image.width).where(Image.id == image_id)
+    ).one_or_none()
+
+
+def listed(
+    conn: Connection, *, state: ImageState | None, supplier: str | None, after: int, limit: int
+) -> Sequence[AnyRow]:
+    """Images in the order of their ids, beyond `after`."""
+    statement = (
+        sa.select(
+            Image.id,
+            Image.state,
+            Image.round,
+            Image.file_name,
+            Image.rights,
+            Image.width,
+            Image.height,
+            Image.created_at,
+            Supplier.name.label("supplier"),
+        )
+        .join(Supplier, Supplier.id == Image.supplier_id)
+        .where(Image.id > after)
+        .order_by(Image.id)
+        .limit(limit)
+    )
+    if state is not None:
+        statement = statement.where(Image.state == state)
+    if supplier is not None:
+        statement = statement.where(Supplier.name == supplier)
+    return conn.execute(statement).all()

@@ -1,0 +1,160 @@
+"""Images as people see them, progress, and an admin's ways out, over HTTP."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response, send_file
+from sqlalchemy.engine import Connection
+
+from crowd.accounts.auth import Actor, actor, requires_grade, requires_login
+from crowd.core import clock
+from crowd.core.db import AnyRow
+from crowd.core.errors import Forbidden, NotFound
+from crowd.core.http import Blueprint, Page, PageArgs, page, paged
+from crowd.images import queries as images
+from crowd.images.files import files_of
+from crowd.policy import Grade
+from crowd.runtime import runtime
+from crowd.tasks import decisions, handover, progress, queries, viewing
+from crowd.tasks.decisions import Decision
+from crowd.tasks.schemas import (
+    DecideSchema,
+    ImageSchema,
+    OwnFeedbackSchema,
+    ProgressSchema,
+    TaxonomySchema,
+    TroubleArgs,
+    TroubleSchema,
+)
+
+blueprint = Blueprint("work", __name__, description="Images in work, progress, and an admin's ways out.")
+
+admins_only = requires_grade(Grade.ADMIN)
+
+
+@blueprint.route("/images/<int:image_id>")
+@requires_login
+@blueprint.response(200, ImageSchema)
+def show_image(image_id: int) -> dict[str, Any]:
+    """An image with its labels and history: for admins all, for others their own part in it."""
+    with runtime().db.read() as conn:
+        return viewing.image_view(conn, image_id, _viewer(conn, image_id))
+
+
+@blueprint.route("/images/<int:image_id>/file")
+@requires_login
+@blueprint.response(200, content_type="image/jpeg")
+def working_image(image_id: int) -> Response:
+    """The working image, as people draw on it and as it is delivered."""
+    return _jpeg(image_id, thumbnail=False)
+
+
+@blueprint.route("/images/<int:image_id>/thumbnail")
+@requires_login
+@blueprint.response(200, content_type="image/jpeg")
+def thumbnail(image_id: int) -> Response:
+    """A small version of the working image."""
+    return _jpeg(image_id, thumbnail=True)
+
+
+@blueprint.route("/images/<int:image_id>/decide", methods=["POST"])
+@admins_only
+@blueprint.arguments(DecideSchema)
+@blueprint.response(200, ImageSchema)
+def decide(body: dict[str, Any], image_id: int) -> dict[str, Any]:
+    """Settle an image that is held, stuck, blocked or accepted."""
+    rt = runtime()
+    decision = Decision(body["state"], body["stage"], body["reason"])
+    with rt.db.begin() as conn:
+        decisions.decide(conn, actor().id, image_id, decision, rt.policy, clock.now())
+        return viewing.image_view(conn, image_id, None)
+
+
+@blueprint.route("/taxonomy")
+@requires_login
+@blueprint.response(200, TaxonomySchema)
+def show_taxonomy() -> dict[str, Any]:
+    """The values people choose from: parts, attributes, styles, reason codes, unusable codes."""
+    return runtime().taxonomy.public()
+
+
+@blueprint.route("/stats/progress")
+@admins_only
+@blueprint.response(200, ProgressSchema)
+def show_progress() -> dict[str, Any]:
+    """How the work stands, by stage."""
+    rt = runtime()
+    with rt.db.read() as conn:
+        figures = progress.progress(conn, rt.policy, clock.now())
+        states = progress.images_by_state(conn)
+    return {"stages": {stage.value: asdict(each) for stage, each in figures.items()}, "images": states}
+
+
+@blueprint.route("/stats/attention")
+@admins_only
+@blueprint.arguments(TroubleArgs, location="query")
+@blueprint.response(200, paged(TroubleSchema))
+def show_attention(query: dict[str, Any]) -> Page:
+    """What is held, stuck or blocked, and for which grade."""
+    rt = runtime()
+    limit = query["limit"]
+    with rt.db.read() as conn:
+        found = progress.troubles(conn, query["kind"], rt.policy, query["cursor"] or 0, limit + 1)
+    return page(found, limit, lambda each: each["image_id"])
+
+
+@blueprint.route("/me/feedback")
+@requires_login
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, paged(OwnFeedbackSchema))
+def own_feedback(query: dict[str, Any]) -> Page:
+    """Why the caller's answers came back, newest first."""
+    limit = query["limit"]
+    with runtime().db.read() as conn:
+        rows = queries.feedback_about(conn, actor().id, query["cursor"], limit + 1)
+    shown: Page = page(rows, limit, lambda row: row.id)
+    shown["items"] = _pieces(shown["items"])
+    return shown
+
+
+def _pieces(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    return [
+        {**piece, "at": row.at, "image_id": row.image_id, "target": row.target}
+        for row in rows
+        for piece in handover.typed_pieces(row)
+    ]
+
+
+def _viewer(conn: Connection, image_id: int) -> int | None:
+    """None for somebody who may see everything, else the worker whose part is shown.
+
+    An admin who holds or held a task of the image sees no more than its other workers.
+    Raises Forbidden for a worker who never had a task of the image.
+    """
+    me: Actor = actor()
+    took_part = queries.has_part(conn, image_id, me.id)
+    if me.is_admin and not took_part:
+        return None
+    if not took_part:
+        if images.image_file(conn, image_id) is None:
+            raise NotFound("no_such_image", f"There is no image {image_id}.")
+        raise Forbidden("not_your_image", "You have had no task of this image.")
+    return me.id
+
+
+def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
+    rt = runtime()
+    with rt.db.read() as conn:
+        image = images.image_file(conn, image_id)
+        if image is None or image.width is None:
+            raise NotFound("no_such_image", f"There is no working image {image_id}.")
+        _viewer(conn, image_id)
+    files = files_of(image.sha256)
+    path = rt.storage.root / (files.thumbnail if thumbnail else files.working)
+    if not path.is_file():
+        raise NotFound("file_missing", f"The file of image {image_id} is missing from the storage.")
+    response = send_file(path, mimetype="image/jpeg", conditional=True, etag=image.sha256.hex())
+    # The bytes of a working image never change; who may see them does.
+    response.headers["Cache-Control"] = "private, max-age=3600"
+    return response

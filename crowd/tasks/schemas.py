@@ -1,0 +1,261 @@
+"""What the task engine takes and gives over HTTP."""
+
+from marshmallow import fields, validate
+
+from crowd.core.http import Moment, PageArgs, Schema
+from crowd.images.models import ImageState, What
+from crowd.policy import Stage
+from crowd.tasks.progress import Trouble
+
+_RESULT = {
+    "description": "By stage: SegmentationResult, AttributesResult, StylesResult or UnusableResult "
+    "when labelling; a Verdict when reviewing; StylesResult in an adjudication caused by `styles`.",
+    "oneOf": [
+        {"$ref": f"#/components/schemas/{name}"}
+        for name in ("SegmentationResult", "AttributesResult", "StylesResult", "UnusableResult", "Verdict")
+    ],
+}
+
+
+class ClaimSchema(Schema):
+    """Which task is wanted; without a stage the next one in claim order."""
+
+    stage = fields.Enum(Stage, by_value=True, load_default=None)
+
+
+class TokenSchema(Schema):
+    """The lease's token."""
+
+    token = fields.Integer(required=True)
+
+
+class ReleaseSchema(TokenSchema):
+    """Giving a task back."""
+
+    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    skip = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class SubmitSchema(TokenSchema):
+    """An answer. Its result is checked once the token is known to be good: a repeated answer is not."""
+
+    result = fields.Raw(load_default=None, allow_none=True, metadata=_RESULT)
+    seconds = fields.Raw(
+        load_default=None,
+        allow_none=True,
+        metadata={"type": ["number", "null"], "minimum": 0, "maximum": 86400, "description": "Time spent."},
+    )
+
+
+class SendBackSchema(TokenSchema):
+    """The pre-check's "no"; `to` is the stage before unless given."""
+
+    to = fields.Raw(load_default=None, allow_none=True, metadata={"type": ["string", "null"]})
+    reasons = fields.Raw(
+        load_default=list, metadata={"type": "array", "items": {"type": "string"}, "minItems": 1}
+    )
+    comment = fields.Raw(load_default="", metadata={"type": "string", "maxLength": 2000})
+    seconds = SubmitSchema().fields["seconds"]
+
+
+class BatchClaimSchema(Schema):
+    """How many second reviews are wanted for the grid."""
+
+    stage = fields.Enum(Stage, by_value=True, required=True)
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 60))
+
+
+class BatchAnswerSchema(SubmitSchema):
+    """One answer of a grid."""
+
+    task_id = fields.Integer(required=True)
+
+
+class BatchSubmitSchema(Schema):
+    """The answers of a grid; each is taken or refused by itself."""
+
+    answers = fields.List(fields.Nested(BatchAnswerSchema), required=True, validate=validate.Length(1, 200))
+
+
+class LeaseSchema(Schema):
+    """A lease: the token to answer with, and when it ends."""
+
+    token = fields.Integer(required=True)
+    expires_at = Moment(required=True)
+
+
+class LeaseAnswerSchema(Schema):
+    """A heartbeat's answer."""
+
+    lease = fields.Nested(LeaseSchema, required=True)
+
+
+class TaskImageSchema(Schema):
+    """The working image: pixels from the top left."""
+
+    id = fields.Integer(required=True)
+    url = fields.String(required=True)
+    width = fields.Integer(required=True)
+    height = fields.Integer(required=True)
+
+
+class LabelsSchema(Schema):
+    """The labels of each stage so far; null where there are none."""
+
+    segmentation = fields.Raw(allow_none=True)
+    attributes = fields.Raw(allow_none=True)
+    styles = fields.Raw(allow_none=True)
+
+
+class FeedbackSchema(Schema):
+    """Why an image came back; no names."""
+
+    stage = fields.Enum(Stage, by_value=True)
+    score = fields.Integer(allow_none=True)
+    reasons = fields.List(fields.String())
+    comment = fields.String()
+    at = Moment()
+
+
+class TaskSchema(Schema):
+    """A claimed task."""
+
+    id = fields.Integer(required=True)
+    stage = fields.Enum(Stage, by_value=True, required=True)
+    round = fields.Integer(required=True)
+    lease = fields.Nested(LeaseSchema, required=True)
+    image = fields.Nested(TaskImageSchema, required=True)
+    labels = fields.Nested(LabelsSchema, required=True)
+    candidates = fields.Raw(allow_none=True)
+    feedback = fields.List(fields.Nested(FeedbackSchema), required=True)
+    cause = fields.String()
+    disputed = fields.String(allow_none=True)
+
+
+class TasksSchema(Schema):
+    """Several claimed tasks."""
+
+    tasks = fields.List(fields.Nested(TaskSchema), required=True)
+
+
+class AnsweredSchema(Schema):
+    """An answer that stands."""
+
+    task_id = fields.Integer(required=True)
+    state = fields.String(required=True, metadata={"example": "done"})
+
+
+class OutcomeSchema(Schema):
+    """What became of one answer of a grid."""
+
+    task_id = fields.Integer(required=True)
+    status = fields.Integer(required=True, metadata={"description": "The HTTP status it would have had."})
+    code = fields.String()
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+
+
+class OutcomesSchema(Schema):
+    """One outcome for each answer, in order."""
+
+    outcomes = fields.List(fields.Nested(OutcomeSchema), required=True)
+
+
+class DecideSchema(Schema):
+    """An admin's decision; `in_work` opens `stage`."""
+
+    state = fields.Enum(
+        ImageState,
+        by_value=True,
+        required=True,
+        validate=validate.NoneOf([ImageState.HELD], error="An admin does not hold; decide."),
+    )
+    stage = fields.Enum(Stage, by_value=True, load_default=Stage.SEGMENTATION)
+    reason = fields.String(required=True, validate=validate.Length(1, 1000))
+
+
+class EventSchema(Schema):
+    """One row of an image's history."""
+
+    at = Moment()
+    who = fields.String(allow_none=True)
+    what = fields.Enum(What, by_value=True)
+    stage = fields.Enum(Stage, by_value=True, allow_none=True)
+    target = fields.Enum(Stage, by_value=True, allow_none=True)
+    round = fields.Integer()
+    task_id = fields.Integer(allow_none=True)
+    why = fields.Raw(allow_none=True)
+
+
+class ImageSchema(Schema):
+    """An image as the caller may see it."""
+
+    id = fields.Integer()
+    state = fields.Enum(ImageState, by_value=True)
+    round = fields.Integer()
+    width = fields.Integer(allow_none=True)
+    height = fields.Integer(allow_none=True)
+    labels = fields.Nested(LabelsSchema)
+    history = fields.List(fields.Nested(EventSchema))
+    file_name = fields.String()
+    supplier = fields.String()
+    rights = fields.String()
+    findings = fields.List(fields.Raw())
+
+
+class StageProgressSchema(Schema):
+    """The figures of one stage."""
+
+    ready = fields.Integer()
+    leased = fields.Integer()
+    done = fields.Integer()
+    bounced = fields.Integer()
+    blocked = fields.Integer()
+    blocked_for = fields.List(fields.String())
+    stuck = fields.Integer()
+    oldest_ready_seconds = fields.Float(allow_none=True)
+
+
+class ProgressSchema(Schema):
+    """How the work stands."""
+
+    stages = fields.Dict(keys=fields.String(), values=fields.Nested(StageProgressSchema))
+    images = fields.Dict(keys=fields.String(), values=fields.Integer())
+
+
+class TroubleArgs(PageArgs):
+    """Which kind of trouble to list."""
+
+    kind = fields.Enum(Trouble, by_value=True, required=True)
+
+
+class TroubleSchema(Schema):
+    """Something only an admin can move."""
+
+    kind = fields.Enum(Trouble, by_value=True)
+    image_id = fields.Integer()
+    task_id = fields.Integer(allow_none=True)
+    stage = fields.Enum(Stage, by_value=True, allow_none=True)
+    since = Moment()
+    blocked_for = fields.List(fields.String())
+    why = fields.Raw(allow_none=True)
+
+
+class OwnFeedbackSchema(FeedbackSchema):
+    """Feedback on one's own answer."""
+
+    image_id = fields.Integer()
+    target = fields.Enum(Stage, by_value=True)
+
+
+class TaxonomySchema(Schema):
+    """The taxonomy in use; keys are what answers hold."""
+
+    name = fields.String()
+    version = fields.String()
+    digest = fields.String()
+    parts = fields.List(fields.Dict())
+    attributes = fields.List(fields.Dict())
+    style_groups = fields.List(fields.Dict())
+    styles = fields.List(fields.Dict())
+    reasons = fields.List(fields.Dict())
+    unusable = fields.List(fields.Dict())
