@@ -16,7 +16,7 @@ from crowd.core.logs import configure_logs
 from crowd.core.metrics import exposition, install_metrics
 from crowd.policy import Grade
 from crowd.runtime import EXTENSION, Runtime, build_runtime
-from crowd.wiring import register_rooms, wire
+from crowd.wiring import register_pages, register_rooms, wire
 
 SESSION_LIFETIME = timedelta(days=7)
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
@@ -51,6 +51,7 @@ def create_app(
     install_auth(app, rt)
     wire(rt)
     register_rooms(api)
+    register_pages(app)
     _add_probes(app)
     _trust_proxies(app, env.get("CROWD_TRUST_PROXY"))
     return app

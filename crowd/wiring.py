@@ -3,11 +3,13 @@
 from functools import partial
 
 import flask_smorest  # type: ignore[import-untyped]
+from flask import Flask
 from sqlalchemy.engine import Connection
 
 from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
+from crowd.datasets import api as datasets
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.policy import Policy, Stage
@@ -15,9 +17,10 @@ from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import api as tasks
-from crowd.tasks import decisions, image_api, leases, rules
+from crowd.tasks import decisions, image_api, leases, results, rules
 from crowd.tiers import api as tiers
 from crowd.tiers import service as standing
+from crowd.web import pages
 
 assert models  # importing it registers every table
 
@@ -28,6 +31,7 @@ BLUEPRINTS = (
     review.blueprint,
     image_api.blueprint,
     images.blueprint,
+    datasets.blueprint,
     tiers.blueprint,
 )
 
@@ -44,8 +48,16 @@ def wire(rt: Runtime) -> None:
 
 def register_rooms(api: flask_smorest.Api) -> None:
     """Register every room's part of the API."""
+    for schema in results.EVERY_RESULT:
+        name = type(schema).__name__.removesuffix("Schema")
+        api.spec.components.schema(name, schema=schema)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+
+
+def register_pages(app: Flask) -> None:
+    """Register the pages for people."""
+    app.register_blueprint(pages.blueprint)
 
 
 def _take_work_back(policy: Policy, conn: Connection, worker_id: int) -> None:

@@ -34,7 +34,7 @@ console = Console(stderr=True)
 def import_images(path: str, supplier: str, batch: str | None, rights_name: str | None, wait: bool) -> None:
     """Bring in the images at PATH: an image, folder, zip, or CSV/JSONL manifest.
 
-    --rights names the right for all images, or a proof of it: a file that is kept by name.
+    --rights names the right for all images, or the file that proves their consent.
     Without it the images are held until an admin settles their rights. An interrupted import
     can be run again: what is there already is recognised.
     """
@@ -42,11 +42,11 @@ def import_images(path: str, supplier: str, batch: str | None, rights_name: str 
     if not supplier.strip() or len(supplier) > 200:
         raise field_error("--supplier", "must have 1 to 200 characters")
     with open_runtime() as rt, open_source(path) as source:
-        taken, problems = _take_all(rt, source, supplier.strip(), batch, rights)
-        rt.queue.nudge("images")
+        taken, added, problems = _take_all(rt, source, supplier.strip(), batch, rights)
         _report(taken, problems, source.findings)
-        if wait and taken["new"]:
+        if wait and added:
             _await_working_images(rt)
+            _report_unreadable(rt, added)
     if problems:
         raise SystemExit(2)
 
@@ -64,8 +64,9 @@ def _rights(name: str | None) -> Rights:
 
 def _take_all(
     rt: Runtime, source: Source, supplier: str, batch: str | None, rights: Rights
-) -> tuple[Counter[str], list[str]]:
+) -> tuple[Counter[str], list[int], list[str]]:
     taken: Counter[str] = Counter()
+    added: list[int] = []
     problems: list[str] = []
     with _bar() as bar:
         step = bar.add_task("Reading", total=len(source))
@@ -79,10 +80,13 @@ def _take_all(
                     if data is not None:
                         delivery = _delivery(item, supplier, batch, rights, problems)
                         if delivery is not None:
-                            taken[_kind(take_file(rt, conn, data, delivery, None))] += 1
+                            intake = take_file(rt, conn, data, delivery, None)
+                            taken[_kind(intake)] += 1
+                            if _kind(intake) == "new":
+                                added.append(intake.image_id)
             rt.queue.nudge("images")
             bar.advance(step, len(chunk))
-    return taken, problems
+    return taken, added, problems
 
 
 def _read(item: SourceItem, problems: list[str]) -> bytes | None:
@@ -142,6 +146,14 @@ def _await_working_images(rt: Runtime) -> None:
             bar.update(step, completed=total - left)
     if left:
         click.echo(f"{left} working images are still to be made; a job worker does that when it runs.")
+
+
+def _report_unreadable(rt: Runtime, added: list[int]) -> None:
+    for start in range(0, len(added), CHUNK):
+        with rt.db.read() as conn:
+            rows = queries.refused_names(conn, added[start : start + CHUNK])
+        for row in rows:
+            click.echo(f"refused: {row.file_name}: {row.detail}", err=True)
 
 
 def _bar() -> Progress:

@@ -44,7 +44,7 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
         .join_from(newest, Label, Label.id == newest.c.styles, isouter=True)
         .order_by(newest.c.id)
     )
-    yield from conn.execution_options(yield_per=CHUNK).execute(statement)
+    yield from conn.execute(statement, execution_options={"yield_per": CHUNK})
 
 
 _LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
@@ -101,7 +101,10 @@ def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
         .where(ReleaseImage.release_id == release_id)
         .group_by(ReleaseImage.split)
     )
-    return {**dict.fromkeys(Split, 0), **{split: count for split, count in rows}}
+    sizes = dict.fromkeys(Split, 0)
+    for split, count in rows:
+        sizes[split] = count
+    return sizes
 
 
 def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:

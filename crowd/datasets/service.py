@@ -14,10 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
 from crowd.datasets import queries
-from crowd.datasets.formats import Format, choose_format, choose_layout
+from crowd.datasets.exports import Plan
+from crowd.datasets.formats import choose_format, choose_layout
 from crowd.datasets.records import Split
 from crowd.datasets.split import look_of, split_looks
-from crowd.taxonomy import Taxonomy
+from crowd.runtime import Runtime
+from crowd.tasks.taxonomies import TaxonomyShelf
 
 LONGEST_NAME = 100
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -28,11 +30,11 @@ CHUNK = 5000
 class Snapshot:
     """What is accepted at one moment, in arrays, so that a million images take some tens of megabytes."""
 
-    images: array[int] = field(default_factory=lambda: array("q"))
-    segmentation: array[int] = field(default_factory=lambda: array("q"))
-    attributes: array[int] = field(default_factory=lambda: array("q"))
-    styles: array[int] = field(default_factory=lambda: array("q"))
-    looks: array[int] = field(default_factory=lambda: array("Q"))
+    images: "array[int]" = field(default_factory=lambda: array("q"))
+    segmentation: "array[int]" = field(default_factory=lambda: array("q"))
+    attributes: "array[int]" = field(default_factory=lambda: array("q"))
+    styles: "array[int]" = field(default_factory=lambda: array("q"))
+    looks: "array[int]" = field(default_factory=lambda: array("Q"))
     main_styles: list[str] = field(default_factory=list)
 
     def add(self, row: AnyRow) -> None:
@@ -107,35 +109,24 @@ def find_release_named(conn: Connection, name: str) -> AnyRow:
     return found
 
 
-def choose(format_name: str, layout: str | None, taxonomy: Taxonomy) -> tuple[Format, str]:
-    """The format and layout of those names (None: the format's default).
+def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layout: str | None) -> Plan:
+    """What is to be written for an export; without a layout it is the format's default.
 
-    Raises a 422 about `format` or `layout`, also for a taxonomy that the format has no words for.
+    Raises NotFound, and a 422 about `format` or `layout`, also for a taxonomy the format has no words for.
     """
+    found = find_release(conn, release_id)
     chosen = choose_format(format_name)
+    chosen_layout = choose_layout(chosen, layout)
+    taxonomy = TaxonomyShelf(rt.db, rt.taxonomy).version(conn, found.taxonomy_id)
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)
-    return chosen, choose_layout(chosen, layout)
+    return Plan(found, chosen, chosen_layout, taxonomy)
 
 
-def order_export(
-    conn: Connection,
-    release_id: int,
-    format_name: str,
-    layout: str | None,
-    taxonomy: Taxonomy,
-    *,
-    by: int | None,
-    now: datetime,
-) -> int:
-    """A new export of the release, for a job worker to write; returns its id.
-
-    `taxonomy` is the release's own. Raises NotFound, and what `choose` raises.
-    """
-    found = find_release(conn, release_id)
-    chosen, chosen_layout = choose(format_name, layout, taxonomy)
-    return queries.add_export(conn, found.id, chosen.name, chosen_layout, by, now)
+def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:
+    """A new export, for a job worker to write; returns its id."""
+    return queries.add_export(conn, wanted.release.id, wanted.format.name, wanted.layout, by, now)
 
 
 def find_export(conn: Connection, export_id: int) -> AnyRow:

@@ -11,7 +11,7 @@ from crowd.datasets.records import Split
 PERCENT: Mapping[Split, int] = {Split.TRAIN: 80, Split.VALIDATION: 10, Split.TEST: 10}
 
 # Suppliers number the pictures of one look: PREFIX_NNN_MM.jpg is picture MM of look PREFIX_NNN.
-_NUMBERED = re.compile(r"(?P<look>.+_\d+)_\d+\.[^.]+")
+_NUMBERED = re.compile(r"(?P<look>.+_\d+)_\d{1,3}\.[^.]+")
 
 
 def look_of(image_id: int, file_name: str) -> int:

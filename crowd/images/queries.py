@@ -145,3 +145,13 @@ def listed(
     if supplier is not None:
         statement = statement.where(Supplier.name == supplier)
     return conn.execute(statement).all()
+
+
+def refused_names(conn: Connection, image_ids: Sequence[int]) -> Sequence[AnyRow]:
+    """File name and reason of those of the images that turned out to be unreadable."""
+    return conn.execute(
+        sa.select(Image.file_name, Finding.detail)
+        .join(Finding, Finding.image_id == Image.id)
+        .where(Image.id.in_(image_ids), Finding.code == "unreadable")
+        .order_by(Image.id)
+    ).all()

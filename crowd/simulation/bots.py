@@ -157,13 +157,20 @@ def _review(
     if task.get("cause") == Cause.STYLES:
         right = rng.random() < persona.accuracy[Stage.ADJUDICATION]
         return copy.deepcopy(truth.styles) if right else spoil_styles(truth.styles, vocabulary, rng)
-    faults = find_faults(task["labels"], truth)
+    faults = find_faults(_judged_labels(task), truth)
     if faults and rng.random() < persona.notice:
         return _rejection(faults, vocabulary)
     if not faults and rng.random() < persona.false_alarm:
         return _rejection([rng.choice(FALSE_ALARMS)], vocabulary)
     score = 4 if rng.random() < SLIGHT_DIFFERENCE_SHARE else 5
     return {"score": score, "blame": None, "reasons": [], "comment": ""}
+
+
+def _judged_labels(task: Mapping[str, Any]) -> dict[str, Any]:
+    """All labels; in a loop those up to the disputed stage, since what comes after is not done again yet."""
+    last = Stage(task.get("disputed") or Stage.STYLES)
+    stages = LABELLING[: LABELLING.index(last) + 1] if last in LABELLING else LABELLING
+    return {str(stage): task["labels"].get(stage) for stage in stages}
 
 
 def _rejection(faults: list[Fault], vocabulary: Vocabulary) -> Labels:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import shapely
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
 
 from crowd.policy import Stage
 from crowd.simulation.truth import Truth
@@ -34,7 +36,7 @@ class Match:
 
 
 def find_faults(labels: Mapping[str, Any], truth: Truth) -> list[Fault]:
-    """What is wrong with `labels` (results by stage; a stage without any is not judged), earliest stage first."""
+    """What is wrong with `labels` (results by stage), earliest stage first; one without is not judged."""
     found: list[Fault] = []
     regions = (labels.get(Stage.SEGMENTATION) or {}).get("regions", [])
     matches = match_regions(regions, truth.segmentation["regions"])
@@ -79,12 +81,12 @@ def answered(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shape(region: Mapping[str, Any]) -> shapely.Geometry:
+def _shape(region: Mapping[str, Any]) -> BaseGeometry:
     # buffer(0) mends rings that cross each other in a garment cut in parts.
-    return shapely.union_all([shapely.Polygon(ring).buffer(0) for ring in region["rings"]])
+    return unary_union([shapely.Polygon(ring).buffer(0) for ring in region["rings"]])
 
 
-def _overlap(one: shapely.Geometry, other: shapely.Geometry) -> float:
+def _overlap(one: BaseGeometry, other: BaseGeometry) -> float:
     common = one.intersection(other).area
     whole = one.area + other.area - common
     return float(common / whole) if whole else 0.0

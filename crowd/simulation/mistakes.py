@@ -22,7 +22,7 @@ SHRUNK = 0.75
 def spoil_segmentation(
     true: Labels, vocabulary: Vocabulary, size: tuple[int, int], rng: random.Random
 ) -> Labels:
-    """An outline beside its garment, a garment forgotten, or the wrong part; `size` is the image's in pixels."""
+    """An outline beside its garment, a garment forgotten, or a wrong part; `size` is the image's (pixels)."""
     spoilt = copy.deepcopy(true)
     ways: list[Callable[[], None]] = [lambda: _displace(rng.choice(spoilt["regions"]), size, rng)]
     if len(spoilt["regions"]) > 1:
@@ -33,7 +33,9 @@ def spoil_segmentation(
     return spoilt
 
 
-def spoil_attributes(true: Labels, parts: dict[str, str], vocabulary: Vocabulary, rng: random.Random) -> Labels:
+def spoil_attributes(
+    true: Labels, parts: dict[str, str], vocabulary: Vocabulary, rng: random.Random
+) -> Labels:
     """One to three wrong or forgotten values; `parts` are the regions' (id → part)."""
     spoilt = copy.deepcopy(true)
     places = [

@@ -16,13 +16,19 @@ Ring = list[list[float]]
 # Outlines in shares of the image, of a figure that stands in its middle; none covers another.
 OUTLINES: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
     "top": (
-        ((0.42, 0.22), (0.58, 0.22), (0.61, 0.30), (0.58, 0.34), (0.58, 0.49), (0.42, 0.49), (0.42, 0.34), (0.39, 0.30)),
+        (
+            (0.42, 0.22), (0.58, 0.22), (0.61, 0.30), (0.58, 0.34),
+            (0.58, 0.49), (0.42, 0.49), (0.42, 0.34), (0.39, 0.30),
+        ),
     ),
     "bottom": (
         ((0.41, 0.50), (0.59, 0.50), (0.62, 0.88), (0.53, 0.90), (0.50, 0.62), (0.47, 0.90), (0.38, 0.88)),
     ),
     "dress": (
-        ((0.43, 0.21), (0.57, 0.21), (0.60, 0.32), (0.57, 0.45), (0.67, 0.78), (0.33, 0.78), (0.43, 0.45), (0.40, 0.32)),
+        (
+            (0.43, 0.21), (0.57, 0.21), (0.60, 0.32), (0.57, 0.45),
+            (0.67, 0.78), (0.33, 0.78), (0.43, 0.45), (0.40, 0.32),
+        ),
     ),
     "outer": (
         ((0.30, 0.24), (0.38, 0.22), (0.37, 0.60), (0.29, 0.60)),
@@ -37,7 +43,7 @@ SECOND_STYLE_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Results for the labelling stages in the API's form; `unusable` is the code of an image not to be labelled."""
+    """Results for the labelling stages in the API's form, and the code of an image that is `unusable`."""
 
     segmentation: Labels
     attributes: Labels

@@ -22,14 +22,14 @@ from crowd.tasks.schemas import (
     BatchClaimSchema,
     BatchSubmitSchema,
     ClaimSchema,
+    GiveBackSchema,
     LeaseAnswerSchema,
+    LeaseTokenSchema,
     OutcomesSchema,
-    ReleaseSchema,
     SendBackSchema,
     SubmitSchema,
     TaskSchema,
     TasksSchema,
-    TokenSchema,
 )
 from crowd.tasks.taxonomies import shelf
 
@@ -74,7 +74,7 @@ def claim_batch(body: dict[str, Any]) -> Response:
 
 @blueprint.route("/tasks/<int:task_id>/heartbeat", methods=["POST"])
 @requires_login
-@blueprint.arguments(TokenSchema)
+@blueprint.arguments(LeaseTokenSchema)
 @blueprint.response(200, LeaseAnswerSchema)
 def heartbeat(body: dict[str, Any], task_id: int) -> Response:
     """Keep a lease, or win it back when it ran out and nobody else has the task."""
@@ -86,7 +86,7 @@ def heartbeat(body: dict[str, Any], task_id: int) -> Response:
 
 @blueprint.route("/tasks/<int:task_id>/release", methods=["POST"])
 @requires_login
-@blueprint.arguments(ReleaseSchema)
+@blueprint.arguments(GiveBackSchema)
 @blueprint.response(204)
 def release(body: dict[str, Any], task_id: int) -> Response:
     """Give a task back; `skip` keeps it away from the caller for a while."""

@@ -135,9 +135,11 @@ def troubles(
 
 
 def _held_images(after: int, limit: int) -> AnySelect:
+    earlier = sa.alias(ImageEvent.__table__, "earlier")
     last = (
-        sa.select(sa.func.max(ImageEvent.id))
-        .where(ImageEvent.image_id == Image.id, ImageEvent.what == What.HELD)
+        sa.select(sa.func.max(earlier.c.id))
+        .where(earlier.c.image_id == Image.id, earlier.c.what == What.HELD)
+        .correlate(Image)
         .scalar_subquery()
     )
     return (

@@ -23,20 +23,20 @@ class ClaimSchema(Schema):
     stage = fields.Enum(Stage, by_value=True, load_default=None)
 
 
-class TokenSchema(Schema):
+class LeaseTokenSchema(Schema):
     """The lease's token."""
 
     token = fields.Integer(required=True)
 
 
-class ReleaseSchema(TokenSchema):
+class GiveBackSchema(LeaseTokenSchema):
     """Giving a task back."""
 
     reason = fields.String(load_default="", validate=validate.Length(max=1000))
     skip = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
-class SubmitSchema(TokenSchema):
+class SubmitSchema(LeaseTokenSchema):
     """An answer. Its result is checked once the token is known to be good: a repeated answer is not."""
 
     result = fields.Raw(load_default=None, allow_none=True, metadata=_RESULT)
@@ -47,7 +47,7 @@ class SubmitSchema(TokenSchema):
     )
 
 
-class SendBackSchema(TokenSchema):
+class SendBackSchema(LeaseTokenSchema):
     """The pre-check's "no"; `to` is the stage before unless given."""
 
     to = fields.Raw(load_default=None, allow_none=True, metadata={"type": ["string", "null"]})

@@ -54,7 +54,9 @@ def test_cookies_are_secure_where_that_is_asked_for(rt, anna):
     assert all("Secure" in line for line in cookies)
 
 
-@pytest.mark.parametrize(("username", "password"), [("Anna", "wrong"), ("nobody", PASSWORD), ("anna", PASSWORD)])
+@pytest.mark.parametrize(
+    ("username", "password"), [("Anna", "wrong"), ("nobody", PASSWORD), ("anna", PASSWORD)]
+)
 def test_wrong_name_and_wrong_password_look_the_same(client, anna, username, password):
     answer = log_in(client, password, username)
     assert (answer.status_code, answer.json["code"]) == (401, "wrong_credentials")
@@ -66,10 +68,12 @@ def test_wrong_name_and_wrong_password_look_the_same(client, anna, username, pas
 def test_an_unknown_name_costs_a_hash_too(client, anna, monkeypatch):
     verified = []
     real = security._HASHER
+
     class Watched:
         def verify(self, *words):
             verified.append(words)
             return real.verify(*words)
+
     monkeypatch.setattr(security, "_HASHER", Watched())
     log_in(client, username="nobody")
     assert len(verified) == 1

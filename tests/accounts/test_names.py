@@ -12,7 +12,9 @@ def test_names_of_any_script_are_taken(name):
     assert name_fault(normalise(name)) is None
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "two words", "a/b", "a\nb", "a\u200bb", "erased-7", "<b>", "½"])
+@pytest.mark.parametrize(
+    "name", ["", "x" * 65, "two words", "a/b", "a\nb", "a\u200bb", "erased-7", "<b>", "½"]
+)
 def test_names_with_anything_else_are_not(name):
     assert name_fault(normalise(name)) is not None
 

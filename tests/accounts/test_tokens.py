@@ -56,9 +56,7 @@ def test_revoking_again_keeps_the_first_moment(rt, client, make_worker, bearer):
 
     def revoked_at():
         with rt.db.read() as conn:
-            return conn.execute(
-                sa.select(ApiToken.revoked_at).where(ApiToken.id == added["id"])
-            ).scalar_one()
+            return conn.execute(sa.select(ApiToken.revoked_at).where(ApiToken.id == added["id"])).scalar_one()
 
     client.delete(f"/api/v1/me/tokens/{added['id']}", headers=bearer(token))
     first = revoked_at()

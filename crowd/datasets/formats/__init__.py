@@ -1,4 +1,4 @@
-"""The file formats of a released data set, by name. A format says which files hold which images, and what is in them."""
+"""The file formats of a released data set, by name: which files hold which images, and what is in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

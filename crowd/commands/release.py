@@ -1,0 +1,124 @@
+"""`crowd release`: freeze what is accepted, and write it as files, in the foreground and resumable."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from crowd.commands.opening import open_runtime
+from crowd.core import clock
+from crowd.core.clock import rfc3339
+from crowd.core.errors import Problem
+from crowd.datasets import queries, service
+from crowd.datasets.exports import ExportError, Place, Plan, write_export, written_before
+from crowd.datasets.records import Split
+from crowd.runtime import Runtime
+from crowd.tasks import taxonomies
+
+CHUNK = 200
+MOST_PROBLEMS = 20
+
+console = Console(stderr=True)
+
+
+@click.group()
+def release() -> None:
+    """Freeze a data set, and export it."""
+
+
+@release.command()
+@click.argument("name")
+def create(name: str) -> None:
+    """Freeze every accepted image with its labels of today under NAME; a release is never changed."""
+    with open_runtime() as rt:
+        taxonomy_id = taxonomies.ensure(rt.db, rt.taxonomy)
+        made = service.create_release(rt.db, name, taxonomy_id=taxonomy_id, by=None, now=clock.now())
+        with rt.db.read() as conn:
+            sizes = queries.split_sizes(conn, made.id)
+    shares = ", ".join(f"{sizes[split]} {split}" for split in Split)
+    click.echo(f"Release {made.name}: {made.images} images ({shares})")
+
+
+@release.command("list")
+def list_releases() -> None:
+    """List every release: images, when it was frozen, name."""
+    with open_runtime() as rt:
+        after: int | None = None
+        while True:
+            with rt.db.read() as conn:
+                rows = queries.releases(conn, after=after, limit=CHUNK)
+            for row in rows:
+                click.echo(f"{row.images:>9}  {rfc3339(row.created_at)}  {row.name}")
+            if len(rows) < CHUNK:
+                return
+            after = rows[-1].id
+
+
+@release.command()
+@click.argument("name")
+@click.option("--format", "format_name", required=True, help="kfashion, …; an unknown one lists them all.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
+@click.option("--layout", help="How the folders are laid out; kfashion: guideline (default) or release.")
+@click.option("--check/--no-check", default=True, help="Read everything again afterwards and check it.")
+def export(name: str, format_name: str, out: Path, layout: str | None, check: bool) -> None:
+    """Write the release NAME into the folder --out.
+
+    It may be interrupted: the same command goes on where it was. The images are copies, so what is
+    done to them does not reach the system.
+    """
+    with open_runtime() as rt:
+        with rt.db.read() as conn:
+            found = service.find_release_named(conn, name)
+            plan = service.plan(conn, rt, found.id, format_name, layout)
+        _write(rt, plan, out)
+    if check:
+        _check(plan, out)
+    click.echo(f"{plan.release.images} images of {name} as {plan.format.name} ({plan.layout}) in {out}")
+
+
+def _write(rt: Runtime, plan: Plan, out: Path) -> None:
+    total = plan.release.images
+    with _bar() as bar:
+        step = bar.add_task("Writing", total=total)
+
+        def progress(written: int) -> None:
+            bar.update(step, completed=written)
+
+        try:
+            write_export(rt.db, rt.storage, plan, Place(out, link=False), progress)
+        except KeyboardInterrupt:
+            bar.stop()
+            click.echo(
+                f"Interrupted with {written_before(out)} of {total} images written; "
+                "the same command goes on from there.",
+                err=True,
+            )
+            raise SystemExit(130) from None
+        except ExportError as error:
+            raise Problem("export_failed", str(error)) from None
+        except OSError as error:
+            raise Problem("export_failed", f"{error.filename or out}: {error.strerror or error}") from None
+
+
+def _check(plan: Plan, out: Path) -> None:
+    """Look at the export as its users will. Raises Problem for one that is not sound."""
+    with console.status("Checking"):
+        report = plan.format.check(out, plan.taxonomy)
+    problems = list(report.problems)
+    if report.images != plan.release.images:
+        problems.insert(0, f"{report.images} images were found, {plan.release.images} were released")
+    for problem in problems[:MOST_PROBLEMS]:
+        click.echo(problem, err=True)
+    if problems:
+        raise Problem("unsound", f"{out}: the export does not hold: {len(problems)} problems")
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,113 @@
+"""`crowd simulate`: a crowd of bots over HTTP, with figures in the end."""
+
+import json
+import sys
+
+import click
+from rich.console import Console
+
+from crowd.accounts import queries as people
+from crowd.accounts import service as accounts
+from crowd.commands.opening import open_runtime
+from crowd.policy import Grade
+from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
+from crowd.simulation.crew import CrewTooSmall, assemble
+from crowd.simulation.crowd import Plan
+from crowd.simulation.figures import Figures, print_figures
+from crowd.simulation.run import Target, enlist
+from crowd.simulation.run import simulate as run_crowd
+from crowd.simulation.screen import Screen
+from crowd.tiers import service as tiers
+
+ADMIN = "simulation-admin"
+DEFAULT_CARELESS = 0.12
+DEFAULT_TIMEOUT = 1800.0
+
+
+@click.command()
+@click.option("--workers", type=int, required=True, help="Bots: 6 or more.")
+@click.option(
+    "--images", type=click.IntRange(min=0), default=0, show_default=True, help="Drawn images to upload."
+)
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The system to work on.")
+@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Of all dice.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout instead of tables.")
+@click.option(
+    "--think", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds per task."
+)
+@click.option(
+    "--careless",
+    type=click.FloatRange(0, 1),
+    default=DEFAULT_CARELESS,
+    show_default=True,
+    help="Share of labelling bots that get half of their work wrong; 0: nobody is careless.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_TIMEOUT,
+    show_default=True,
+    help="Seconds after which the run is broken off.",
+)
+@click.option(
+    "--token",
+    envvar="CROWD_TOKEN",
+    help="An admin's API token, else CROWD_TOKEN; without one the installation at hand makes an admin.",
+)
+def simulate(
+    workers: int,
+    images: int,
+    url: str,
+    seed: int,
+    as_json: bool,
+    think: float,
+    careless: float,
+    timeout: float,
+    token: str | None,
+) -> None:
+    """Have a crowd of bots of known accuracy take images through all stages over HTTP.
+
+    Ends when every image is settled or nothing can move any more, and prints figures. Exit code 1: requests
+    failed, or images are left in work that no admin has to look at.
+    """
+    try:
+        personas = assemble(workers, seed, careless)
+    except CrewTooSmall as error:
+        raise click.BadParameter(str(error), param_hint="--workers") from None
+    target = Target(_checked(url), token or admin_token())
+    plan = Plan(seed, think, timeout)
+    try:
+        with Screen() as screen:
+            crew = enlist(target, personas, seed)
+            screen.say(
+                f"{len(crew)} bots taken on, {sum(each.persona.careless for each in crew)} of them careless"
+            )
+            figures = run_crowd(target, crew, images, plan, screen.observer)
+    except NotAdmin as failure:
+        raise click.BadParameter(str(failure), param_hint="--token") from None
+    except (Unexpected, Unreachable) as failure:
+        raise click.ClickException(str(failure)) from None
+    _report(figures, as_json)
+    sys.exit(1 if figures.failed else 0)
+
+
+def admin_token() -> str:
+    """A new token of the installation's own simulation admin, who is made if need be."""
+    with open_runtime() as rt, rt.db.begin() as conn:
+        person = people.person_named(conn, ADMIN)
+        if person is None:
+            person = tiers.join(conn, ADMIN, Grade.ADMIN, by=None, reason="runs simulated crowds")
+        return accounts.issue_token(conn, person.id)[1]
+
+
+def _checked(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url!r} is no http:// or https:// address", param_hint="--url")
+    return url
+
+
+def _report(figures: Figures, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(figures.document(), ensure_ascii=False))
+    else:
+        print_figures(figures, Console())

@@ -1,0 +1,173 @@
+"""The data specification sheet of an export: its figures, and what its format could not say. PURE."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from crowd.core.clock import rfc3339
+from crowd.datasets.formats import Format
+from crowd.datasets.formats.kfashion import Written
+from crowd.datasets.records import ReleasedImage, Split
+from crowd.taxonomy import Match, Taxonomy
+
+Row = Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the sheet says of the release as a whole."""
+
+    release: str
+    created_at: datetime
+    layout: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts over the images of a release; its size follows the vocabulary, not the images."""
+
+    images: int = 0
+    regions: Counter[str] = field(default_factory=Counter)
+    splits: Counter[Split] = field(default_factory=Counter)
+    styles: Counter[tuple[str, Split]] = field(default_factory=Counter)
+    second_styles: Counter[str] = field(default_factory=Counter)
+    changed: Counter[Written] = field(default_factory=Counter)
+
+    def add(self, record: ReleasedImage, values: Iterable[Written]) -> None:
+        """One image, and how each of its values was written."""
+        self.images += 1
+        self.splits[record.split] += 1
+        self.styles[record.styles[0] if record.styles else "", record.split] += 1
+        self.second_styles.update(record.styles[1:])
+        self.regions.update(region["part"] for region in record.regions)
+        self.changed.update(value for value in values if value.how != Match.EXACT)
+
+
+def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> str:
+    """The sheet as Markdown, in English with the Korean names; the same for every writing of one export."""
+    return "\n".join(
+        [
+            f"# {header.release}",
+            "",
+            "Data specification sheet.",
+            "",
+            *_table(("", ""), _facts(header, tally, chosen, taxonomy)),
+            "## Splits",
+            "",
+            "Images of one look (`PREFIX_NNN_MM.jpg`: the look is `PREFIX_NNN`) are never on two sides,",
+            "and each style is divided 80:10:10 as nearly as whole looks allow.",
+            "",
+            *_table(("split", "images", "percent"), _splits(tally)),
+            "## Styles",
+            "",
+            "By main style; *as second* counts images that have it besides their main style,",
+            "*aimed for* is the taxonomy's target share in percent.",
+            "",
+            *_table(
+                ("style", "Korean", "images", "percent", "aimed for", *Split, "as second"),
+                _styles(tally, taxonomy),
+            ),
+            "## Garments",
+            "",
+            *_table(("part", "Korean", "regions"), _parts(tally, taxonomy)),
+            "## Values written otherwise",
+            "",
+            *_changes(tally, chosen, taxonomy),
+        ]
+    )
+
+
+def _facts(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> Iterator[Row]:
+    yield "release", header.release
+    yield "frozen at", rfc3339(header.created_at)
+    yield "images", tally.images
+    yield "garments", sum(tally.regions.values())
+    yield "format", f"{chosen.name}, layout {header.layout}"
+    yield "taxonomy", f"{taxonomy.name}, version {taxonomy.version}"
+    yield "taxonomy digest", taxonomy.digest
+    yield "list of images", "`manifest.csv`: id, split, main style, files, SHA-256 of the image file"
+
+
+def _splits(tally: Tally) -> Iterator[Row]:
+    for split in Split:
+        yield split, tally.splits[split], _percent(tally.splits[split], tally.images)
+
+
+def _styles(tally: Tally, taxonomy: Taxonomy) -> Iterator[Row]:
+    totals: Counter[str] = Counter()
+    for (key, _), count in tally.styles.items():
+        totals[key] += count
+    known = {style.key: style for style in taxonomy.styles}
+    for key in sorted({*known, *totals, *tally.second_styles}, key=lambda key: (-totals[key], key)):
+        style = known.get(key)
+        aim = f"{style.percent:g}" if style and style.percent is not None else ""
+        shares = [tally.styles[key, split] for split in Split]
+        yield (
+            key or "(none)",
+            style.ko if style else "",
+            totals[key],
+            _percent(totals[key], tally.images),
+            aim,
+            *shares,
+            tally.second_styles[key],
+        )
+
+
+def _parts(tally: Tally, taxonomy: Taxonomy) -> Iterator[Row]:
+    for part in taxonomy.parts:
+        yield part.key, part.ko, tally.regions[part.key]
+
+
+def _changes(tally: Tally, chosen: Format, taxonomy: Taxonomy) -> list[str]:
+    if not tally.changed:
+        return ["Every value was written in its own word.", ""]
+    said = [
+        f"The vocabulary of {chosen.name} lacks some values:",
+        "they were written as the nearest word, or left out.",
+        "",
+    ]
+    ordered = sorted(tally.changed, key=lambda value: (value.attribute, value.part or "", value.key))
+    rows = (
+        (
+            value.attribute,
+            value.part or "",
+            value.key,
+            _korean(value, taxonomy),
+            value.ko or "left out",
+            _how(value),
+            tally.changed[value],
+        )
+        for value in ordered
+    )
+    return said + _table(("attribute", "part", "value", "Korean", "written as", "why", "times"), rows)
+
+
+def _how(value: Written) -> str:
+    if value.how == Match.NEAREST:
+        return "nearest word"
+    return "no word for it" if value.how == Match.OMITTED else value.how
+
+
+def _korean(value: Written, taxonomy: Taxonomy) -> str:
+    if value.attribute == "style":
+        style = taxonomy.style(value.key)
+        return style.ko if style else ""
+    attribute = taxonomy.attribute(value.attribute)
+    if attribute is not None and attribute.values_from:
+        attribute = taxonomy.attribute(attribute.values_from) or attribute
+    found = attribute.value(value.key) if attribute else None
+    return found.ko if found else ""
+
+
+def _table(heads: Sequence[str], rows: Iterable[Row]) -> list[str]:
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    return [*lines, *(_line(row) for row in rows), ""]
+
+
+def _line(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(str(cell).replace('|', '&#124;') for cell in cells)} |"
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f}" if total else ""

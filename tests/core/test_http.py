@@ -1,0 +1,322 @@
+"""What every request and answer has in common, on the real application."""
+
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crowd.app import create_app
+from crowd.core.http import MOST_JSON_BYTES, page, unkeepable
+from crowd.core.problems import flat
+from crowd.core.schemas import PageArgs, cursor_of
+from crowd.policy import Grade
+from crowd.runtime import build_runtime
+
+
+@pytest.fixture
+def boss(make_worker, bearer):
+    return bearer(make_worker(Grade.ADMIN, name="boss")[1])
+
+
+def assert_problem(answer, status, code):
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert answer.content_type == "application/problem+json"
+    assert answer.json["status"] == status
+    assert answer.json["type"] == "about:blank"
+    assert answer.json["title"]
+    assert answer.json["detail"]
+
+
+def test_unknown_path_is_a_problem(client):
+    assert_problem(client.get("/api/v1/nothing"), 404, "not_found")
+
+
+def test_wrong_method_is_a_problem_that_names_the_right_ones(client):
+    answer = client.put("/api/v1/me")
+    assert_problem(answer, 405, "method_not_allowed")
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_caller_is_checked_before_the_body(client):
+    for body in (b"{", b"[]", b""):
+        answer = client.post("/api/v1/workers", data=body, content_type="application/json")
+        assert_problem(answer, 401, "unauthorized")
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":NaN}', b"[" * 100_000, b"1" * 5000, b'"' + b"x" * 9])
+def test_what_is_no_json_is_malformed(client, boss, body):
+    answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
+    assert_problem(answer, 400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+def test_body_that_is_not_called_json_is_unsupported(client, boss, kind):
+    answer = client.post("/api/v1/workers", data=b'{"username":"x"}', headers=boss, content_type=kind)
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("body", ["[]", "null", '"text"', "5", "true"])
+def test_body_that_is_no_object_is_invalid(client, boss, body):
+    answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
+    assert_problem(answer, 422, "invalid")
+    assert list(answer.json["errors"]) == ["body"]
+
+
+def test_no_body_at_all_lacks_every_field(client, boss):
+    answer = client.post("/api/v1/workers", headers=boss)
+    assert_problem(answer, 422, "invalid")
+    assert set(answer.json["errors"]) == {"username", "grade"}
+
+
+def test_unknown_field_is_named(client, boss):
+    body = {"username": "x", "grade": "general", "colour": 1}
+    answer = client.post("/api/v1/workers", json=body, headers=boss)
+    assert_problem(answer, 422, "invalid")
+    assert list(answer.json["errors"]) == ["colour"]
+    assert answer.json["detail"].startswith("colour:")
+
+
+@pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800", "\\udfff x"])
+def test_text_that_no_column_keeps_is_named(client, boss, text):
+    body = f'{{"username":"{text}","grade":"general"}}'
+    answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
+    assert_problem(answer, 422, "invalid")
+    assert list(answer.json["errors"]) == ["username"]
+
+
+def test_nul_in_a_login_is_no_breakdown(client):
+    answer = client.post("/api/v1/login", json={"username": "a\0", "password": "b\0"})
+    assert answer.status_code == 422
+
+
+def test_nul_in_a_query_is_named(client, boss):
+    answer = client.get("/api/v1/workers?grade=%00", headers=boss)
+    assert_problem(answer, 422, "invalid")
+
+
+@pytest.mark.parametrize("number", [2**63, 10**18 * 99, 10**5000])
+def test_id_beyond_64_bits_is_not_found(client, boss, number):
+    answer = client.get(f"/api/v1/workers/{10**30 if number > 10**40 else number}", headers=boss)
+    assert_problem(answer, 404, "not_found")
+
+
+def test_largest_id_is_looked_for(client, boss):
+    answer = client.get(f"/api/v1/workers/{2**63 - 1}", headers=boss)
+    assert_problem(answer, 404, "not_found")
+    assert str(2**63 - 1) in answer.json["detail"]
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "-1", "x", str(2**70), "1.5", ""])
+def test_bad_page_length_is_named(client, boss, limit):
+    answer = client.get(f"/api/v1/workers?limit={limit}", headers=boss)
+    assert_problem(answer, 422, "invalid")
+    assert list(answer.json["errors"]) == ["limit"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "!!",
+        "é",
+        cursor_of("text"),
+        cursor_of((1, 2)),
+        cursor_of(2**63),
+        cursor_of(True),
+        cursor_of(1.5),
+        "bnVsbA",
+    ],
+)
+def test_bad_cursor_is_named(client, boss, cursor):
+    answer = client.get("/api/v1/workers", query_string={"cursor": cursor}, headers=boss)
+    assert_problem(answer, 422, "invalid")
+    assert list(answer.json["errors"]) == ["cursor"]
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_cursor_comes_back_as_the_key_it_was(key):
+    assert PageArgs().load({"cursor": cursor_of(key)}) == {"cursor": key, "limit": 50}
+
+
+@given(st.lists(st.integers(), unique=True, max_size=12).map(sorted), st.integers(1, 5))
+def test_pages_hold_every_row_once_in_order(keys, limit):
+    seen, after = [], None
+    while True:
+        rows = [key for key in keys if after is None or key > after][: limit + 1]
+        part = page(rows, limit, lambda key: key)
+        assert len(part["items"]) <= limit
+        seen += part["items"]
+        if part["next_cursor"] is None:
+            break
+        after = part["items"][-1]
+    assert seen == keys
+
+
+def test_large_json_body_is_refused(client, boss):
+    body = json.dumps({"username": "x" * MOST_JSON_BYTES, "grade": "general"})
+    answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
+    assert_problem(answer, 413, "too_large")
+
+
+def test_large_chunked_body_is_refused(client, boss):
+    body = io.BytesIO(b" " * (MOST_JSON_BYTES + 1))
+    answer = client.post(
+        "/api/v1/workers",
+        input_stream=body,
+        headers=boss | {"Content-Type": "application/json"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert_problem(answer, 413, "too_large")
+    assert body.tell() <= MOST_JSON_BYTES + 1
+
+
+def test_body_within_the_limit_is_read(client, boss):
+    body = json.dumps({"username": "x", "grade": "general"}) + " " * (MOST_JSON_BYTES - 100)
+    answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
+    assert answer.status_code == 201
+
+
+def test_large_upload_is_refused_by_the_setting(settings):
+    rt = build_runtime(replace(settings, max_upload_bytes=5_000_000))
+    app = create_app(rt=rt, environ={})
+
+    @app.post("/take")
+    def take():
+        from flask import request
+
+        return {"bytes": len(request.files["file"].read())}
+
+    def send(size):
+        return app.test_client().post("/take", data={"file": (io.BytesIO(b"x" * size), "a.jpg")})
+
+    assert send(4_900_000).json == {"bytes": 4_900_000}
+    assert_problem(send(5_000_001), 413, "too_large")
+    rt.db.close()
+
+
+def test_unexpected_error_is_500_without_its_inside(app: Flask, client, capsys):
+    @app.get("/broken")
+    def broken():
+        raise RuntimeError("the secret inside")
+
+    answer = client.get("/broken")
+    assert_problem(answer, 500, "internal")
+    assert "secret inside" not in answer.text
+    logged = capsys.readouterr().err
+    lines = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
+    assert any(
+        line["event"] == "unexpected_error" and "the secret inside" in line["exception"] for line in lines
+    )
+
+
+def test_race_that_nobody_mapped_is_a_conflict(app: Flask, client, rt, make_worker):
+    from crowd.accounts.models import Worker
+
+    make_worker(Grade.GENERAL, name="anna")
+
+    @app.post("/again")
+    def again():
+        from crowd.core.clock import now
+
+        with rt.db.begin() as conn:
+            conn.execute(sa.insert(Worker).values(username="anna", grade=Grade.GENERAL, created_at=now()))
+        return {}
+
+    assert_problem(client.post("/again"), 409, "conflict")
+
+
+def test_every_answer_carries_the_security_headers(client):
+    for path in ("/healthz", "/api/v1/me", "/api/docs", "/api/v1/openapi.json"):
+        headers = client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'self'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert headers["Referrer-Policy"]
+
+
+def test_description_is_valid_openapi_that_names_every_route(app: Flask, client):
+    spec = client.get("/api/v1/openapi.json").json
+    assert spec["openapi"] == "3.1.0"
+    served = {
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1/") and rule.endpoint != "api-docs.openapi_json"
+    }
+    assert set(spec["paths"]) == served
+    for methods in spec["paths"].values():
+        for method, operation in methods.items():
+            if method != "parameters":
+                assert operation["summary"]
+                failure = spec["components"]["responses"]["DEFAULT_ERROR"]
+                assert operation["responses"]["default"] == {"$ref": "#/components/responses/DEFAULT_ERROR"}
+                assert list(failure["content"]) == ["application/problem+json"]
+
+
+def test_readable_description_shows_every_operation_and_loads_nothing_from_elsewhere(client):
+    spec = client.get("/api/v1/openapi.json").json
+    answer = client.get("/api/docs")
+    assert answer.mimetype == "text/html"
+    for path in spec["paths"]:
+        assert path in answer.text
+    for schema in spec["components"]["schemas"]:
+        assert f'id="schema-{schema}"' in answer.text
+    assert "http://" not in answer.text
+    assert "https://" not in answer.text
+    assert "<script" not in answer.text
+    style = re.search(r'href="([^"]+\.css)"', answer.text)
+    assert style
+    assert client.get(style[1]).mimetype == "text/css"
+
+
+def test_nested_messages_become_flat_paths():
+    messages = {
+        "regions": {"r1": {"box": ["Too far out."]}, "_schema": ["None."]},
+        "_schema": ["Bad."],
+        0: ["x"],
+    }
+    assert flat(messages) == {
+        "regions.r1.box": ["Too far out."],
+        "regions": ["None."],
+        "body": ["Bad."],
+        "0": ["x"],
+    }
+
+
+def test_deep_nesting_is_named_and_not_followed():
+    document: list = []
+    for _ in range(900):
+        document = [document]
+    assert list(unkeepable(document).values()) == [["Nested too deep."]]
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), inner, max_size=3
+            )
+        ),
+        max_leaves=8,
+    )
+)
+def test_ordinary_documents_are_kept(document):
+    assert unkeepable(document) == {}
+
+
+@pytest.mark.parametrize("value", ["\0", "\ud800", 2**63, -(2**63) - 1, float("inf")])
+def test_value_that_no_column_keeps_is_found_wherever_it_is(value):
+    assert list(unkeepable({"a": [1, {"b": value}]})) == ["a.1.b"]
