@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import psycopg
 import pytest
 import redis
 from flask import Flask
-from flask.testing import FlaskClient
 from psycopg import sql
 
 from crowd.accounts import service as accounts
@@ -22,12 +21,15 @@ from crowd.core.migrate import upgrade
 from crowd.policy import Grade
 from crowd.runtime import Runtime, build_runtime
 from crowd.tiers import service as tiers
+from tests.kinds import Bearer, Client, MakeWorker, client_of
 from tests.servers import Postgres, find_postgres_binaries, start_postgres, start_redis
 
 DATABASES = ("sqlite", "postgresql")
-DRIVER = "postgresql+psycopg://"
 
-MakeWorker = Callable[..., tuple[int, str]]
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marks of this tree."""
+    config.addinivalue_line("markers", "own_database: changes the shape of the database, so needs its own")
 
 
 def pytest_report_header() -> str:
@@ -60,39 +62,57 @@ def postgres() -> Iterator[Postgres]:
 
 
 @dataclass(frozen=True)
-class Template:
-    """A migrated, empty database on PostgreSQL that others are copied from."""
+class Migrated:
+    """A migrated database on PostgreSQL: emptied between tests, copied for those that change its shape."""
 
     server: Postgres
     name: str
+    tables: list[str]
+
+    @property
+    def address(self) -> str:
+        """Its `postgresql://` address."""
+        return _address(self.server.url, self.name)
+
+    def empty(self) -> None:
+        """Remove every row, and whoever is left connected; a fresh copy would take five times as long."""
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
+        truncate = sql.SQL("TRUNCATE {} RESTART IDENTITY").format(
+            sql.SQL(", ").join(map(sql.Identifier, self.tables))
+        )
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute(others, [self.name, connection.info.backend_pid])
+            connection.execute(truncate)
 
     @contextlib.contextmanager
-    def copied(self, name: str) -> Iterator[str]:
-        """A fresh copy for the time of the block; yields its address."""
-        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        self._execute(copy.format(sql.Identifier(name), sql.Identifier(self.name)))
+    def copied(self) -> Iterator[str]:
+        """A copy for the time of the block; yields its address."""
+        copy = sql.Identifier(f"{self.name}_copy")
+        self._on_server(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, sql.Identifier(self.name)))
         try:
-            yield _address(self.server.url, name)
+            yield _address(self.server.url, f"{self.name}_copy")
         finally:
-            self.drop(name)
+            self._on_server(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
 
-    def drop(self, name: str) -> None:
-        """Remove a database, whoever is still connected to it."""
-        self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    def drop(self) -> None:
+        """Remove it from the server, which need not be the tests' own."""
+        name = sql.Identifier(self.name)
+        self._on_server(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
-    def _execute(self, statement: sql.Composed) -> None:
+    def _on_server(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.server.url, autocommit=True) as connection:
             connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres, worker_id: str) -> Iterator[Template]:
-    """The migrated database that each test's own is copied from."""
-    name = f"crowd_{worker_id}_{os.getpid()}"
-    upgrade(DRIVER + postgres.create_database(name).removeprefix("postgresql://"))
-    template = Template(postgres, name)
-    yield template
-    template.drop(name)
+def migrated(postgres: Postgres, process_name: str) -> Iterator[Migrated]:
+    """This process's migrated database on PostgreSQL."""
+    name = f"crowd_{process_name}_{os.getpid()}"
+    address = postgres.create_database(name)
+    upgrade(_with_driver(address))
+    found = Migrated(postgres, name, _tables(address))
+    yield found
+    found.drop()
 
 
 @pytest.fixture(scope="session")
@@ -111,9 +131,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    template: Template = request.getfixturevalue("postgres_template")
-    with template.copied(f"{template.name}_test") as address:
-        yield DRIVER + address.removeprefix("postgresql://")
+    database: Migrated = request.getfixturevalue("migrated")
+    if request.node.get_closest_marker("own_database"):
+        with database.copied() as address:
+            yield _with_driver(address)
+        return
+    database.empty()
+    yield _with_driver(database.address)
 
 
 @pytest.fixture(scope="session")
@@ -171,9 +195,9 @@ def app(rt: Runtime) -> Flask:
 
 
 @pytest.fixture
-def client(app: Flask) -> FlaskClient:
+def client(app: Flask) -> Client:
     """Somebody who is not logged in."""
-    return app.test_client()
+    return client_of(app)
 
 
 @pytest.fixture
@@ -194,15 +218,25 @@ def make_worker(rt: Runtime) -> MakeWorker:
 
 
 @pytest.fixture
-def bearer() -> Callable[[str], dict[str, str]]:
+def bearer() -> Bearer:
     """`bearer(token)` gives the headers of a request with that token."""
     return lambda token: {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(scope="session")
-def worker_id(request: pytest.FixtureRequest) -> str:
+def process_name(request: pytest.FixtureRequest) -> str:
     """The name of this xdist process; `main` without xdist."""
     return str(getattr(request.config, "workerinput", {}).get("workerid", "main"))
+
+
+def _with_driver(address: str) -> str:
+    return "postgresql+psycopg://" + address.removeprefix("postgresql://")
+
+
+def _tables(address: str) -> list[str]:
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+    with psycopg.connect(address) as connection:
+        return [name for (name,) in connection.execute(query)]
 
 
 def _address(url: str, name: str) -> str:

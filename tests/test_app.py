@@ -4,29 +4,32 @@ import time
 from dataclasses import replace
 
 import pytest
-from flask import Flask
 
+from crowd.accounts import service as accounts
 from crowd.app import create_app
-from crowd.core.config import SettingsError
-from crowd.core.migrate import downgrade
+from crowd.core.config import Settings, SettingsError
+from crowd.core.migrate import downgrade, upgrade
 from crowd.policy import Grade
-from crowd.runtime import build_runtime
+from crowd.runtime import Runtime, build_runtime
+from crowd.tiers import service as tiers
+from tests.kinds import Bearer, Client, MakeWorker, client_of
 from tests.servers import start_postgres
 
 
-def test_ready_on_a_migrated_database(client, redis_url):
+def test_ready_on_a_migrated_database(client: Client, redis_url: str) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json) == (200, {"ready": True, "database": "up", "redis": "up"})
 
 
-def test_ready_without_redis_but_saying_so(settings):
+def test_ready_without_redis_but_saying_so(settings: Settings) -> None:
     rt = build_runtime(replace(settings, redis_url="redis://127.0.0.1:1/0"))
-    answer = create_app(rt=rt, environ={}).test_client().get("/readyz")
+    answer = client_of(create_app(rt=rt, environ={})).get("/readyz")
     assert (answer.status_code, answer.json["redis"]) == (200, "away")
     rt.db.close()
 
 
-def test_not_ready_on_a_database_that_is_not_migrated(client, settings):
+@pytest.mark.own_database
+def test_not_ready_on_a_database_that_is_not_migrated(client: Client, settings: Settings) -> None:
     downgrade(settings.database_url)
     answer = client.get("/readyz")
     assert answer.status_code == 503
@@ -34,11 +37,7 @@ def test_not_ready_on_a_database_that_is_not_migrated(client, settings):
     assert client.get("/healthz").status_code == 200
 
 
-def test_away_database_is_503_and_comes_back_by_itself(tmp_path, settings, bearer):
-    from crowd.accounts import service as accounts
-    from crowd.core.migrate import upgrade
-    from crowd.tiers import service as tiers
-
+def test_away_database_is_503_and_comes_back_by_itself(settings: Settings, bearer: Bearer) -> None:
     if settings.is_sqlite:
         pytest.skip("SQLite has no server that could go away")
     with start_postgres() as server:
@@ -47,7 +46,7 @@ def test_away_database_is_503_and_comes_back_by_itself(tmp_path, settings, beare
         url = server.url.replace("postgresql://", "postgresql+psycopg://")
         upgrade(url)
         rt = build_runtime(replace(settings, database_url=url))
-        client = create_app(rt=rt, environ={}).test_client()
+        client = client_of(create_app(rt=rt, environ={}))
         with rt.db.begin() as conn:
             person = tiers.join(conn, "anna", Grade.GENERAL, by=None)
             _, token = accounts.issue_token(conn, person.id)
@@ -67,7 +66,7 @@ def test_away_database_is_503_and_comes_back_by_itself(tmp_path, settings, beare
         rt.db.close()
 
 
-def test_figures_count_requests_by_endpoint_and_status(client):
+def test_figures_count_requests_by_endpoint_and_status(client: Client) -> None:
     def count() -> float:
         text = client.get("/metrics").text
         name = 'crowd_requests_total{endpoint="accounts.show_me",method="GET",status="401"}'
@@ -80,7 +79,9 @@ def test_figures_count_requests_by_endpoint_and_status(client):
     assert "crowd_request_seconds_bucket" in client.get("/metrics").text
 
 
-def test_figures_are_for_this_machine_and_for_admins(client, make_worker, bearer):
+def test_figures_are_for_this_machine_and_for_admins(
+    client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
     _, admin = make_worker(Grade.ADMIN)
     _, worker = make_worker(Grade.GENERAL)
     far = {"environ_overrides": {"REMOTE_ADDR": "10.0.0.1"}}
@@ -91,9 +92,9 @@ def test_figures_are_for_this_machine_and_for_admins(client, make_worker, bearer
     assert client.get("/metrics", headers=bearer(admin), **far).status_code == 200
 
 
-def test_forwarded_address_counts_only_behind_a_trusted_proxy(rt):
-    def refused_after_six(environ) -> int:
-        client: Flask = create_app(rt=rt, environ=environ).test_client()
+def test_forwarded_address_counts_only_behind_a_trusted_proxy(rt: Runtime) -> None:
+    def refused_after_six(environ: dict[str, str]) -> int:
+        client = client_of(create_app(rt=rt, environ=environ))
         for number in range(6):
             answer = client.post(
                 "/api/v1/login",
@@ -107,6 +108,6 @@ def test_forwarded_address_counts_only_behind_a_trusted_proxy(rt):
 
 
 @pytest.mark.parametrize("environ", [{"CROWD_TRUST_PROXY": "yes"}, {"CROWD_LOG_LEVEL": "loud"}])
-def test_setting_that_cannot_work_is_named(rt, environ):
+def test_setting_that_cannot_work_is_named(rt: Runtime, environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(environ))):
         create_app(rt=rt, environ=environ)

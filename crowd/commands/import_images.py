@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from crowd.commands.opening import open_runtime
 from crowd.core.errors import Problem, field_error
 from crowd.images import queries
 from crowd.images.models import Rights
-from crowd.images.service import Delivery, Intake, take_file
+from crowd.images.service import Delivery, Intake, keep_proof, take_file
 from crowd.images.sources import Source, SourceItem, open_source
 from crowd.runtime import Runtime
 
@@ -38,11 +39,12 @@ def import_images(path: str, supplier: str, batch: str | None, rights_name: str 
     Without it the images are held until an admin settles their rights. An interrupted import
     can be run again: what is there already is recognised.
     """
-    rights = _rights(rights_name)
     if not supplier.strip() or len(supplier) > 200:
         raise field_error("--supplier", "must have 1 to 200 characters")
     with open_runtime() as rt, open_source(path) as source:
-        taken, added, problems = _take_all(rt, source, supplier.strip(), batch, rights)
+        rights, proof = _rights(rt, rights_name)
+        common = Delivery(supplier.strip(), "", rights, batch, proof)
+        taken, added, problems = _take_all(rt, source, common)
         _report(taken, problems, source.findings)
         if wait and added:
             _await_working_images(rt)
@@ -51,20 +53,18 @@ def import_images(path: str, supplier: str, batch: str | None, rights_name: str 
         raise SystemExit(2)
 
 
-def _rights(name: str | None) -> Rights:
+def _rights(rt: Runtime, name: str | None) -> tuple[Rights, str | None]:
     if name is None:
-        return Rights.UNKNOWN
+        return Rights.UNKNOWN, None
     if name in set(Rights):
-        return Rights(name)
-    if Path(name).is_file():
-        # A proof of consent at hand: which it is, an admin can see from the file.
-        return Rights.CONSENT
-    raise field_error("--rights", f"{name!r} is neither a file nor one of {', '.join(Rights)}")
+        return Rights(name), None
+    proof = Path(name)
+    if not proof.is_file():
+        raise field_error("--rights", f"{name!r} is neither a file nor one of {', '.join(Rights)}")
+    return Rights.CONSENT, keep_proof(rt, proof.read_bytes(), proof.suffix)
 
 
-def _take_all(
-    rt: Runtime, source: Source, supplier: str, batch: str | None, rights: Rights
-) -> tuple[Counter[str], list[int], list[str]]:
+def _take_all(rt: Runtime, source: Source, common: Delivery) -> tuple[Counter[str], list[int], list[str]]:
     taken: Counter[str] = Counter()
     added: list[int] = []
     problems: list[str] = []
@@ -78,7 +78,7 @@ def _take_all(
             with rt.db.begin() as conn:
                 for item, data in read:
                     if data is not None:
-                        delivery = _delivery(item, supplier, batch, rights, problems)
+                        delivery = _delivery(item, common, problems)
                         if delivery is not None:
                             intake = take_file(rt, conn, data, delivery, None)
                             taken[_kind(intake)] += 1
@@ -101,14 +101,17 @@ def _read(item: SourceItem, problems: list[str]) -> bytes | None:
     return data
 
 
-def _delivery(
-    item: SourceItem, supplier: str, batch: str | None, rights: Rights, problems: list[str]
-) -> Delivery | None:
+def _delivery(item: SourceItem, common: Delivery, problems: list[str]) -> Delivery | None:
     if item.rights is not None and item.rights not in set(Rights):
         problems.append(f"{item.name}: rights {item.rights!r} is not one of {', '.join(Rights)}")
         return None
-    own = Rights(item.rights) if item.rights else rights
-    return Delivery(item.supplier or supplier, item.name, own, item.batch or batch)
+    return replace(
+        common,
+        file_name=item.name,
+        supplier=item.supplier or common.supplier,
+        rights=Rights(item.rights) if item.rights else common.rights,
+        batch=item.batch or common.batch,
+    )
 
 
 def _kind(intake: Intake) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, ClassVar, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -49,10 +49,8 @@ class Cursor(fields.Field[Any]):
     Deserialises to the key itself, a tuple if it has several parts.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Not a cursor of this list."}
-
     def __init__(self, *kinds: type, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(error_messages={"invalid": "Not a cursor of this list."}, **options)
         self.kinds = kinds or (int,)
 
     def _deserialize(

@@ -31,12 +31,16 @@ PREPARE_BATCH = 32
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What came with a file: whose it is, its name, its rights, and the batch it belongs to."""
+    """What came with a file: whose it is, its name, its rights, and the batch it belongs to.
+
+    `proof` is the storage key of the document that proves the rights.
+    """
 
     supplier: str
     file_name: str
     rights: Rights
     batch: str | None = None
+    proof: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,14 @@ def take_file(rt: Runtime, conn: Connection, data: bytes, delivery: Delivery, ac
     if not rt.storage.exists(files.original):
         rt.storage.put(files.original, data)
     return _take(conn, rt.policy, sha256, delivery, None, actor_id, now)
+
+
+def keep_proof(rt: Runtime, document: bytes, suffix: str) -> str:
+    """Keep a document that proves rights. Returns its storage key, for Delivery.proof."""
+    key = f"proofs/{hashlib.sha256(document).hexdigest()}{suffix.lower()}"
+    if not rt.storage.exists(key):
+        rt.storage.put(key, document)
+    return key
 
 
 def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
@@ -153,15 +165,17 @@ def _take(
     }
     if batch_id is not None:
         values["priority"] = queries.batch_priority(conn, batch_id)
+    why = {"proof": delivery.proof} if delivery.proof else None
+    uploaded = Happening(What.UPLOADED, worker_id=actor_id, why=why)
     first = queries.original_with(conn, sha256)
     if first is None:
         try:
-            return _take_new(conn, policy, values, derived, actor_id, now)
+            return _take_new(conn, policy, values, derived, uploaded, now)
         except IntegrityError:
             # The same bytes came in at the same moment, and the other one was first.
             first = queries.original_with(conn, sha256)
     assert first is not None
-    return _take_duplicate(conn, values, first, actor_id, now)
+    return _take_duplicate(conn, values, first, uploaded, now)
 
 
 def _take_new(
@@ -169,12 +183,12 @@ def _take_new(
     policy: Policy,
     values: dict[str, object],
     derived: Derived | None,
-    actor_id: int | None,
+    uploaded: Happening,
     now: datetime,
 ) -> Intake:
     sizes = {"width": derived.width, "height": derived.height} if derived else {"prepare_after": now}
     image_id = queries.add_image(conn, state=ImageState.IN_WORK, **values, **sizes)
-    record(conn, image_id, Happening(What.UPLOADED, worker_id=actor_id), now)
+    record(conn, image_id, uploaded, now)
     findings = list(derived.findings) if derived else []
     state = ImageState.IN_WORK
     if values["rights"] is Rights.UNKNOWN and policy.hold_unknown_rights:
@@ -188,11 +202,11 @@ def _take_new(
 
 
 def _take_duplicate(
-    conn: Connection, values: dict[str, object], first: int, actor_id: int | None, now: datetime
+    conn: Connection, values: dict[str, object], first: int, uploaded: Happening, now: datetime
 ) -> Intake:
     image_id = queries.add_image(conn, state=ImageState.REFUSED, duplicate_of=first, **values)
     findings = [{"code": "duplicate", "detail": f"byte-identical to image {first}"}]
-    record(conn, image_id, Happening(What.UPLOADED, worker_id=actor_id), now)
+    record(conn, image_id, uploaded, now)
     record(conn, image_id, Happening(What.REFUSED, why={"reason": "duplicate", "of": first}), now)
     queries.add_findings(conn, image_id, findings)
     return Intake(image_id, ImageState.REFUSED, findings)

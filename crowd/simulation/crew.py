@@ -22,6 +22,7 @@ REVIEWERS = (Grade.REVIEWER, Grade.SEMI_EXPERT)
 # With fewer of them, labelling would leave too few who may still review.
 ENOUGH_REVIEWERS = 4
 ENOUGH_EXPERTS = 3
+MANY_EXPERTS = 5
 ENOUGH_INSPECTORS = 4
 
 GOOD = (0.92, 0.98)
@@ -72,11 +73,17 @@ def assemble(workers: int, seed: int, careless: float) -> list[Persona]:
     rng = random.Random(f"{seed}/crew")
     counts = grades_for(workers)
     grades = [grade for grade, count in counts.items() for _ in range(count)]
-    labellers = [place for place, grade in enumerate(grades) if grade is not Grade.INSPECTOR]
-    sloppy = set(rng.sample(labellers, min(len(labellers), math.ceil(careless * len(labellers)))))
+    labelling = sum(grade is not Grade.INSPECTOR for grade in grades)
+    places = [place for place, grade in enumerate(grades) if _may_be_careless(grade, counts)]
+    sloppy = set(rng.sample(places, min(len(places), math.ceil(careless * labelling))))
     if careless > 0:
         sloppy.add(grades.index(Grade.INSPECTOR))
     return [_persona(place + 1, grade, place in sloppy, counts, rng) for place, grade in enumerate(grades)]
+
+
+def _may_be_careless(grade: Grade, counts: Mapping[Grade, int]) -> bool:
+    # Of three experts who disagree none is left to decide; further ones have to be there.
+    return grade is not Grade.INSPECTOR and (grade is not Grade.EXPERT or counts[grade] >= MANY_EXPERTS)
 
 
 def _persona(

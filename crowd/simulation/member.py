@@ -28,7 +28,7 @@ from crowd.simulation.ledger import Ledger, Timed
 from crowd.simulation.truths import Truths
 
 FIRST_REST_SECONDS = 0.1
-LONGEST_REST_SECONDS = 1.0
+LONGEST_REST_SECONDS = 1.5
 REST_GROWTH = 1.5
 BATCH_SHARE = 0.3
 BATCH_SIZE = 8

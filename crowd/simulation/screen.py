@@ -51,7 +51,7 @@ class Screen:
     def say(self, text: str) -> None:
         """A step, with the seconds since the start."""
         seconds = time.monotonic() - self._started
-        self.console.print(f"{seconds:6.1f} s  {text}", highlight=False, markup=False)
+        self.console.print(f"{seconds:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def show(self, snapshot: Snapshot) -> None:
         """How the run stands now."""

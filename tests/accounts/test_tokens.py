@@ -1,13 +1,19 @@
 """API tokens: issued, listed, revoked, and never kept."""
 
+from datetime import datetime
+
+import pytest
 import sqlalchemy as sa
 
+from crowd.accounts.api import ME_SECTIONS
 from crowd.accounts.models import ApiToken
 from crowd.core.security import digest
 from crowd.policy import Grade
+from crowd.runtime import Runtime
+from tests.kinds import Bearer, Client, MakeWorker
 
 
-def test_me_tells_grade_and_stages(client, make_worker, bearer):
+def test_me_tells_grade_and_stages(client: Client, make_worker: MakeWorker, bearer: Bearer) -> None:
     worker_id, token = make_worker(Grade.REVIEWER, name="rosa")
     me = client.get("/api/v1/me", headers=bearer(token)).json
     assert {key: me[key] for key in ("id", "username", "grade", "suspended")} == {
@@ -19,15 +25,15 @@ def test_me_tells_grade_and_stages(client, make_worker, bearer):
     assert me["stages"] == ["segmentation", "attributes", "first_review"]
 
 
-def test_rooms_above_add_sections_to_me(client, make_worker, bearer, monkeypatch):
-    from crowd.accounts.api import ME_SECTIONS
-
+def test_rooms_above_add_sections_to_me(
+    client: Client, make_worker: MakeWorker, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(ME_SECTIONS, "leases", lambda conn, actor: [{"task_id": actor.id}])
     worker_id, token = make_worker(Grade.GENERAL)
     assert client.get("/api/v1/me", headers=bearer(token)).json["leases"] == [{"task_id": worker_id}]
 
 
-def test_token_is_kept_as_its_digest_alone(rt, make_worker):
+def test_token_is_kept_as_its_digest_alone(rt: Runtime, make_worker: MakeWorker) -> None:
     _, token = make_worker(Grade.GENERAL)
     with rt.db.read() as conn:
         row = conn.execute(sa.select(ApiToken)).mappings().one()
@@ -36,7 +42,7 @@ def test_token_is_kept_as_its_digest_alone(rt, make_worker):
     assert all(token not in str(value) for value in row.values())
 
 
-def test_revoked_token_is_refused_at_once(client, make_worker, bearer):
+def test_revoked_token_is_refused_at_once(client: Client, make_worker: MakeWorker, bearer: Bearer) -> None:
     _, first = make_worker(Grade.GENERAL)
     added = client.post("/api/v1/me/tokens", headers=bearer(first)).json
     assert client.get("/api/v1/me", headers=bearer(added["token"])).status_code == 200
@@ -50,11 +56,13 @@ def test_revoked_token_is_refused_at_once(client, make_worker, bearer):
     assert again.status_code == 204
 
 
-def test_revoking_again_keeps_the_first_moment(rt, client, make_worker, bearer):
+def test_revoking_again_keeps_the_first_moment(
+    rt: Runtime, client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
     _, token = make_worker(Grade.GENERAL)
     added = client.post("/api/v1/me/tokens", headers=bearer(token)).json
 
-    def revoked_at():
+    def revoked_at() -> datetime | None:
         with rt.db.read() as conn:
             return conn.execute(sa.select(ApiToken.revoked_at).where(ApiToken.id == added["id"])).scalar_one()
 
@@ -65,7 +73,9 @@ def test_revoking_again_keeps_the_first_moment(rt, client, make_worker, bearer):
     assert revoked_at() == first
 
 
-def test_somebody_elses_token_cannot_be_revoked(client, make_worker, bearer):
+def test_somebody_elses_token_cannot_be_revoked(
+    client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
     _, one = make_worker(Grade.GENERAL)
     _, other = make_worker(Grade.GENERAL)
     added = client.post("/api/v1/me/tokens", headers=bearer(one)).json
@@ -73,7 +83,9 @@ def test_somebody_elses_token_cannot_be_revoked(client, make_worker, bearer):
     assert client.get("/api/v1/me", headers=bearer(added["token"])).status_code == 200
 
 
-def test_list_pages_through_the_tokens_that_work(client, make_worker, bearer):
+def test_list_pages_through_the_tokens_that_work(
+    client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
     _, token = make_worker(Grade.GENERAL)
     added = [client.post("/api/v1/me/tokens", headers=bearer(token)).json["id"] for _ in range(4)]
     client.delete(f"/api/v1/me/tokens/{added[1]}", headers=bearer(token))
@@ -89,7 +101,7 @@ def test_list_pages_through_the_tokens_that_work(client, make_worker, bearer):
     assert pages == 2
 
 
-def test_kind_of_authorization_is_read_without_case(client, make_worker):
+def test_kind_of_authorization_is_read_without_case(client: Client, make_worker: MakeWorker) -> None:
     _, token = make_worker(Grade.GENERAL)
     assert client.get("/api/v1/me", headers={"Authorization": f"bearer {token}"}).status_code == 200
     assert client.get("/api/v1/me", headers={"Authorization": f"Basic {token}"}).status_code == 401

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from limits import RateLimitItemPerMinute
@@ -14,7 +15,7 @@ from tests.servers import start_redis
 THREE = RateLimitItemPerMinute(3)
 
 
-def test_counts_are_shared_through_redis(redis_url):
+def test_counts_are_shared_through_redis(redis_url: str) -> None:
     one, other = Counters(redis_url), Counters(redis_url)
     assert [counters.take(THREE, "a") for counters in (one, other, one)] == [None] * 3
     wait = other.take(THREE, "a")
@@ -23,14 +24,14 @@ def test_counts_are_shared_through_redis(redis_url):
     assert one.take(THREE, "b") is None
 
 
-def test_what_is_given_back_can_be_taken_again(redis_url):
+def test_what_is_given_back_can_be_taken_again(redis_url: str) -> None:
     for counters in (Counters(redis_url), Counters(None)):
         for _ in range(10):
             assert counters.take(THREE, "a") is None
             counters.give_back(THREE, "a")
 
 
-def test_silent_redis_costs_one_short_wait_and_not_one_per_request():
+def test_silent_redis_costs_one_short_wait_and_not_one_per_request() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(50)
@@ -41,7 +42,9 @@ def test_silent_redis_costs_one_short_wait_and_not_one_per_request():
         assert time.monotonic() - started < 4
 
 
-def test_redis_is_used_again_when_it_is_back(tmp_path, monkeypatch, redis_server):
+def test_redis_is_used_again_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_server: str | None
+) -> None:
     if redis_server is None:
         pytest.skip("no Redis server binary here")
     monkeypatch.setattr(limits, "RECHECK_SECONDS", 0.2)
@@ -66,7 +69,7 @@ def wrong(guesses: LoginThrottle, account: str, address: str = "10.0.0.1") -> No
         raise Forbidden("wrong", "wrong")
 
 
-def test_breakdown_is_not_the_guessers_fault():
+def test_breakdown_is_not_the_guessers_fault() -> None:
     guesses = throttle()
     for _ in range(10):
         with pytest.raises(Unavailable), guesses.guess("anna", "10.0.0.1"):
@@ -75,7 +78,7 @@ def test_breakdown_is_not_the_guessers_fault():
             raise ValueError("bug")
 
 
-def test_refused_guesses_do_not_use_up_the_address():
+def test_refused_guesses_do_not_use_up_the_address() -> None:
     guesses = throttle()
     wrong(guesses, "anna")
     wrong(guesses, "anna")
@@ -100,5 +103,5 @@ def test_refused_guesses_do_not_use_up_the_address():
         ("unix", "unknown"),
     ],
 )
-def test_addresses_of_one_customer_count_as_one(address, counted_as):
+def test_addresses_of_one_customer_count_as_one(address: str | None, counted_as: str) -> None:
     assert network_of(address) == counted_as
