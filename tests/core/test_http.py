@@ -115,9 +115,9 @@ def test_nul_in_a_query_is_named(client: Client, boss: Headers) -> None:
     assert_problem(answer, 422, "invalid")
 
 
-@pytest.mark.parametrize("number", [2**63, 10**18 * 99, 10**5000])
-def test_id_beyond_64_bits_is_not_found(client: Client, boss: Headers, number: int) -> None:
-    answer = client.get(f"/api/v1/workers/{10**30 if number > 10**40 else number}", headers=boss)
+@pytest.mark.parametrize("number", [str(2**63), "9" * 19, "9" * 5000, "-1", "1.5", "x"])
+def test_id_that_is_no_64_bit_number_is_not_found(client: Client, boss: Headers, number: str) -> None:
+    answer = client.get(f"/api/v1/workers/{number}", headers=boss)
     assert_problem(answer, 404, "not_found")
 
 

@@ -1,10 +1,12 @@
 """What a release holds, and that nothing changes it afterwards."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from crowd.core import clock
 from crowd.core.db import AnyRow
@@ -16,15 +18,19 @@ from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from tests.conftest import MakeWorker
 from tests.datasets.factories import ATTRIBUTES, REGIONS, THEN, Crowd
 
+MakeWorker = Callable[..., tuple[int, str]]
 Bearer = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture
 def crowd(rt: Runtime) -> Crowd:
     return Crowd(rt)
+
+
+def body_of(answer: TestResponse) -> Any:
+    return answer.json
 
 
 def freeze(crowd: Crowd, name: str = "first") -> AnyRow:
@@ -176,12 +182,13 @@ def test_an_admin_freezes_and_finds_releases(
     admin = bearer(make_worker(Grade.ADMIN)[1])
     made = client.post("/api/v1/releases", json={"name": "spring"}, headers=admin)
     assert made.status_code == 201, made.json
-    assert made.json["images"] == 10
-    assert made.json["splits"] == {"train": 8, "validation": 1, "test": 1}
-    assert client.get(f"/api/v1/releases/{made.json['id']}", headers=admin).json == made.json
+    release = body_of(made)
+    assert release["images"] == 10
+    assert release["splits"] == {"train": 8, "validation": 1, "test": 1}
+    assert client.get(f"/api/v1/releases/{release['id']}", headers=admin).json == release
     assert client.post("/api/v1/releases", json={"name": "summer"}, headers=admin).status_code == 201
-    first = client.get("/api/v1/releases?limit=1", headers=admin).json
-    rest = client.get(f"/api/v1/releases?cursor={first['next_cursor']}", headers=admin).json
+    first = body_of(client.get("/api/v1/releases?limit=1", headers=admin))
+    rest = body_of(client.get(f"/api/v1/releases?cursor={first['next_cursor']}", headers=admin))
     assert [row["name"] for row in first["items"] + rest["items"]] == ["spring", "summer"]
     assert rest["next_cursor"] is None
 
@@ -205,7 +212,7 @@ def test_a_release_that_cannot_be_is_refused_with_its_reason(
     code: str,
 ) -> None:
     answer = client.post("/api/v1/releases", json=body, headers=bearer(make_worker(Grade.ADMIN)[1]))
-    assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert (answer.status_code, body_of(answer)["code"]) == (status, code)
 
 
 def test_releases_are_for_admins(client: FlaskClient, make_worker: MakeWorker, bearer: Bearer) -> None:
@@ -222,4 +229,4 @@ def test_an_unknown_release_is_not_found(
     admin = bearer(make_worker(Grade.ADMIN)[1])
     assert client.get("/api/v1/releases/99", headers=admin).status_code == 404
     ordered = client.post("/api/v1/releases/99/exports", json={"format": "kfashion"}, headers=admin)
-    assert (ordered.status_code, ordered.json["code"]) == (404, "no_such_release")
+    assert (ordered.status_code, body_of(ordered)["code"]) == (404, "no_such_release")

@@ -59,8 +59,7 @@ function stageRow(name, stage) {
   picture.append(bar(stage));
   row.append(element("td", words(name)), picture);
   for (const key of ["ready", "leased", "done", "bounced"]) row.append(element("td", stage[key]));
-  const blocked = stage.blocked ? `${stage.blocked} (needs ${stage.blocked_for.map(words).join(" or ")})` : "0";
-  row.append(element("td", blocked, stage.blocked ? "trouble" : ""));
+  row.append(element("td", stage.blocked, stage.blocked ? "trouble" : ""));
   row.append(element("td", stage.stuck, stage.stuck ? "trouble" : ""), element("td", age(stage.oldest_ready_seconds)));
   return row;
 }
@@ -84,7 +83,7 @@ async function showProgress() {
     const need = item.blocked_for?.length ? `, needs ${item.blocked_for.map(words).join(" or ")}` : "";
     return element("li", `Image ${item.image_id}: ${item.kind}${where}${need}`);
   });
-  byId("attention").replaceChildren(...(lines.length ? lines : [element("li", "Nothing: all work goes on by itself.")]));
+  byId("attention").replaceChildren(...(lines.length ? lines : [element("li", "Nothing. All work goes on by itself.")]));
 }
 
 function showLeases(leases) {

@@ -1,0 +1,101 @@
+"""Background work with a real Redis and real RQ job workers: done, and found again when Redis forgets."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+from rq import Queue
+
+from crowd.core import clock
+from crowd.images import queries
+from crowd.images.models import Rights
+from crowd.images.service import Delivery, take_file
+from crowd.runtime import Runtime
+from crowd.wiring import wire
+from tests.pictures import jpeg
+
+
+@contextmanager
+def job_worker(rt: Runtime, *queues: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A job worker process on the test's own database and Redis."""
+    env = os.environ | {
+        "CROWD_DATA_DIR": str(rt.settings.data_dir),
+        "DATABASE_URL": rt.settings.database_url,
+        "REDIS_URL": str(rt.settings.redis_url),
+    }
+    chosen = ["--queues", *queues] if queues else []
+    process = subprocess.Popen([sys.executable, "-m", "crowd.jobworker", *chosen], env=env)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def import_pictures(rt: Runtime, count: int) -> list[int]:
+    wire(rt)
+    with rt.db.begin() as conn:
+        return [
+            take_file(rt, conn, jpeg(seed), Delivery("Shop", f"{seed}.jpg", Rights.OWNED), None).image_id
+            for seed in range(count)
+        ]
+
+
+def unprepared(rt: Runtime) -> int:
+    with rt.db.read() as conn:
+        return queries.unprepared(conn)
+
+
+def ready_tasks(rt: Runtime) -> int:
+    with rt.db.read() as conn:
+        return int(conn.exec_driver_sql("SELECT count(*) FROM tasks WHERE state = 0").scalar_one())
+
+
+def test_a_job_worker_makes_working_images_and_opens_tasks(rt: Runtime, redis_url: str) -> None:
+    import_pictures(rt, 3)
+    assert (unprepared(rt), ready_tasks(rt)) == (3, 0)
+    with job_worker(rt):
+        assert rt.queue.nudge("images")
+        assert until(lambda: unprepared(rt) == 0)
+        assert until(lambda: ready_tasks(rt) == 3)
+
+
+def test_work_comes_back_by_itself_after_redis_was_flushed(rt: Runtime, redis_url: str) -> None:
+    import_pictures(rt, 2)
+    assert rt.queue.nudge("images")
+    connection = redis.Redis.from_url(redis_url)
+    connection.flushall()
+    assert len(Queue("images", connection=connection)) == 0
+    with job_worker(rt):
+        assert until(lambda: unprepared(rt) == 0)
+
+
+def test_a_nudge_that_waits_is_not_repeated(rt: Runtime, redis_url: str) -> None:
+    assert rt.queue.nudge("images")
+    assert rt.queue.nudge("images")
+    assert len(Queue("images", connection=redis.Redis.from_url(redis_url))) == 1
+
+
+def test_images_of_a_dead_job_worker_are_due_again(rt: Runtime) -> None:
+    import_pictures(rt, 2)
+    now = clock.now()
+    with rt.db.begin() as conn:
+        taken = queries.take_unprepared(conn, now, now.replace(year=now.year + 1), 32)
+    assert len(taken) == 2
+    with rt.db.begin() as conn:
+        assert queries.take_unprepared(conn, now, now, 32) == []
+        later = now.replace(year=now.year + 2)
+        assert len(queries.take_unprepared(conn, later, later, 32)) == 2
