@@ -36,7 +36,7 @@ from crowd.core.supervisor import (
 
 LOCK_FILE = "standalone.lock"
 WEB_PID_FILE = "web.pid"
-JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs": ["images", "exports"]}
+JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs-images": ["images"], "jobs-exports": ["exports"]}
 WEB_THREADS = 8
 
 # The workers of a web server that was killed hold its port until they notice, within a second.

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-import flask_smorest  # type: ignore[import-untyped]
+import flask_smorest
 from flask import Flask
 from sqlalchemy.engine import Connection
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, TypeVar, cast
 
-import flask_login  # type: ignore[import-untyped]
+import flask_login
 from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
 
 from crowd.accounts import queries

@@ -125,10 +125,13 @@ class Demo:
 
     def _settle_people(self) -> None:
         logins = keepsakes.read_logins(self._show.data_dir)
-        new = keepsakes.make_passwords(logins)
-        if new:
-            with open_runtime() as rt, rt.db.begin() as conn:
+        with open_runtime() as rt:
+            with rt.db.read() as conn:
+                missing = keepsakes.without_login(conn, logins)
+            new = keepsakes.make_passwords(missing)
+            with rt.db.begin() as conn:
                 keepsakes.settle_people(conn, new)
+        if new:
             logins |= {keepsakes.demo_name(grade): password.text for grade, password in new.items()}
         path = keepsakes.write_logins(self._show.data_dir, logins)
         self._say(f"{'made' if new else 'found'} a login for each grade: {path}")
@@ -165,7 +168,8 @@ class Demo:
             return simulate(target, bots, 0, plan, screen.observer, knowledge)
 
     def _bots(self, target: Target) -> list[Account]:
-        bots = keepsakes.read_bots(self._show.data_dir, self._show.crew)
+        with open_runtime() as rt, rt.db.read() as conn:
+            bots = keepsakes.read_bots(conn, self._show.data_dir, self._show.crew)
         if bots is None:
             bots = enlist(target, self._show.crew, self._show.seed)
             keepsakes.write_bots(self._show.data_dir, bots)
@@ -222,8 +226,8 @@ class Demo:
             console.print(f"{name:<14} {place}", highlight=False, markup=False, soft_wrap=True)
 
     def _serve(self) -> None:
-        self._say("serving until Ctrl-C")
         with contextlib.suppress(KeyboardInterrupt):
+            self._say("serving until Ctrl-C")
             threading.Event().wait()
 
     def _say(self, text: str) -> None:

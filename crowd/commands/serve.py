@@ -1,7 +1,9 @@
 """`crowd serve`: the production web process."""
 
 import os
+import shutil
 import sys
+from pathlib import Path
 
 import click
 
@@ -25,8 +27,19 @@ def serve(host: str, port: int) -> None:
     # A mistake in the settings is told here, once, and not by every process that fails to come up.
     build_runtime(settings).db.close()
     command = gunicorn_command(settings, host, port)
+    _share_metrics(settings.data_dir / "metrics")
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - no shell is meant
+
+
+def _share_metrics(folder: Path) -> None:
+    """Have the processes add their figures up in `folder`, unless the environment names another."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return
+    # What processes of an earlier run left would be counted again.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def gunicorn_command(settings: Settings, host: str, port: int) -> list[str]:
@@ -45,4 +58,4 @@ def gunicorn_command(settings: Settings, host: str, port: int) -> list[str]:
         "graceful-timeout": "20",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "gunicorn", *words, "crowd.app:create_app()"]
+    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", "crowd.app:create_app()"]

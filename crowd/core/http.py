@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
-import flask_smorest  # type: ignore[import-untyped]
+import flask_smorest
 import marshmallow as ma
 from flask import Blueprint as FlaskBlueprint
 from flask import Flask, Request, Response, render_template, request
@@ -15,7 +15,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.routing import IntegerConverter, ValidationError
 
 from crowd.core.config import Settings
-from crowd.core.errors import Problem
+from crowd.core.errors import Problem, TooLarge
 from crowd.core.problems import BODY, flat, invalid, problem_response, register_problems, retry_after
 from crowd.core.schemas import (
     LEAST_INTEGER,
@@ -77,6 +77,9 @@ class BodyParser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """The body's document; `missing` if there is no body at all."""
         data = req.get_data(cache=True)
+        # Of a chunked body without end the framework silently hands over the part within the limit.
+        if len(data) >= MOST_JSON_BYTES:
+            raise TooLarge("too_large", f"A JSON body has less than {MOST_JSON_BYTES} bytes.")
         if not data:
             return missing
         if not req.is_json:

@@ -15,6 +15,7 @@ from crowd.policy import Stage
 from crowd.tasks.models import Label
 
 CHUNK = 5000
+_LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
 
 
 def accepted_images(conn: Connection) -> Iterator[AnyRow]:
@@ -47,9 +48,6 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
     yield from conn.execute(statement, execution_options={"yield_per": CHUNK})
 
 
-_LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
-
-
 def _newest_label(stage: Stage) -> sa.ScalarSelect[Any]:
     return (
         sa.select(sa.func.max(Label.id))
@@ -72,7 +70,14 @@ def add_release(
 
 def add_release_images(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Images of a release, in the transaction that makes it."""
-    conn.execute(sa.insert(ReleaseImage), list(rows))
+    # RETURNING has many rows sent in one statement; without it each row is one of its own on PostgreSQL.
+    conn.execute(sa.insert(ReleaseImage).returning(ReleaseImage.image_id), list(rows)).all()
+
+
+def know_release_images(conn: Connection) -> None:
+    """Tell PostgreSQL how many there are now, or it reads the pages of a new release the slow way."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(sa.text("ANALYZE release_images"))
 
 
 def release(conn: Connection, release_id: int) -> AnyRow | None:
@@ -109,6 +114,14 @@ def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
 
 def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
     """The next images of the release beyond id `after`, with the labels it holds."""
+    # The page is cut off before anything is joined to it, whatever the planner believes.
+    page = (
+        sa.select(*ReleaseImage.__table__.columns)
+        .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after)
+        .order_by(ReleaseImage.image_id)
+        .limit(limit)
+        .subquery("page")
+    )
     regions, attributes, styles = (sa.alias(Label.__table__, stage.value) for stage in _LABELLED)
     return conn.execute(
         sa.select(
@@ -118,20 +131,18 @@ def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -
             Image.width,
             Image.height,
             Image.created_at,
-            ReleaseImage.split,
-            ReleaseImage.segmentation_id,
-            ReleaseImage.attributes_id,
+            page.c.split,
+            page.c.segmentation_id,
+            page.c.attributes_id,
             regions.c.value.label("segmentation"),
             attributes.c.value.label("attributes"),
             styles.c.value.label("styles"),
         )
-        .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
-        .join(regions, regions.c.id == ReleaseImage.segmentation_id)
-        .join(attributes, attributes.c.id == ReleaseImage.attributes_id)
-        .join(styles, styles.c.id == ReleaseImage.styles_id)
-        .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after)
-        .order_by(ReleaseImage.image_id)
-        .limit(limit)
+        .join_from(page, Image, Image.id == page.c.image_id)
+        .join(regions, regions.c.id == page.c.segmentation_id)
+        .join(attributes, attributes.c.id == page.c.attributes_id)
+        .join(styles, styles.c.id == page.c.styles_id)
+        .order_by(page.c.image_id)
     ).all()
 
 

@@ -90,6 +90,7 @@ def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None,
         rows = snapshot.rows(release_id, shares)
         while chunk := list(islice(rows, CHUNK)):
             queries.add_release_images(conn, chunk)
+        queries.know_release_images(conn)
         return find_release(conn, release_id)
 
 

@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +18,15 @@ from crowd.simulation.crew import Persona
 from crowd.simulation.figures import Figures, by_stage, latency_ms, shares_equal
 from crowd.simulation.ledger import Ledger
 from crowd.simulation.member import Account, Member, Workshop
+from crowd.simulation.truth import Truth
 from crowd.simulation.truths import Truths
 
 RECRUITERS = 4
 LOOK_SECONDS = 0.5
-# Images that people outside of this crowd settle are found by asking for all of them now and then.
+# Images that people outside of this crowd settle are found by looking now and then all the same.
 SWEEP_SECONDS = 15.0
+# Of the time at most one part in so many goes into looking.
+LOOK_RARITY = 20
 # All bots without work for so long, and nothing that can be claimed: it is over.
 QUIET_SECONDS = 3.0
 # The same while work waits for people outside of this crowd.
@@ -97,9 +100,9 @@ class Crowd:
         self._plan = plan
         self._lock = threading.Lock()
         self._unsettled: set[int] = set()
-        self._to_look_at: set[int] = set()
-        self._states: dict[int, str] = {}
-        self._labels: dict[int, dict[str, Any]] = {}
+        self._settled: set[int] = set()
+        self._changed = True
+        self._next_look = 0.0
         shop = Workshop(truths, ledger, self, stop, plan.seed, plan.think)
         self._members = [Member(each, Client(http, each.token, ledger, stop), shop) for each in accounts]
         self._troubles: list[str] = []
@@ -108,21 +111,24 @@ class Crowd:
     def saw(self, image_id: int) -> None:
         """An image is in work."""
         with self._lock:
-            if self._states.get(image_id) is None:
+            if image_id not in self._settled:
                 self._unsettled.add(image_id)
 
-    def may_be_settled(self, image_id: int) -> None:
+    def may_be_settled(self) -> None:
         """An image may have left the work."""
-        with self._lock:
-            self._to_look_at.add(image_id)
+        self._changed = True
 
     def run(self, image_ids: Sequence[int], show: Callable[[Snapshot], None]) -> Figures:
         """Work until nothing is left to do; `image_ids` were handed in for this run.
 
         Raises Unexpected and Unreachable. A KeyboardInterrupt passes through once every bot has stopped.
         """
-        self._meet(image_ids)
-        before = self._admin.fetch("/stats/progress")["stages"]
+        for image_id in image_ids:
+            self.saw(image_id)
+        for row in self._in_work():
+            self._truths.recognise(row["id"], row["file_name"])
+            self.saw(row["id"])
+        before = self._admin.fetch("/stats/progress")
         self._started = time.monotonic()
         threads = [
             threading.Thread(target=member.work, name=member.account.username) for member in self._members
@@ -130,7 +136,7 @@ class Crowd:
         for thread in threads:
             thread.start()
         try:
-            self._watch(show)
+            self._watch(show, before["images"])
         finally:
             self._stop.set()
             deadline = time.monotonic() + FAREWELL_SECONDS
@@ -140,41 +146,32 @@ class Crowd:
             self._stop.clear()
         return self._figures(before, time.monotonic() - self._started)
 
-    def _meet(self, image_ids: Sequence[int]) -> None:
-        for row in self._admin.pages("/images", state=IN_WORK):
-            self._truths.recognise(row["id"], row["file_name"])
-            self.saw(row["id"])
-        for image_id in image_ids:
-            if image_id not in self._unsettled:
-                self._look_at(image_id)
+    def _in_work(self) -> Iterator[dict[str, Any]]:
+        return self._admin.pages("/images", state=IN_WORK)
 
-    def _watch(self, show: Callable[[Snapshot], None]) -> None:
-        next_sweep = self._started + SWEEP_SECONDS
+    def _watch(self, show: Callable[[Snapshot], None], before: Mapping[str, int]) -> None:
+        counts = before
         while not self._is_over():
             self._stop.wait(LOOK_SECONDS)
-            if time.monotonic() > next_sweep:
-                with self._lock:
-                    self._to_look_at |= self._unsettled
-                next_sweep = time.monotonic() + SWEEP_SECONDS
-            self._look()
-            show(self._snapshot())
+            now = time.monotonic()
+            if now >= self._next_look and (self._changed or now >= self._next_look + SWEEP_SECONDS):
+                self._look()
+                counts = self._admin.fetch("/stats/progress")["images"]
+            show(self._snapshot({state: counts[state] - before[state] for state in counts}))
 
     def _look(self) -> None:
+        """Find out which images are still in work."""
+        started = time.monotonic()
+        # Lowered before the question: what changes meanwhile raises it again.
+        self._changed = False
         with self._lock:
-            waiting, self._to_look_at = self._to_look_at, set()
-        for image_id in waiting:
-            self._look_at(image_id)
-
-    def _look_at(self, image_id: int) -> None:
-        image = self._admin.fetch(f"/images/{image_id}")
+            asked = set(self._unsettled)
+        gone = asked - {row["id"] for row in self._in_work()}
         with self._lock:
-            if image["state"] == IN_WORK:
-                self._unsettled.add(image_id)
-                return
-            self._unsettled.discard(image_id)
-            self._states[image_id] = image["state"]
-            if image["state"] == ACCEPTED:
-                self._labels[image_id] = image["labels"]
+            self._unsettled -= gone
+            self._settled |= gone
+        ended = time.monotonic()
+        self._next_look = ended + LOOK_RARITY * (ended - started)
 
     def _is_over(self) -> bool:
         seconds = time.monotonic() - self._started
@@ -198,36 +195,34 @@ class Crowd:
         stages = self._admin.fetch("/stats/progress")["stages"].values()
         return any(stage["leased"] or stage["ready"] > stage["blocked"] for stage in stages)
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self, settled: Mapping[str, int]) -> Snapshot:
         seconds = time.monotonic() - self._started
-        return Snapshot(
-            seconds, self._images(), dict(self._ledger.done), self._ledger.cycles / max(seconds, 0.001)
-        )
+        images = {**settled, IN_WORK: len(self._unsettled)}
+        return Snapshot(seconds, images, dict(self._ledger.done), self._ledger.cycles / max(seconds, 0.001))
 
-    def _images(self) -> dict[str, int]:
-        with self._lock:
-            counts = Counter(self._states.values())
-            counts[IN_WORK] = len(self._unsettled)
-        return {state: counts[state] for state in (ACCEPTED, "held", "refused", "withdrawn", IN_WORK)}
+    def _outcome(self) -> tuple[Counter[str], list[tuple[dict[str, Any], Truth]]]:
+        """How many images stand in each state, and the labels and truths of the accepted ones."""
+        states: Counter[str] = Counter()
+        accepted = []
+        for image_id in sorted(self._settled | self._unsettled):
+            image = self._admin.fetch(f"/images/{image_id}")
+            states[image["state"]] += 1
+            if image["state"] == ACCEPTED:
+                accepted.append((image["labels"], self._truths.of(image)))
+        return states, accepted
 
     def _figures(self, before: Mapping[str, Any], seconds: float) -> Figures:
-        with self._lock:
-            self._to_look_at |= self._unsettled
         self._look()
         after = self._admin.fetch("/stats/progress")["stages"]
-        accepted = [
-            (labels, truth)
-            for image_id, labels in self._labels.items()
-            if (truth := self._truths.known(image_id)) is not None
-        ]
+        states, accepted = self._outcome()
         ledger = self._ledger
         figures = Figures(
             seed=self._plan.seed,
             workers=len(self._members),
             seconds=round(seconds, 2),
-            images=self._images(),
+            images=dict(states),
             tasks=by_stage(ledger.done),
-            bounces={stage: after[stage]["bounced"] - before[stage]["bounced"] for stage in after},
+            bounces={stage: after[stage]["bounced"] - before["stages"][stage]["bounced"] for stage in after},
             adjudications=dict(ledger.adjudications),
             equal_to_truth=shares_equal(accepted),
             cycles=ledger.cycles,

@@ -46,10 +46,10 @@ class Gallery:
         drawn = 0
         for number in range(1, count + 1):
             path = self.drawings / look_name(number)
-            # The truth is written first: a picture without it would never get one.
             if path.exists():
                 continue
             picture = draw(drawing_seed(seed, 0, number))
+            # The truth is written first: a picture without it would never get one.
             _write(self._truth_file(path.name), json.dumps(picture.truth).encode())
             _write(path, as_jpeg(picture.image))
             drawn += 1

@@ -33,9 +33,18 @@ def read_logins(data_dir: Path) -> dict[str, str]:
     return {words[0]: words[-1] for words in lines if len(words) == 3}
 
 
-def make_passwords(logins: dict[str, str]) -> dict[Grade, NewPassword]:
-    """A password for everybody who has none yet; slow, so made before the transaction that keeps them."""
-    return {grade: accounts.make_password() for grade in Grade if demo_name(grade) not in logins}
+def without_login(conn: Connection, logins: dict[str, str]) -> list[Grade]:
+    """The grades whose person, or whose password, is not there."""
+    return [
+        grade
+        for grade in Grade
+        if demo_name(grade) not in logins or people.person_named(conn, demo_name(grade)) is None
+    ]
+
+
+def make_passwords(grades: list[Grade]) -> dict[Grade, NewPassword]:
+    """A password for each; slow, so made before the transaction that keeps them."""
+    return {grade: accounts.make_password() for grade in grades}
 
 
 def settle_people(conn: Connection, passwords: dict[Grade, NewPassword]) -> None:
@@ -57,12 +66,14 @@ def write_logins(data_dir: Path, logins: dict[str, str]) -> Path:
     return path
 
 
-def read_bots(data_dir: Path, personas: list[Persona]) -> list[Account] | None:
-    """The bots of an earlier start for the same crew, or None."""
+def read_bots(conn: Connection, data_dir: Path, personas: list[Persona]) -> list[Account] | None:
+    """The bots of an earlier start for the same crew, or None where they or their accounts are missing."""
     path = data_dir / BOTS_FILE
     if not path.exists():
         return None
     kept = json.loads(path.read_text())
+    if any(people.person_named(conn, bot["username"]) is None for bot in kept):
+        return None
     if [(bot["number"], bot["grade"]) for bot in kept] != [(each.number, each.grade) for each in personas]:
         return None
     return [

@@ -45,7 +45,7 @@ class Board(Protocol):
     def saw(self, image_id: int) -> None:
         """An image is in work."""
 
-    def may_be_settled(self, image_id: int) -> None:
+    def may_be_settled(self) -> None:
         """An image may have left the work."""
 
 
@@ -95,7 +95,9 @@ class Member:
                 continue
             except (Unexpected, Unreachable) as failure:
                 self._shop.ledger.note_error(str(failure))
-                self._rest(LONGEST_REST_SECONDS)
+                # A bot that gets nowhere counts as idle, or a run in which all fail would never end.
+                self.idle_since = self.idle_since or time.monotonic()
+                self._shop.stop.wait(LONGEST_REST_SECONDS)
 
     def _shift(self) -> None:
         while not self._shop.stop.is_set():
@@ -217,7 +219,7 @@ class Member:
         self._shop.ledger.note_done(stage, task.get("cause"))
         refusing = isinstance(action, Submit) and "unusable" in action.result
         if stage in ENDINGS or refusing:
-            self._shop.board.may_be_settled(task["image"]["id"])
+            self._shop.board.may_be_settled()
 
     def _think(self) -> float:
         seconds = self._shop.think * self._rng.uniform(*THINKING)

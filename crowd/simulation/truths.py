@@ -52,8 +52,3 @@ class Truths:
                 known = seeded_truth(self.vocabulary, self._seed, image["id"], *size, refusal)
                 self._known[image["id"]] = known
             return known
-
-    def known(self, image_id: int) -> Truth | None:
-        """The truth of an image that was told or thrown before."""
-        with self._lock:
-            return self._known.get(image_id)

@@ -42,6 +42,9 @@ _OWN_PART: dict[Stage, Part] = {
 
 REAP_BATCH = 500
 
+# Made once: an alias copies every column, and a claim would otherwise spend most of its time on that.
+_SAME = sa.alias(Task.__table__, "same")
+
 
 def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
     """The person's grade and suspension, locked: two claims of one person come one after the other."""
@@ -114,7 +117,6 @@ def may_not(worker_id: sa.ColumnElement[int] | int, stage: Stage) -> list[sa.Col
     parts = sa.select(Participation.image_id).where(
         Participation.image_id == Task.image_id, Participation.worker_id == worker_id
     )
-    same = sa.alias(Task.__table__, "same")
     own = _OWN_PART.get(stage)
     other_part = (
         Participation.part != literal(Part.LABELLED, PART)
@@ -124,12 +126,12 @@ def may_not(worker_id: sa.ColumnElement[int] | int, stage: Stage) -> list[sa.Col
     return [
         sa.exists(parts.where(other_part)),
         sa.exists(
-            sa.select(same.c.id).where(
-                same.c.image_id == Task.image_id,
-                same.c.stage == Task.stage,
-                same.c.round == Task.round,
-                same.c.worker_id == worker_id,
-                same.c.state.in_((LEASED, DONE)),
+            sa.select(_SAME.c.id).where(
+                _SAME.c.image_id == Task.image_id,
+                _SAME.c.stage == Task.stage,
+                _SAME.c.round == Task.round,
+                _SAME.c.worker_id == worker_id,
+                _SAME.c.state.in_((LEASED, DONE)),
             )
         ),
         sa.and_(Task.excluded_id.is_not(None), Task.excluded_id == worker_id),
@@ -249,13 +251,16 @@ def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: da
 
 
 def put_back(conn: Connection, task_id: int, token: int) -> bool:
-    """Leased (or expired) → ready where it stood; the token moves on, so the old one is spent."""
+    """Leased (or expired) → ready where it stood; the token moves on, so the old one is spent.
+
+    What is stuck meanwhile stays stuck.
+    """
     return (
         conn.execute(
             sa.update(Task)
-            .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY)))
+            .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY, STUCK)))
             .values(
-                state=TaskState.READY,
+                state=sa.case((Task.state == STUCK, STUCK), else_=READY),
                 worker_id=None,
                 lease_until=None,
                 batch=False,
@@ -280,7 +285,10 @@ def expired(conn: Connection, now: datetime, limit: int = REAP_BATCH) -> Sequenc
 
 
 def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
-    """Leased and expired → ready. The token stays, so that a late answer still counts."""
+    """Leased and expired → ready.
+
+    The token stays, so that a late answer still counts; `batch` too, for a late heartbeat.
+    """
     return (
         conn.execute(
             sa.update(Task)
@@ -290,7 +298,7 @@ def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
                 Task.state == LEASED,
                 Task.lease_until <= now,
             )
-            .values(state=TaskState.READY, worker_id=None, lease_until=None, batch=False)
+            .values(state=TaskState.READY, worker_id=None, lease_until=None)
         ).rowcount
         == 1
     )
@@ -451,7 +459,8 @@ def add_submission(
             worker_id=worker_id,
             kind=kind,
             standing=standing,
-            result=result,
+            # What came too late is kept unchecked, and may be null.
+            result=sa.JSON.NULL if result is None else result,
             seconds=seconds,
             at=at,
         )

@@ -45,7 +45,7 @@ class RegionSchema(ResultSchema):
         load_default=None,
         allow_none=True,
         metadata={
-            "type": ["array", "null"],
+            "type": "array",
             "items": {"type": "number"},
             "minItems": 4,
             "maxItems": 4,

@@ -43,14 +43,14 @@ class SubmitSchema(LeaseTokenSchema):
     seconds = fields.Raw(
         load_default=None,
         allow_none=True,
-        metadata={"type": ["number", "null"], "minimum": 0, "maximum": 86400, "description": "Time spent."},
+        metadata={"type": "number", "minimum": 0, "maximum": 86400, "description": "Time spent."},
     )
 
 
 class SendBackSchema(LeaseTokenSchema):
     """The pre-check's "no"; `to` is the stage before unless given."""
 
-    to = fields.Raw(load_default=None, allow_none=True, metadata={"type": ["string", "null"]})
+    to = fields.Raw(load_default=None, allow_none=True, metadata={"type": "string"})
     reasons = fields.Raw(
         load_default=list, metadata={"type": "array", "items": {"type": "string"}, "minItems": 1}
     )

@@ -12,7 +12,16 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 # History is written once: the database itself refuses to change or remove these rows.
-APPEND_ONLY = ("claims", "comments", "grade_events", "image_events", "labels", "submissions")
+APPEND_ONLY = (
+    "claims",
+    "comments",
+    "grade_events",
+    "image_events",
+    "labels",
+    "release_images",
+    "releases",
+    "submissions",
+)
 
 POSTGRESQL_FUNCTION = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,12 +1,7 @@
 """What a release holds, and that nothing changes it afterwards."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from crowd.core import clock
 from crowd.core.db import AnyRow
@@ -19,18 +14,12 @@ from crowd.images.models import What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from tests.datasets.factories import ATTRIBUTES, REGIONS, THEN, Crowd
-
-MakeWorker = Callable[..., tuple[int, str]]
-Bearer = Callable[[str], dict[str, str]]
+from tests.kinds import Bearer, Client, MakeWorker
 
 
 @pytest.fixture
 def crowd(rt: Runtime) -> Crowd:
     return Crowd(rt)
-
-
-def body_of(answer: TestResponse) -> Any:
-    return answer.json
 
 
 def freeze(crowd: Crowd, name: str = "first") -> AnyRow:
@@ -176,19 +165,19 @@ def _on_labels(crowd: Crowd) -> str:
 
 
 def test_an_admin_freezes_and_finds_releases(
-    crowd: Crowd, client: FlaskClient, make_worker: MakeWorker, bearer: Bearer
+    crowd: Crowd, client: Client, make_worker: MakeWorker, bearer: Bearer
 ) -> None:
     crowd.accept(10)
     admin = bearer(make_worker(Grade.ADMIN)[1])
     made = client.post("/api/v1/releases", json={"name": "spring"}, headers=admin)
     assert made.status_code == 201, made.json
-    release = body_of(made)
+    release = made.json
     assert release["images"] == 10
     assert release["splits"] == {"train": 8, "validation": 1, "test": 1}
     assert client.get(f"/api/v1/releases/{release['id']}", headers=admin).json == release
     assert client.post("/api/v1/releases", json={"name": "summer"}, headers=admin).status_code == 201
-    first = body_of(client.get("/api/v1/releases?limit=1", headers=admin))
-    rest = body_of(client.get(f"/api/v1/releases?cursor={first['next_cursor']}", headers=admin))
+    first = client.get("/api/v1/releases?limit=1", headers=admin).json
+    rest = client.get(f"/api/v1/releases?cursor={first['next_cursor']}", headers=admin).json
     assert [row["name"] for row in first["items"] + rest["items"]] == ["spring", "summer"]
     assert rest["next_cursor"] is None
 
@@ -204,7 +193,7 @@ def test_an_admin_freezes_and_finds_releases(
 )
 def test_a_release_that_cannot_be_is_refused_with_its_reason(
     crowd: Crowd,
-    client: FlaskClient,
+    client: Client,
     make_worker: MakeWorker,
     bearer: Bearer,
     body: dict[str, object],
@@ -212,10 +201,10 @@ def test_a_release_that_cannot_be_is_refused_with_its_reason(
     code: str,
 ) -> None:
     answer = client.post("/api/v1/releases", json=body, headers=bearer(make_worker(Grade.ADMIN)[1]))
-    assert (answer.status_code, body_of(answer)["code"]) == (status, code)
+    assert (answer.status_code, answer.json["code"]) == (status, code)
 
 
-def test_releases_are_for_admins(client: FlaskClient, make_worker: MakeWorker, bearer: Bearer) -> None:
+def test_releases_are_for_admins(client: Client, make_worker: MakeWorker, bearer: Bearer) -> None:
     inspector = bearer(make_worker(Grade.INSPECTOR)[1])
     assert client.get("/api/v1/releases", headers=inspector).status_code == 403
     assert client.post("/api/v1/releases", json={"name": "x"}, headers=inspector).status_code == 403
@@ -223,10 +212,8 @@ def test_releases_are_for_admins(client: FlaskClient, make_worker: MakeWorker, b
     assert client.get("/api/v1/jobs/1", headers=inspector).status_code == 403
 
 
-def test_an_unknown_release_is_not_found(
-    client: FlaskClient, make_worker: MakeWorker, bearer: Bearer
-) -> None:
+def test_an_unknown_release_is_not_found(client: Client, make_worker: MakeWorker, bearer: Bearer) -> None:
     admin = bearer(make_worker(Grade.ADMIN)[1])
     assert client.get("/api/v1/releases/99", headers=admin).status_code == 404
     ordered = client.post("/api/v1/releases/99/exports", json={"format": "kfashion"}, headers=admin)
-    assert (ordered.status_code, body_of(ordered)["code"]) == (404, "no_such_release")
+    assert (ordered.status_code, ordered.json["code"]) == (404, "no_such_release")

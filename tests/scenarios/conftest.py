@@ -4,6 +4,7 @@ Making an application and a database takes far longer than a scenario, so both a
 the database is emptied: SQLite's file is put back, PostgreSQL's tables are truncated.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.db import Base
+from crowd.core.migrate import upgrade
 from crowd.runtime import Runtime, build_runtime
 from crowd.tasks.taxonomies import shelf
-from tests.conftest import DATABASES, DRIVER, Template
+from tests.conftest import DATABASES, Migrated
 from tests.scenarios.people import Clock, Crew
+from tests.servers import Postgres
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,24 @@ def sqlite_place(
 
 @pytest.fixture(scope="session")
 def postgresql_place(
-    postgres_template: Template, redis_server: str | None, tmp_path_factory: pytest.TempPathFactory
+    postgres: Postgres, process_name: str, redis_server: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    with postgres_template.copied(f"{postgres_template.name}_scenarios") as address:
-        url = DRIVER + address.removeprefix("postgresql://")
-        rt = _runtime(url, redis_server, tmp_path_factory.mktemp("scenarios"))
-        app = create_app(rt=rt, environ={})
-        shelf(rt).present_id()
-        # The taxonomy stays: a running application has stored it once and knows its id.
-        tables = ", ".join(table for table in Base.metadata.tables if table != "taxonomies")
+    name = f"crowd_scenarios_{process_name}_{os.getpid()}"
+    url = "postgresql+psycopg://" + postgres.create_database(name).removeprefix("postgresql://")
+    upgrade(url)
+    rt = _runtime(url, redis_server, tmp_path_factory.mktemp("scenarios"))
+    app = create_app(rt=rt, environ={})
+    shelf(rt).present_id()
+    # The taxonomy stays: a running application has stored it once and knows its id.
+    tables = ", ".join(table for table in Base.metadata.tables if table != "taxonomies")
 
-        def empty() -> None:
-            with rt.db.begin() as conn:
-                conn.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    def empty() -> None:
+        with rt.db.begin() as conn:
+            conn.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
 
-        yield Place(rt, app, empty)
-        rt.db.close()
+    yield Place(rt, app, empty)
+    rt.db.close()
+    Migrated(postgres, name, []).drop()
 
 
 @pytest.fixture(params=DATABASES)

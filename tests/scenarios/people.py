@@ -7,8 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from crowd.accounts import service as accounts
 from crowd.images import queries as images
@@ -16,8 +14,13 @@ from crowd.images.history import Happening, record
 from crowd.images.models import Batch, ImageState, Rights, Supplier, What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import decisions, leases
+from crowd.tasks import answers, decisions, handover, leases
+from crowd.tasks.answers import Given, Rulebook
+from crowd.tasks.leases import Claimant, QueueState
+from crowd.tasks.models import Kind
+from crowd.tasks.taxonomies import shelf
 from crowd.tiers import service as tiers
+from tests.kinds import Answer, Client, client_of
 
 Json = dict[str, Any]
 
@@ -89,16 +92,16 @@ def verdict(score: int, blame: str | None = None, *, comment: str = "") -> Json:
 class Person:
     """One person of the crowd with their API token."""
 
-    client: FlaskClient
+    client: Client
     id: int
     name: str
     token: str
 
-    def get(self, path: str) -> TestResponse:
+    def get(self, path: str) -> Answer:
         """GET below the API's root."""
         return self.client.get(API + path, headers=self._headers)
 
-    def post(self, path: str, body: Any = None) -> TestResponse:
+    def post(self, path: str, body: Any = None) -> Answer:
         """POST below the API's root."""
         return self.client.post(API + path, json=body, headers=self._headers)
 
@@ -108,7 +111,7 @@ class Person:
         assert response.status_code == 200, response.text
         return response.json
 
-    def ask(self, stage: str | None = None) -> TestResponse:
+    def ask(self, stage: str | None = None) -> Answer:
         """Ask for a task, whatever comes of it."""
         return self.post("/tasks/claim", {"stage": stage} if stage else {})
 
@@ -125,22 +128,22 @@ class Person:
         assert response.status_code == 204, response.text
         return response.headers["Queue-State"]
 
-    def submit(self, task: Json, result: Any, **more: Any) -> TestResponse:
+    def submit(self, task: Json, result: Any, **more: Any) -> Answer:
         """Answer a task."""
         return self.post(f"/tasks/{task['id']}/submit", {"token": token_of(task), "result": result, **more})
 
-    def send_back(self, task: Json, to: str | None = None, **more: Any) -> TestResponse:
+    def send_back(self, task: Json, to: str | None = None, **more: Any) -> Answer:
         """The pre-check's "no"."""
         body: Json = {"token": token_of(task), "reasons": ["missing"], **more}
         if to:
             body["to"] = to
         return self.post(f"/tasks/{task['id']}/send-back", body)
 
-    def release(self, task: Json, **more: Any) -> TestResponse:
+    def release(self, task: Json, **more: Any) -> Answer:
         """Give a task back."""
         return self.post(f"/tasks/{task['id']}/release", {"token": token_of(task), **more})
 
-    def heartbeat(self, task: Json) -> TestResponse:
+    def heartbeat(self, task: Json) -> Answer:
         """Keep a lease."""
         return self.post(f"/tasks/{task['id']}/heartbeat", {"token": token_of(task)})
 
@@ -162,7 +165,7 @@ class Person:
         shown: Json = self.read(f"/images/{image_id}")
         return shown
 
-    def decide(self, image_id: int, state: str, **more: Any) -> TestResponse:
+    def decide(self, image_id: int, state: str, **more: Any) -> Answer:
         """An admin's decision."""
         return self.post(f"/images/{image_id}/decide", {"state": state, "reason": "to go on", **more})
 
@@ -177,14 +180,14 @@ def token_of(task: Json) -> int:
     return token
 
 
-def good(response: TestResponse) -> Json:
+def good(response: Answer) -> Json:
     """The body of an answer that must have been taken."""
     assert response.status_code == 200, (response.status_code, response.text)
     body: Json = response.json
     return body
 
 
-def refused(response: TestResponse, status: int, code: str | None = None) -> Json:
+def refused(response: Answer, status: int, code: str | None = None) -> Json:
     """The body of a refusal, which must have this status (and code)."""
     assert response.status_code == status, (response.status_code, response.text)
     body: Json = response.json
@@ -222,7 +225,7 @@ class Crew:
         with self.rt.db.begin() as conn:
             joined = tiers.join(conn, name, Grade(grade), by=None)
             _, token = accounts.issue_token(conn, joined.id)
-        self.people[name] = Person(self.app.test_client(), joined.id, name, token)
+        self.people[name] = Person(client_of(self.app), joined.id, name, token)
         return self.people[name]
 
     def _known(self, name: str, grade: str) -> Person:
@@ -292,28 +295,46 @@ class Crew:
             decisions.open_first(conn, image_id, now)
         return image_id
 
-    def step(self, stage: str, result: Any = None) -> None:
-        """The usual person (or people) do `stage` of the one image that waits there."""
+    def usual(self, stage: str) -> list[Person]:
+        """Who does `stage` unless a test says otherwise."""
         match stage:
             case Stage.SEGMENTATION:
-                self.drawer.do(stage, result)
+                return [self.drawer]
             case Stage.ATTRIBUTES:
-                self.tagger.do(stage, result)
+                return [self.tagger]
             case Stage.STYLES:
-                self.stylist.do(stage, result)
+                return [self.stylist]
             case Stage.FIRST_REVIEW:
-                self.checker.do(stage, result)
+                return [self.checker]
             case Stage.SECOND_REVIEW:
-                self.left.do(stage, result)
-                self.right.do(stage, result)
+                return [self.left, self.right]
             case _:
-                self.judge.do(stage, result)
+                return [self.judge]
+
+    def step(self, stage: str, result: Any = None) -> None:
+        """The usual people do `stage` of the one image that waits there, each with the same result."""
+        for person in self.usual(stage):
+            person.do(stage, result)
 
     def bring(self, to: str, *, start: str = "segmentation") -> None:
-        """The usual people do every stage from `start` up to, but not, `to`."""
-        order = [stage.value for stage in Stage]
-        for stage in order[order.index(start) : order.index(to)]:
-            self.step(stage)
+        """The usual people do every stage from `start` up to, but not, `to`.
+
+        Without HTTP and in one transaction, since it is where a test starts from, not what it tests.
+        """
+        order = list(Stage)
+        stages = order[order.index(Stage(start)) : order.index(Stage(to))]
+        seats = [(person, stage) for stage in stages for person in self.usual(stage)]
+        taxonomies = shelf(self.rt)
+        rulebook, taxonomy_id = Rulebook(self.rt.policy, taxonomies), taxonomies.present_id()
+        now = self.clock.now()
+        with self.rt.db.begin() as conn:
+            for person, stage in seats:
+                claimant = Claimant(person.id, taxonomy_id)
+                row = leases.claim(conn, claimant, self.rt.policy, now, stage)
+                assert not isinstance(row, QueueState), (person.name, stage, row)
+                task = handover.task_view(conn, row)
+                given = Given(row.token, Kind.SUBMIT, good_result(task))
+                assert answers.answer(conn, person.id, row.id, given, rulebook, now) is None
 
     def image_at(self, stage: str) -> int:
         """A new image, brought to `stage`."""
@@ -336,7 +357,7 @@ class Crew:
         return image_id
 
     def loop_image(self, disputed: str = "styles") -> int:
-        """A new image which the first review has bounced to `disputed` for the third time."""
+        """A new image that the first review has bounced to `disputed` for the third time."""
         image_id = self.image_at("first_review")
         for round_ in range(3):
             if round_:

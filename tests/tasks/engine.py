@@ -5,7 +5,7 @@ until somebody moves it.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -87,7 +87,9 @@ class Engine:
             supplier = conn.execute(sa.select(Supplier.id).limit(1)).scalar_one_or_none()
             if supplier is None:
                 values = {"name": "a shop", "created_at": self.now}
-                supplier = conn.execute(sa.insert(Supplier).values(values).returning(Supplier.id)).scalar_one()
+                supplier = conn.execute(
+                    sa.insert(Supplier).values(values).returning(Supplier.id)
+                ).scalar_one()
             image_id: int = conn.execute(
                 sa.insert(Image)
                 .values(
@@ -177,6 +179,12 @@ class Engine:
         with self.db.read() as conn:
             return conn.execute(statement).all()
 
+    def tasks_of(self, image_id: int) -> Sequence[AnyRow]:
+        """Every task that an image ever had, oldest first."""
+        columns = Task.__table__.columns
+        with self.db.read() as conn:
+            return conn.execute(sa.select(*columns).where(Task.image_id == image_id).order_by(Task.id)).all()
+
     def task(self, task_id: int) -> AnyRow:
         """A task as it is now."""
         with self.db.read() as conn:
@@ -188,11 +196,12 @@ class Engine:
             state: ImageState = conn.execute(sa.select(Image.state).where(Image.id == image_id)).scalar_one()
         return state
 
-    def people_for(self, stage: Stage) -> Iterator[int]:
-        """Everybody of a grade that may do the stage."""
-        for grade in Grade:
-            if grade in self.policy.stages[stage].grades:
-                yield from self.crew[grade]
+    def people_for(self, stage: Stage) -> Sequence[int]:
+        """Everybody who is of a grade that may do the stage and not suspended."""
+        grades = sorted(self.policy.stages[stage].grades)
+        able = sa.select(Worker.id).where(Worker.grade.in_(grades), Worker.suspended_at.is_(None))
+        with self.db.read() as conn:
+            return conn.execute(able.order_by(Worker.id)).scalars().all()
 
     def pass_one(self) -> bool:
         """Somebody does one ready task well. False when nobody can do anything."""

@@ -1,0 +1,104 @@
+"""The migrations lead to what the models say, there and back, on both databases."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from crowd import models
+from crowd.core.db import Base, Database
+from crowd.core.migrate import downgrade, upgrade
+from crowd.policy import Grade
+from crowd.runtime import Runtime
+from tests.tasks.engine import Engine
+
+assert models  # importing it registers every table
+
+APPEND_ONLY = ("claims", "comments", "grade_events", "image_events", "labels", "submissions")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+def test_the_migrated_schema_is_the_models(database: Database) -> None:
+    with database.read() as conn:
+        options = {"compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(conn, opts=options), Base.metadata) == []
+
+
+def test_down_leaves_nothing_and_up_again_everything(database: Database) -> None:
+    before = _shape(database)
+    assert before["tables"]
+    database.close()
+    downgrade(database.url)
+    assert _shape(database)["tables"] == {"alembic_version"}
+    assert _shape(database)["triggers"] == set()
+    database.close()
+    upgrade(database.url)
+    assert _shape(database) == before
+
+
+def test_an_upgrade_of_what_is_up_to_date_changes_nothing(database: Database) -> None:
+    before = _shape(database)
+    database.close()
+    upgrade(database.url)
+    assert _shape(database) == before
+
+
+def test_down_and_up_work_with_rows_in_the_tables(rt: Runtime) -> None:
+    engine = Engine(rt)
+    engine.hire(Grade.GENERAL)
+    engine.add_image()
+    assert engine.pass_one()
+    rt.db.close()
+    downgrade(rt.db.url)
+    upgrade(rt.db.url)
+    with rt.db.read() as conn:
+        assert conn.execute(sa.text("SELECT count(*) FROM tasks")).scalar_one() == 0
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_history_can_be_added_to_and_not_changed(rt: Runtime, table: str) -> None:
+    _live_a_little(Engine(rt))
+    with rt.db.read() as conn:
+        assert conn.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() > 0
+    column = next(iter(Base.metadata.tables[table].primary_key.columns)).name
+    for change in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), rt.db.begin() as conn:
+            conn.execute(sa.text(change))
+
+
+def _live_a_little(engine: Engine) -> None:
+    person = engine.hire(Grade.GENERAL)
+    engine.regrade(person, Grade.REVIEWER)
+    image = engine.add_image()
+    assert engine.pass_one()
+    engine.say(person, engine.tasks_of(image)[0].id, "done")
+
+
+def _shape(database: Database) -> dict[str, set[str]]:
+    """Every table, column, index, constraint and trigger, as text."""
+    inspector = sa.inspect(database.engine)
+    tables = set(inspector.get_table_names())
+    triggers = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if database.is_sqlite
+        else "SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    with database.read() as conn:
+        named = set(conn.execute(sa.text(triggers)).scalars())
+    return {
+        "tables": tables,
+        "columns": {f"{each}: {column}" for each in tables for column in inspector.get_columns(each)},
+        "indexes": {f"{each}: {index}" for each in tables for index in inspector.get_indexes(each)},
+        "unique": {f"{each}: {one}" for each in tables for one in inspector.get_unique_constraints(each)},
+        "checks": {f"{each}: {one}" for each in tables for one in inspector.get_check_constraints(each)},
+        "keys": {f"{each}: {one}" for each in tables for one in inspector.get_foreign_keys(each)},
+        "triggers": named,
+    }
