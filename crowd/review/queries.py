@@ -10,7 +10,7 @@ from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
 from crowd.policy import Stage
 from crowd.review.models import Comment
-from crowd.tasks.models import Claim, Task, TaskState
+from crowd.tasks.models import Claim, Part, Participation, Task, TaskState
 
 
 def held_task(conn: Connection, task_id: int, worker_id: int) -> bool:
@@ -80,6 +80,20 @@ def people_in_split_seats(conn: Connection, image_id: int) -> set[int]:
         )
     )
     return _claimants(conn, image_id, unsettled)
+
+
+def has_sat(conn: Connection, image_id: int, worker_id: int) -> bool:
+    """Whether the person gave a second review of the image; then they never adjudicate it."""
+    found = (
+        sa.select(Participation.image_id)
+        .where(
+            Participation.image_id == image_id,
+            Participation.worker_id == worker_id,
+            Participation.part == Part.SECOND_REVIEW,
+        )
+        .limit(1)
+    )
+    return conn.execute(found).first() is not None
 
 
 def _claimants(conn: Connection, image_id: int, condition: sa.ColumnElement[bool]) -> set[int]:

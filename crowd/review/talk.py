@@ -1,7 +1,7 @@
 """Talk about a task between those who held it, its reviewers, and admins.
 
 What a second reviewer says stays hidden from everybody but themselves and admins with no part
-in the image until both seats are in, and from the adjudicator until they have given theirs.
+in the image until both seats are in, and from whoever may adjudicate until that is done.
 """
 
 from datetime import datetime
@@ -30,7 +30,8 @@ def listen(conn: Connection, me: Actor, task_id: int) -> list[dict[str, Any]]:
     hidden: set[int] = set()
     if not sees_all:
         hidden = queries.people_in_open_seats(conn, task.image_id)
-        hidden |= queries.people_in_split_seats(conn, task.image_id)
+        if not queries.has_sat(conn, task.image_id, me.id):
+            hidden |= queries.people_in_split_seats(conn, task.image_id)
         hidden.discard(me.id)
     return [
         {

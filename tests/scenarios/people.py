@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from flask import Flask
+from sqlalchemy.engine import Connection
 
 from crowd.accounts import service as accounts
 from crowd.images import queries as images
@@ -14,7 +15,7 @@ from crowd.images.history import Happening, record
 from crowd.images.models import Batch, ImageState, Rights, Supplier, What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, leases
+from crowd.tasks import answers, decisions, handover, leases, queries
 from crowd.tasks.answers import Given, Rulebook
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.models import Kind
@@ -273,26 +274,37 @@ class Crew:
 
     def image(self, *, batch_priority: int | None = None) -> int:
         """An image that intake has accepted, with its first task; no file behind it."""
+        with self.rt.db.begin() as conn:
+            image_id = self._add_image(conn, batch_priority)
+            decisions.open_first(conn, image_id, self.clock.now())
+        return image_id
+
+    def seats(self, conn: Connection) -> None:
+        """An image of which nothing is there but the two open seats, for tests that need very many."""
+        image = queries.lock_image(conn, self._add_image(conn, None))
+        assert image is not None
+        for _ in range(2):
+            queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, self.clock.now())
+
+    def _add_image(self, conn: Connection, batch_priority: int | None) -> int:
         self.images += 1
         now = self.clock.now()
-        with self.rt.db.begin() as conn:
-            values: Json = {"supplier_id": images.named(conn, Supplier, "a shop", now)}
-            if batch_priority is not None:
-                values["batch_id"] = images.named(conn, Batch, f"batch {self.images}", now)
-                values["priority"] = batch_priority
-            image_id = images.add_image(
-                conn,
-                state=ImageState.IN_WORK,
-                file_name=f"{self.images}.jpg",
-                rights=Rights.OWNED,
-                sha256=hashlib.sha256(str(self.images).encode()).digest(),
-                width=WIDTH,
-                height=HEIGHT,
-                created_at=now,
-                **values,
-            )
-            record(conn, image_id, Happening(What.UPLOADED), now)
-            decisions.open_first(conn, image_id, now)
+        values: Json = {"supplier_id": images.named(conn, Supplier, "a shop", now)}
+        if batch_priority is not None:
+            values["batch_id"] = images.named(conn, Batch, f"batch {self.images}", now)
+            values["priority"] = batch_priority
+        image_id = images.add_image(
+            conn,
+            state=ImageState.IN_WORK,
+            file_name=f"{self.images}.jpg",
+            rights=Rights.OWNED,
+            sha256=hashlib.sha256(str(self.images).encode()).digest(),
+            width=WIDTH,
+            height=HEIGHT,
+            created_at=now,
+            **values,
+        )
+        record(conn, image_id, Happening(What.UPLOADED), now)
         return image_id
 
     def usual(self, stage: str) -> list[Person]:
