@@ -16,12 +16,12 @@ from crowd.simulation.truths import Truths
 SUPPLIER = "Crowd Sample Studio"
 RIGHTS = "owned"
 UPLOADERS = 2
-LOOK_SIZE = 12
+LOOK_SIZE = 2
 JPEG_QUALITY = 92
 
 
 def look_name(number: int) -> str:
-    """The file name of the image of that number, counted from 1: twelve shots to a look, as in shops."""
+    """The file name of the image of that number, counted from 1: two shots to a look."""
     look, shot = divmod(number - 1, LOOK_SIZE)
     return f"LOOK_{look + 1:03}_{shot + 1:02}.jpg"
 

@@ -18,6 +18,17 @@ assert models  # importing it registers every table
 
 APPEND_ONLY = ("claims", "comments", "grade_events", "image_events", "labels", "submissions")
 
+CATALOGUE = {
+    "sqlite": {
+        "indexes": "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        "triggers": "SELECT sql FROM sqlite_master WHERE type = 'trigger'",
+    },
+    "postgresql": {
+        "indexes": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        "triggers": "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
+    },
+}
+
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
@@ -86,19 +97,14 @@ def _shape(database: Database) -> dict[str, set[str]]:
     """Every table, column, index, constraint and trigger, as text."""
     inspector = sa.inspect(database.engine)
     tables = set(inspector.get_table_names())
-    triggers = (
-        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        if database.is_sqlite
-        else "SELECT tgrelid::regclass || '.' || tgname FROM pg_trigger WHERE NOT tgisinternal"
-    )
-    with database.read() as conn:
-        named = set(conn.execute(sa.text(triggers)).scalars())
-    return {
+    shape = {
         "tables": tables,
         "columns": {f"{each}: {column}" for each in tables for column in inspector.get_columns(each)},
-        "indexes": {f"{each}: {index}" for each in tables for index in inspector.get_indexes(each)},
         "unique": {f"{each}: {one}" for each in tables for one in inspector.get_unique_constraints(each)},
         "checks": {f"{each}: {one}" for each in tables for one in inspector.get_check_constraints(each)},
         "keys": {f"{each}: {one}" for each in tables for one in inspector.get_foreign_keys(each)},
-        "triggers": named,
     }
+    with database.read() as conn:
+        for kind, statement in CATALOGUE[conn.dialect.name].items():
+            shape[kind] = set(conn.execute(sa.text(statement)).scalars())
+    return shape

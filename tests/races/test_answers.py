@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from tests.races.conftest import Crowd
 from tests.races.contest import together
 from tests.tasks.engine import OPEN, Engine, Lease, later, passing, rejecting
 
-ROUNDS = 30
+ROUNDS = 16
 EXPIRED = 2000
 
 
@@ -28,7 +29,7 @@ def test_a_submit_and_the_tidy_that_takes_its_lease_back_both_succeed(crowd: Cro
         later(engine, EXPIRED)
         one, other, third = crowd.engines(3)
         outcome, _, _ = together(
-            lambda: one.answer(lease, passing(lease)), other.tidy, third.tidy, seed=seed, spread_ms=4
+            partial(one.answer, lease, passing(lease)), other.tidy, third.tidy, seed=seed, spread_ms=4
         )
         assert outcome is None
         assert [task.stage for task in engine.open_tasks(image)] == [Stage.ATTRIBUTES]
@@ -46,8 +47,8 @@ def test_a_late_submit_and_a_new_claim_leave_exactly_one_winner(crowd: Crowd) ->
         later(engine, EXPIRED)
         one, other = crowd.engines(2)
         late, claimed = together(
-            lambda: one.answer(lease, passing(lease)),
-            lambda: other.claim(second, Stage.SEGMENTATION),
+            partial(one.answer, lease, passing(lease)),
+            partial(other.claim, second, Stage.SEGMENTATION),
             seed=seed,
             spread_ms=8,
         )
@@ -78,8 +79,8 @@ def test_two_seats_in_one_instant_move_the_image_once(
         answers = [{"score": 5} if score > 3 else rejecting(score=score) for score in scores]
         one, other = crowd.engines(2)
         outcomes = together(
-            lambda: one.answer(pair[0], answers[0]),
-            lambda: other.answer(pair[1], answers[1]),
+            partial(one.answer, pair[0], answers[0]),
+            partial(other.answer, pair[1], answers[1]),
             seed=seed,
             spread_ms=2,
         )
@@ -106,8 +107,8 @@ def test_a_submit_and_an_admins_decision_come_one_after_the_other(crowd: Crowd, 
         assert engine.answer(pair[0], passing(pair[0])) is None
         one, other = crowd.engines(2)
         outcome, decided = together(
-            lambda: one.answer(pair[1], rejecting(Stage.STYLES)),
-            lambda: other.decide(admin, image, state, Stage.SEGMENTATION),
+            partial(one.answer, pair[1], rejecting(Stage.STYLES)),
+            partial(other.decide, admin, image, state, Stage.SEGMENTATION),
             seed=seed,
             spread_ms=10,
         )
@@ -135,8 +136,8 @@ def test_an_unsure_vote_and_a_send_back_of_one_seat_leave_one_open_task(crowd: C
         one, other = crowd.engines(2)
         sent_back = {"to": None, "reasons": ["blanket"], "comment": ""}
         outcomes = together(
-            lambda: one.answer(late, passing(late)),
-            lambda: other.answer(newer, sent_back, Kind.SEND_BACK),
+            partial(one.answer, late, passing(late)),
+            partial(other.answer, newer, sent_back, Kind.SEND_BACK),
             seed=seed,
             spread_ms=3,
         )
@@ -154,8 +155,7 @@ def test_the_same_submit_many_times_at_once_counts_once(crowd: Crowd) -> None:
         engines = crowd.engines(3)
         bodies = [passing(lease), passing(lease, 5), {"unusable": "collage"}]
         actions: list[Callable[[], str | None]] = [
-            lambda own=own, body=body: own.answer(lease, body)
-            for own, body in zip(engines, bodies, strict=True)
+            partial(own.answer, lease, body) for own, body in zip(engines, bodies, strict=True)
         ]
         assert together(*actions, seed=seed, spread_ms=2) == [None, None, None]
         assert _standings(engine, lease) == [Standing.COUNTED]
@@ -171,8 +171,8 @@ def test_a_submit_and_a_release_never_both_win(crowd: Crowd) -> None:
         lease = _claimed(engine, engine.crew[Grade.GENERAL][0])
         one, other = crowd.engines(2)
         outcome, _ = together(
-            lambda: one.answer(lease, passing(lease)),
-            lambda: other.release(lease, skip=True),
+            partial(one.answer, lease, passing(lease)),
+            partial(other.release, lease, skip=True),
             seed=seed,
             spread_ms=6,
         )
@@ -191,8 +191,8 @@ def test_a_submit_by_somebody_being_suspended_counts_whole_or_not_at_all(crowd: 
         lease = _claimed(engine, person)
         one, other = crowd.engines(2)
         outcome, _ = together(
-            lambda: one.answer(lease, passing(lease)),
-            lambda: other.suspend(person),
+            partial(one.answer, lease, passing(lease)),
+            partial(other.suspend, person),
             seed=seed,
             spread_ms=6,
         )
@@ -233,8 +233,8 @@ def test_many_answers_claims_and_upkeep_on_many_images_never_deadlock(crowd: Cro
         return 0
 
     engines = crowd.engines(len(people) + 2)
-    workers = [lambda own=own, who=who: work(own, who) for own, who in zip(engines, people, strict=False)]
-    outcomes = together(*workers, lambda: steer(engines[-1]), lambda: suspend(engines[-2]), spread_ms=5)
+    workers = [partial(work, own, who) for own, who in zip(engines, people, strict=False)]
+    outcomes = together(*workers, partial(steer, engines[-1]), partial(suspend, engines[-2]), spread_ms=5)
     refused = [each for each in outcomes if isinstance(each, Problem)]
     assert all(problem.code == "suspended" for problem in refused)
     for image in images:

@@ -1,6 +1,7 @@
 """The same photograph arrives twice in one instant."""
 
 import io
+from functools import partial
 
 import sqlalchemy as sa
 from PIL import Image as Picture
@@ -15,17 +16,17 @@ from tests.races.contest import together
 def test_two_uploads_of_the_same_bytes_give_one_image_and_one_duplicate(crowd: Crowd) -> None:
     one, other = crowd.engines(2)
     for seed in range(20):
-        data = _photograph(seed)
+        data, shop = _photograph(seed), f"shop {seed}"
         results = together(
-            lambda: service.take_upload(one.rt, data, Delivery(f"shop {seed}", "a.jpg", Rights.OWNED), None),
-            lambda: service.take_upload(
-                other.rt, data, Delivery(f"shop {seed}", "b.jpg", Rights.OWNED), None
+            partial(service.take_upload, one.rt, data, Delivery(shop, "a.jpg", Rights.OWNED), None),
+            partial(
+                service.take_upload, other.rt, data, Delivery(f"shop {seed}", "b.jpg", Rights.OWNED), None
             ),
             seed=seed,
         )
-        states = sorted(each.state for each in results if isinstance(each, service.Intake))
-        assert states == [ImageState.IN_WORK, ImageState.REFUSED]
-        first, second = sorted(results, key=lambda each: each.state)
+        taken = [each for each in results if isinstance(each, service.Intake)]
+        first, second = sorted(taken, key=lambda each: each.state)
+        assert (first.state, second.state) == (ImageState.IN_WORK, ImageState.REFUSED)
         assert [found["code"] for found in second.findings] == ["duplicate"]
         with crowd.engine.db.read() as conn:
             of = sa.select(Image.duplicate_of).where(Image.id == second.image_id)

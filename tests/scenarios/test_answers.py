@@ -72,7 +72,12 @@ def test_styles_sent_back_open_the_stage_they_name(crew: Crew, target: str) -> N
 
 @pytest.mark.parametrize(
     ("stage", "target"),
-    [("attributes", "attributes"), ("attributes", "styles"), ("styles", "styles"), ("styles", "first_review")],
+    [
+        ("attributes", "attributes"),
+        ("attributes", "styles"),
+        ("styles", "styles"),
+        ("styles", "first_review"),
+    ],
 )
 def test_a_send_back_goes_to_an_earlier_labelling_stage(crew: Crew, stage: str, target: str) -> None:
     crew.image_at(stage)
@@ -305,9 +310,7 @@ def test_a_loop_settled_against_the_labels_holds_the_image(crew: Crew, score: in
     assert [each["image_id"] for each in held] == [image]
 
 
-@pytest.mark.parametrize(
-    ("stage", "score"), [("first_review", 4), ("second_review", 5), ("adjudication", 5)]
-)
+@pytest.mark.parametrize(("stage", "score"), [("first_review", 4), ("second_review", 5), ("adjudication", 5)])
 def test_nobody_is_blamed_with_a_passing_score(crew: Crew, stage: str, score: int) -> None:
     person = {"first_review": crew.checker, "second_review": crew.left, "adjudication": crew.judge}[stage]
     if stage == "adjudication":

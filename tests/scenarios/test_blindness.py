@@ -74,7 +74,9 @@ def test_the_adjudicator_of_a_split_sees_neither_verdict(crew: Crew) -> None:
     assert task["feedback"] == []
     assert SECRET not in seen_by(crew.judge, image, task)
     for seat in (left, right):
-        crew.people["left" if seat is left else "right"].post(f"/tasks/{seat['id']}/comments", {"text": SECRET})
+        crew.people["left" if seat is left else "right"].post(
+            f"/tasks/{seat['id']}/comments", {"text": SECRET}
+        )
         shown = crew.judge.get(f"/tasks/{seat['id']}/comments")
         assert SECRET not in shown.text
 

@@ -4,7 +4,9 @@ from tests.scenarios.people import Crew, Json, Person, good, refused, token_of, 
 
 
 def grid(person: Person, limit: int = 60) -> list[Json]:
-    tasks: list[Json] = good(person.post("/tasks/claim-batch", {"stage": "second_review", "limit": limit}))["tasks"]
+    tasks: list[Json] = good(person.post("/tasks/claim-batch", {"stage": "second_review", "limit": limit}))[
+        "tasks"
+    ]
     return tasks
 
 

@@ -39,7 +39,9 @@ def test_an_uploaded_image_can_be_claimed_at_once_and_goes_all_the_way(crew: Cre
     assert response.json["state"] == "accepted"
     task = crew.drawer.claim()
     assert task["image"] == {"id": image, "url": task["image"]["url"], "width": 800, "height": 1067}
-    file = crew.drawer.client.get(task["image"]["url"], headers={"Authorization": f"Bearer {crew.drawer.token}"})
+    file = crew.drawer.client.get(
+        task["image"]["url"], headers={"Authorization": f"Bearer {crew.drawer.token}"}
+    )
     with Image.open(BytesIO(file.data)) as shown:
         assert (shown.size, shown.mode) == ((800, 1067), "RGB")
     good(crew.drawer.submit(task, regions("dress"), seconds=41.5))
@@ -117,7 +119,9 @@ def test_the_history_of_an_image_tells_every_step(crew: Crew) -> None:
         ("submitted", "second_review", 3, "right"),
         ("accepted", "second_review", 3, None),
     ]
-    assert all(set(event) >= {"at", "who", "what", "stage", "round", "task_id", "why"} for event in shown["history"])
+    assert all(
+        set(event) >= {"at", "who", "what", "stage", "round", "task_id", "why"} for event in shown["history"]
+    )
 
 
 @pytest.mark.parametrize("state", ["accepted", "held", "refused", "in_work", "stuck"])

@@ -22,7 +22,9 @@ def test_me_lists_the_leases_so_that_a_lost_answer_is_found(crew: Crew) -> None:
         "token": token_of(task),
         "expires_at": task["lease"]["expires_at"],
     }
-    good(crew.drawer.post(f"/tasks/{lease['task_id']}/submit", {"token": lease["token"], "result": regions()}))
+    good(
+        crew.drawer.post(f"/tasks/{lease['task_id']}/submit", {"token": lease["token"], "result": regions()})
+    )
     assert crew.drawer.read("/me")["leases"] == []
 
 

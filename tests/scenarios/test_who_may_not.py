@@ -74,7 +74,8 @@ def test_labels_of_an_earlier_round_count_too(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "grade"), [("second_review", "inspector"), ("adjudication", "expert"), ("adjudication", "inspector")]
+    ("stage", "grade"),
+    [("second_review", "inspector"), ("adjudication", "expert"), ("adjudication", "inspector")],
 )
 def test_who_labelled_and_rose_does_not_review_either(crew: Crew, stage: str, grade: str) -> None:
     crew.image()
