@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from flask import Flask
 from sqlalchemy.engine import Connection
@@ -27,6 +28,8 @@ Json = dict[str, Any]
 
 API = "/api/v1"
 WIDTH, HEIGHT = 600, 800
+# For what is decided before a database has its say: once is enough.
+ON_ONE_DATABASE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 CATEGORIES = {"outer": "coats", "top": "blouses", "bottom": "pants", "dress": "dresses"}
 
 

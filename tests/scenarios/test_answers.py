@@ -2,7 +2,17 @@
 
 import pytest
 
-from tests.scenarios.people import Crew, attributes, good, refused, regions, styles, unusable, verdict
+from tests.scenarios.people import (
+    ON_ONE_DATABASE,
+    Crew,
+    attributes,
+    good,
+    refused,
+    regions,
+    styles,
+    unusable,
+    verdict,
+)
 
 
 def test_an_accepted_image_opens_segmentation(crew: Crew) -> None:
@@ -79,6 +89,7 @@ def test_styles_sent_back_open_the_stage_they_name(crew: Crew, target: str) -> N
         ("styles", "first_review"),
     ],
 )
+@ON_ONE_DATABASE
 def test_a_send_back_goes_to_an_earlier_labelling_stage(crew: Crew, stage: str, target: str) -> None:
     crew.image_at(stage)
     person = crew.tagger if stage == "attributes" else crew.stylist
@@ -98,6 +109,7 @@ def test_a_review_is_answered_with_a_verdict_not_sent_back(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("reasons", [[], ["no such reason"], "missing", None])
+@ON_ONE_DATABASE
 def test_a_send_back_needs_reasons_from_the_taxonomy(crew: Crew, reasons: object) -> None:
     crew.image_at("attributes")
     task = crew.tagger.claim()
@@ -311,6 +323,7 @@ def test_a_loop_settled_against_the_labels_holds_the_image(crew: Crew, score: in
 
 
 @pytest.mark.parametrize(("stage", "score"), [("first_review", 4), ("second_review", 5), ("adjudication", 5)])
+@ON_ONE_DATABASE
 def test_nobody_is_blamed_with_a_passing_score(crew: Crew, stage: str, score: int) -> None:
     person = {"first_review": crew.checker, "second_review": crew.left, "adjudication": crew.judge}[stage]
     if stage == "adjudication":
@@ -333,6 +346,7 @@ def test_nobody_is_blamed_with_a_passing_score(crew: Crew, stage: str, score: in
         ("second_review", "adjudication"),
     ],
 )
+@ON_ONE_DATABASE
 def test_blame_is_an_earlier_stage(crew: Crew, stage: str, blame: str) -> None:
     crew.image_at(stage)
     person = crew.checker if stage == "first_review" else crew.left
@@ -341,6 +355,7 @@ def test_blame_is_an_earlier_stage(crew: Crew, stage: str, blame: str) -> None:
 
 
 @pytest.mark.parametrize("score", [0, 6, 2.5, "3", None, True])
+@ON_ONE_DATABASE
 def test_a_score_is_a_whole_number_from_one_to_five(crew: Crew, score: object) -> None:
     crew.image_at("first_review")
     task = crew.checker.claim()
@@ -350,6 +365,7 @@ def test_a_score_is_a_whole_number_from_one_to_five(crew: Crew, score: object) -
 
 
 @pytest.mark.parametrize(("score", "reasons"), [(1, []), (3, []), (2, ["bad taste"]), (5, ["bad taste"])])
+@ON_ONE_DATABASE
 def test_low_scores_need_reasons_and_reasons_must_be_known(
     crew: Crew, score: int, reasons: list[str]
 ) -> None:
@@ -364,7 +380,8 @@ def test_the_answer_of_one_stage_is_no_answer_of_another(crew: Crew) -> None:
     task = crew.drawer.claim()
     refused(crew.drawer.submit(task, styles()), 422)
     refused(crew.drawer.submit(task, verdict(5)), 422)
-    for nothing in (None, [], "regions", 7, {}):
+    nothings: list[object] = [None, [], "regions", 7, {}]
+    for nothing in nothings:
         refused(crew.drawer.submit(task, nothing), 422)
     good(crew.drawer.submit(task, regions()))
 

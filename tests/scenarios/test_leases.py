@@ -196,8 +196,9 @@ def test_a_task_that_is_not_there_is_not_found(crew: Crew) -> None:
 def test_a_token_is_needed(crew: Crew) -> None:
     crew.image_at("attributes")
     task = crew.tagger.claim()
+    bodies: list[object] = [{}, {"token": None}, {"token": "x"}, []]
     for action in ("submit", "heartbeat", "release", "send-back"):
-        for body in ({}, {"token": None}, {"token": "x"}, []):
+        for body in bodies:
             assert crew.tagger.post(f"/tasks/{task['id']}/{action}", body).status_code in (400, 422)
 
 
