@@ -213,7 +213,7 @@ def _is_ready(host: str, port: int) -> bool:
 
 def _reachable(host: str) -> str:
     """The address at which this machine reaches a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
 
 
 def _bracketed(host: str) -> str:

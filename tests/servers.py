@@ -91,7 +91,7 @@ class Postgres:
         """Make an empty database on this server and return its address."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        head, query = (self.url.split("?", 1) + [""])[:2]
+        head, _, query = self.url.partition("?")
         return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
 
     def _own(self) -> tuple[Path, Path]:

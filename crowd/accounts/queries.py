@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import ApiToken, Worker
+from crowd.core.db import AnySelect
 from crowd.policy import Grade
 
 
@@ -50,14 +52,14 @@ PERSON_COLUMNS = (
     Worker.suspended_at.is_not(None).label("suspended"),
     Worker.erased_at.is_not(None).label("erased"),
 )
-_CREDENTIALS = (
+_CREDENTIALS = sa.select(
     Worker.id,
     Worker.username,
     Worker.grade,
     Worker.suspended_at.is_not(None).label("suspended"),
     Worker.session_version,
     Worker.password_hash,
-)
+).where(Worker.erased_at.is_(None))
 
 
 def person(conn: Connection, worker_id: int) -> Person | None:
@@ -84,24 +86,31 @@ def people(
     return [Person(**row._mapping) for row in conn.execute(query)]
 
 
+# Every request asks one of these: they are built once.
+_BY_NAME = _CREDENTIALS.where(Worker.username == sa.bindparam("named", type_=Worker.username.type))
+_BY_ID = _CREDENTIALS.where(Worker.id == sa.bindparam("of_worker", type_=Worker.id.type))
+_BY_TOKEN = _CREDENTIALS.join(ApiToken, ApiToken.worker_id == Worker.id).where(
+    ApiToken.digest == sa.bindparam("with_digest", type_=ApiToken.digest.type), ApiToken.revoked_at.is_(None)
+)
+
+
 def credentials_named(conn: Connection, username: str) -> Credentials | None:
     """What a login with this (normalised) name is checked against; None for nobody and for the erased."""
-    return _credentials(conn, Worker.username == username)
+    return _credentials(conn, _BY_NAME, {"named": username})
 
 
 def credentials_of(conn: Connection, worker_id: int) -> Credentials | None:
     """The same by id."""
-    return _credentials(conn, Worker.id == worker_id)
+    return _credentials(conn, _BY_ID, {"of_worker": worker_id})
 
 
 def credentials_by_token(conn: Connection, digest: bytes) -> Credentials | None:
     """Whom a token that is not revoked belongs to, by its SHA-256."""
-    bearer = sa.select(ApiToken.worker_id).where(ApiToken.digest == digest, ApiToken.revoked_at.is_(None))
-    return _credentials(conn, Worker.id == bearer.scalar_subquery())
+    return _credentials(conn, _BY_TOKEN, {"with_digest": digest})
 
 
-def _credentials(conn: Connection, who: sa.ColumnElement[bool]) -> Credentials | None:
-    row = conn.execute(sa.select(*_CREDENTIALS).where(who, Worker.erased_at.is_(None))).one_or_none()
+def _credentials(conn: Connection, statement: AnySelect, by: dict[str, Any]) -> Credentials | None:
+    row = conn.execute(statement, by).one_or_none()
     return Credentials(**row._mapping) if row else None
 
 

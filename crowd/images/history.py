@@ -42,33 +42,34 @@ class Happening:
     why: Any = None
 
 
+_IMAGE = sa.bindparam("of_image", type_=Image.id.type)
+_NEXT_ROUND = sa.update(Image).where(Image.id == _IMAGE).values(round=Image.round + 1)
+_NEW_STATE = (
+    sa.update(Image).where(Image.id == _IMAGE).values(state=sa.bindparam("to", type_=Image.state.type))
+)
+_FIELDS = ("at", "what", "worker_id", "about_id", "stage", "target", "task_id", "why")
+_ADD_EVENT = (
+    sa.insert(ImageEvent)
+    .values(
+        image_id=_IMAGE,
+        round=sa.select(Image.round).where(Image.id == _IMAGE).scalar_subquery(),
+        **{name: sa.bindparam(f"with_{name}", type_=ImageEvent.__table__.c[name].type) for name in _FIELDS},
+    )
+    .returning(ImageEvent.round)
+)
+
+
 def record(conn: Connection, image_id: int, happening: Happening, at: datetime) -> int:
     """Append the event, and move the image to the state and round it leads to.
 
     The caller holds the lock on the image's row. Returns the image's round.
     """
-    changes: dict[str, Any] = {}
     if happening.what in STATES:
-        changes["state"] = STATES[happening.what]
+        conn.execute(_NEW_STATE, {"of_image": image_id, "to": STATES[happening.what]})
     if happening.what in NEW_ROUND:
-        changes["round"] = Image.round + 1
-    if changes:
-        conn.execute(sa.update(Image).where(Image.id == image_id).values(**changes))
-    image_round: int = conn.execute(sa.select(Image.round).where(Image.id == image_id)).scalar_one()
-    conn.execute(
-        sa.insert(ImageEvent).values(
-            image_id=image_id,
-            at=at,
-            round=image_round,
-            what=happening.what,
-            worker_id=happening.worker_id,
-            about_id=happening.about_id,
-            stage=happening.stage,
-            target=happening.target,
-            task_id=happening.task_id,
-            why=happening.why,
-        )
-    )
+        conn.execute(_NEXT_ROUND, {"of_image": image_id})
+    fields = {f"with_{name}": getattr(happening, name) for name in _FIELDS if name != "at"}
+    image_round: int = conn.execute(_ADD_EVENT, {"of_image": image_id, "with_at": at, **fields}).scalar_one()
     return image_round
 
 

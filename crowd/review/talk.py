@@ -13,7 +13,8 @@ from crowd.accounts.auth import Actor
 from crowd.core.db import AnyRow
 from crowd.core.errors import Forbidden, NotFound
 from crowd.review import queries
-from crowd.tasks.queries import has_part, task_row
+from crowd.tasks.answer_queries import has_part
+from crowd.tasks.queries import task_row
 
 
 def say(conn: Connection, me: Actor, task_id: int, text: str, now: datetime) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import handover, leases, moves, queries
+from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries
 from crowd.tasks.flow import LABELLING, Cause, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Standing, TaskState
@@ -69,10 +69,10 @@ def answer(
     theirs; suspended) and Unprocessable (a bad result; the lease is kept).
     """
     unlocked = leases.own_task(conn, worker_id, task_id, given.token)
-    image = queries.lock_image(conn, unlocked.image_id)
+    image = image_queries.lock_image(conn, unlocked.image_id)
     assert image is not None
     task = queries.lock_task(conn, task_id)
-    before = queries.earlier_answer(conn, task_id, given.token)
+    before = answer_queries.earlier_answer(conn, task_id, given.token)
     if before is not None:
         return _replayed(before)
     if queries.is_suspended(conn, worker_id):
@@ -124,14 +124,14 @@ def _case(
         height=image.height,
         taxonomy=taxonomy,
         policy=policy,
-        labels=handover.present_labels(queries.label_rows(conn, image.id)),
+        labels=handover.present_labels(answer_queries.label_rows(conn, image.id)),
         peers=_answers(conn, image.id, task.stage, task.round),
         seats=seats,
     )
 
 
 def _answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> tuple[Answer, ...]:
-    rows = queries.counted_answers(conn, image_id, stage, image_round)
+    rows = answer_queries.counted_answers(conn, image_id, stage, image_round)
     return tuple(
         Answer(row.worker_id, row.stage, row.result)
         for row in rows
@@ -196,7 +196,7 @@ def _keep(
     result: object,
     now: datetime,
 ) -> None:
-    queries.add_submission(
+    answer_queries.add_submission(
         conn,
         task,
         token=given.token,
@@ -221,7 +221,7 @@ def _note_answer(moving: moves.Moving, kind: Kind, result: Mapping[str, Any], ju
         return
     moving.note(What.SUBMITTED, worker_id=moving.worker_id, why=_short(task.stage, result))
     part = _part(task)
-    queries.add_participation(moving.conn, moving.image.id, moving.worker_id, part, task.round)
+    answer_queries.add_participation(moving.conn, moving.image.id, moving.worker_id, part, task.round)
 
 
 def _short(stage: Stage, result: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -143,10 +143,12 @@ def _claimant() -> Claimant:
     return Claimant(actor().id, shelf(runtime()).present_id())
 
 
-def _answer(task_id: int, given: Given) -> None:
+def _answer(task_id: int, given: Given, *, in_grid: bool = False) -> None:
     rt = runtime()
     rulebook = Rulebook(rt.policy, shelf(rt))
     with rt.db.begin() as conn:
+        if in_grid and answers.require_task(conn, task_id).stage is not Stage.SECOND_REVIEW:
+            raise field_error("task_id", f"only {Stage.SECOND_REVIEW} is done in a grid", code="not_in_grid")
         refused = answers.answer(conn, actor().id, task_id, given, rulebook, clock.now())
     # Raised after the commit: what came too late is kept as evidence.
     if refused is not None:
@@ -156,7 +158,7 @@ def _answer(task_id: int, given: Given) -> None:
 def _outcome(answer: Mapping[str, Any]) -> dict[str, Any]:
     given = Given(answer["token"], Kind.SUBMIT, answer["result"], answer["seconds"])
     try:
-        _answer(answer["task_id"], given)
+        _answer(answer["task_id"], given, in_grid=True)
     except Problem as problem:
         errors = {"errors": problem.errors} if problem.errors else {}
         return {"task_id": answer["task_id"], "status": problem.status, "code": problem.code, **errors}

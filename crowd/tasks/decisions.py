@@ -11,7 +11,7 @@ from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, What
 from crowd.policy import Policy, Stage
-from crowd.tasks import handover, progress, queries
+from crowd.tasks import answer_queries, handover, image_queries, progress, queries
 from crowd.tasks.flow import LABELLING, ORDER, STAGES
 from crowd.tasks.labels import region_parts
 
@@ -45,10 +45,10 @@ def decide(
     Raises NotFound, Forbidden (the admin had a part in the image), Conflict (withdrawn; no
     working image; accepting what is simply in work) and Unprocessable (labels incomplete).
     """
-    image = queries.lock_image(conn, image_id)
+    image = image_queries.lock_image(conn, image_id)
     if image is None:
         raise NotFound("no_such_image", f"There is no image {image_id}.")
-    if queries.has_part(conn, image_id, admin_id):
+    if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
     _guard(conn, image, decision, policy)
     queries.close_open(conn, image_id)
@@ -67,7 +67,7 @@ def decide(
 
 def open_first(conn: Connection, image_id: int, now: datetime) -> None:
     """The image was accepted at intake and can be drawn on: segmentation opens."""
-    image = queries.lock_image(conn, image_id)
+    image = image_queries.lock_image(conn, image_id)
     assert image is not None
     assert image.width is not None, "a task opens when the working image is there"
     queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
@@ -78,7 +78,7 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) 
         raise Conflict("withdrawn", "The image was withdrawn; that is final.")
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED) and image.width is None:
         raise Conflict("no_working_image", "There is no working image to work on.")
-    labels = handover.present_labels(queries.label_rows(conn, image.id))
+    labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if decision.state is ImageState.IN_WORK:
         if decision.stage is Stage.ADJUDICATION:
             raise field_error("stage", "adjudication opens by itself only")

@@ -9,7 +9,7 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
 from crowd.images.models import What
 from crowd.policy import Stage
-from crowd.tasks import queries
+from crowd.tasks import answer_queries, image_queries
 from crowd.tasks.flow import LABELLING, Cause
 from crowd.tasks.labels import carry_attributes, region_parts
 
@@ -50,7 +50,7 @@ def labels_view(labels: dict[Stage, Any]) -> dict[str, Any]:
 
 def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
     """A claimed task as its holder gets it (the contract's "task")."""
-    image = queries.image_size(conn, task.image_id)
+    image = image_queries.image_size(conn, task.image_id)
     view: dict[str, Any] = {
         "id": task.id,
         "stage": task.stage.value,
@@ -62,7 +62,7 @@ def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
             "width": image.width,
             "height": image.height,
         },
-        "labels": labels_view(present_labels(queries.label_rows(conn, task.image_id))),
+        "labels": labels_view(present_labels(answer_queries.label_rows(conn, task.image_id))),
         "candidates": None,
         "feedback": feedback_view(conn, task),
     }
@@ -79,9 +79,10 @@ def lease_view(task: AnyRow) -> dict[str, Any]:
 
 def feedback_view(conn: Connection, task: AnyRow) -> list[dict[str, Any]]:
     """Why the image came back, oldest first, without names; nothing where it would bias a blind seat."""
-    if (task.stage, task.cause) in _WITHOUT_FEEDBACK:
+    # In the first round nothing has come back yet.
+    if task.round == 1 or (task.stage, task.cause) in _WITHOUT_FEEDBACK:
         return []
-    return flatten(queries.feedback_rows(conn, task.image_id))
+    return flatten(image_queries.feedback_rows(conn, task.image_id))
 
 
 def flatten(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from crowd.images import queries as images
 from crowd.images.files import files_of
 from crowd.policy import Grade
 from crowd.runtime import runtime
-from crowd.tasks import decisions, handover, progress, queries, viewing
+from crowd.tasks import answer_queries, decisions, handover, image_queries, progress, viewing
 from crowd.tasks.decisions import Decision
 from crowd.tasks.schemas import (
     DecideSchema,
@@ -112,7 +112,7 @@ def own_feedback(query: dict[str, Any]) -> Page:
     """Why the caller's answers came back, newest first."""
     limit = query["limit"]
     with runtime().db.read() as conn:
-        rows = queries.feedback_about(conn, actor().id, query["cursor"], limit + 1)
+        rows = image_queries.feedback_about(conn, actor().id, query["cursor"], limit + 1)
     shown: Page = page(rows, limit, lambda row: row.id)
     shown["items"] = _pieces(shown["items"])
     return shown
@@ -133,7 +133,7 @@ def _viewer(conn: Connection, image_id: int) -> int | None:
     Raises Forbidden for a worker who never had a task of the image.
     """
     me: Actor = actor()
-    took_part = queries.has_part(conn, image_id, me.id)
+    took_part = answer_queries.has_part(conn, image_id, me.id)
     if me.is_admin and not took_part:
         return None
     if not took_part:

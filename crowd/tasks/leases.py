@@ -210,20 +210,12 @@ def _first(
         return None
     reserved = queries.find_reserved(conn, claimant.worker_id, stages, now)
     if reserved is not None:
-        stage = _stage_of(conn, reserved.id)
-        return _take(conn, claimant, reserved.id, stage, policy, now)
+        return _take(conn, claimant, reserved.id, reserved.stage, policy, now)
     for bounced in (True, False):
         for stage in stages:
             for row in queries.find_ready(conn, claimant.worker_id, stage, bounced=bounced, now=now):
                 return _take(conn, claimant, row.id, stage, policy, now)
     return None
-
-
-def _stage_of(conn: Connection, task_id: int) -> Stage:
-    task = queries.task_row(conn, task_id)
-    assert task is not None
-    found: Stage = task.stage
-    return found
 
 
 def _take(

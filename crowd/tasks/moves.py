@@ -13,7 +13,7 @@ from crowd.core.db import AnyRow
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import queries
+from crowd.tasks import answer_queries, image_queries, queries
 from crowd.tasks.flow import NEXT, STAGES, Cause, Effect, Move
 from crowd.tasks.rules import Answer, Judgement
 
@@ -95,7 +95,7 @@ def _seats(move: Move) -> int | None:
 
 
 def _keep_label(moving: Moving, judgement: Judgement) -> None:
-    queries.add_label(
+    answer_queries.add_label(
         moving.conn,
         moving.image.id,
         judgement.label_stage or moving.task.stage,
@@ -113,7 +113,7 @@ def _reject(moving: Moving, effect: Effect, judgement: Judgement) -> None:
     assert target is not None
     reasons = judgement_reasons(judgement)
     # Counted under the image's lock: two bounces of one image cannot both be the second.
-    if queries.bounces_to(moving.conn, moving.image.id, target) + 1 < moving.policy.bounce_cap:
+    if image_queries.bounces_to(moving.conn, moving.image.id, target) + 1 < moving.policy.bounce_cap:
         _bounce(moving, target, reasons)
     elif effect is Effect.BOUNCE_OR_HOLD:
         queries.close_open(moving.conn, moving.image.id)
@@ -130,7 +130,7 @@ def _reject(moving: Moving, effect: Effect, judgement: Judgement) -> None:
 
 def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> None:
     queries.close_open(moving.conn, moving.image.id)
-    author = queries.author_of(moving.conn, moving.image.id, target)
+    author = image_queries.author_of(moving.conn, moving.image.id, target)
     new_round = moving.note(What.BOUNCED, target=target, about_id=author, why=reasons)
     grades = moving.policy.stages[target].grades
     reserved = (
@@ -187,4 +187,4 @@ def _uphold(moving: Moving) -> None:
 
 
 def _unusable_codes(moving: Moving) -> list[str]:
-    return queries.unusable_codes(moving.conn, moving.image.id)
+    return answer_queries.unusable_codes(moving.conn, moving.image.id)

@@ -1,4 +1,4 @@
-"""All SQL of the task engine, each statement with the sentence that says why it is safe.
+"""All SQL about tasks, claims and leases, each statement with the sentence that says why it is safe.
 
 Everything here is SQLAlchemy Core on a Connection whose transaction the caller's edge opened.
 """
@@ -6,27 +6,21 @@ Everything here is SQLAlchemy Core on a Connection whose transaction the caller'
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow, AnySelect, literal
-from crowd.images.models import Image, ImageEvent, What
 from crowd.policy import Grade, Stage
-from crowd.tasks.flow import LABELLING, Cause
+from crowd.tasks.flow import Cause
 from crowd.tasks.models import (
     PART,
     TASK_STATE,
     Claim,
-    Kind,
-    Label,
     Miss,
     Part,
     Participation,
-    Standing,
-    Submission,
     Task,
     TaskState,
 )
@@ -43,65 +37,67 @@ _OWN_PART: dict[Stage, Part] = {
 
 REAP_BATCH = 500
 
+# The statements of the two hot endpoints are built once: building one takes many times longer
+# than running it. Their parameters carry names that no column has.
+_WHO = sa.bindparam("who", type_=Task.worker_id.type)
+_TASK = sa.bindparam("of_task", type_=Task.id.type)
+_TOKEN = sa.bindparam("with_token", type_=Task.token.type)
+_NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
+_UNTIL = sa.bindparam("until", type_=Task.lease_until.type)
+_BATCH = sa.bindparam("in_batch", type_=Task.batch.type)
+_TASK_COLUMNS = tuple(Task.__table__.columns)
+
 # Made once: an alias copies every column, and a claim would otherwise spend most of its time on that.
 _SAME = sa.alias(Task.__table__, "same")
 
 
+_LOCK_WORKER = (
+    sa.select(Worker.id, Worker.grade, Worker.suspended_at)
+    .where(Worker.id == _WHO)
+    .with_for_update(key_share=True)
+)
+
+
 def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
     """The person's grade and suspension, locked: two claims of one person come one after the other."""
-    return conn.execute(
-        sa.select(Worker.id, Worker.grade, Worker.suspended_at)
-        .where(Worker.id == worker_id)
-        .with_for_update(key_share=True)
-    ).one()
+    return conn.execute(_LOCK_WORKER, {"who": worker_id}).one()
+
+
+_SUSPENDED = sa.select(Worker.suspended_at).where(Worker.id == _WHO)
 
 
 def is_suspended(conn: Connection, worker_id: int) -> bool:
     """Whether the person is suspended at this moment."""
-    return conn.execute(sa.select(Worker.suspended_at).where(Worker.id == worker_id)).scalar_one() is not None
+    return conn.execute(_SUSPENDED, {"who": worker_id}).scalar_one() is not None
 
 
-def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
-    """The image, locked: every move of one image happens after the one before it."""
-    return conn.execute(
-        sa.select(
-            Image.id,
-            Image.state,
-            Image.round,
-            Image.priority,
-            Image.width,
-            Image.height,
-            Image.file_name,
-        )
-        .where(Image.id == image_id)
-        .with_for_update(key_share=True)
-    ).one_or_none()
+_TASK_ROW = sa.select(*_TASK_COLUMNS).where(Task.id == _TASK)
 
 
 def task_row(conn: Connection, task_id: int) -> AnyRow | None:
     """The task as it is now, unlocked."""
-    return conn.execute(sa.select(*Task.__table__.columns).where(Task.id == task_id)).one_or_none()
+    return conn.execute(_TASK_ROW, {"of_task": task_id}).one_or_none()
+
+
+_LOCK_TASK = _TASK_ROW.with_for_update(key_share=True)
 
 
 def lock_task(conn: Connection, task_id: int) -> AnyRow:
     """The task, locked against the reaper, a claim, and its holder's other requests."""
-    return conn.execute(
-        sa.select(*Task.__table__.columns).where(Task.id == task_id).with_for_update(key_share=True)
-    ).one()
+    return conn.execute(_LOCK_TASK, {"of_task": task_id}).one()
+
+
+_HELD = (
+    sa.select(sa.func.count())
+    .select_from(Task)
+    .where(Task.state == LEASED, Task.worker_id == _WHO, Task.lease_until > _NOW, Task.batch == _BATCH)
+)
 
 
 def held(conn: Connection, worker_id: int, now: datetime, *, batch: bool) -> int:
     """How many unexpired leases the person holds (in the grid, or outside of it)."""
-    return conn.execute(
-        sa.select(sa.func.count())
-        .select_from(Task)
-        .where(
-            Task.state == LEASED,
-            Task.worker_id == worker_id,
-            Task.lease_until > now,
-            Task.batch == batch,
-        )
-    ).scalar_one()
+    found: int = conn.execute(_HELD, {"who": worker_id, "at_now": now, "in_batch": batch}).scalar_one()
+    return found
 
 
 def leases_of(conn: Connection, worker_id: int, now: datetime) -> Sequence[AnyRow]:
@@ -151,19 +147,24 @@ def _skipped(
 
 def find_reserved(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:
     """The oldest rework that waits for this person."""
-    return conn.execute(
-        sa.select(Task.id, Task.image_id)
+    return conn.execute(_reserved_at(tuple(stages)), {"who": worker_id, "at_now": now}).one_or_none()
+
+
+@cache
+def _reserved_at(stages: tuple[Stage, ...]) -> AnySelect:
+    return (
+        sa.select(Task.id, Task.image_id, Task.stage)
         .where(
             Task.state == READY,
-            Task.reserved_for == worker_id,
-            Task.reserved_until > now,
+            Task.reserved_for == _WHO,
+            Task.reserved_until > _NOW,
             Task.stage.in_(stages),
-            ~_skipped(worker_id, now),
+            ~_skipped(_WHO, _NOW),
         )
         .order_by(Task.id)
         .limit(1)
         .with_for_update(skip_locked=True, key_share=True)
-    ).one_or_none()
+    )
 
 
 def find_ready(
@@ -185,14 +186,11 @@ def find_ready(
     statement = _ready_for(stage, bounced)
     if beyond_images:
         statement = statement.where(Task.image_id.not_in(beyond_images))
-    return conn.execute(statement, {"asking": worker_id, "at_now": now, "at_most": limit}).all()
+    return conn.execute(statement, {"who": worker_id, "at_now": now, "at_most": limit}).all()
 
 
 @cache
 def _ready_for(stage: Stage, bounced: bool) -> AnySelect:
-    """The statement of `find_ready`, built once: building it takes many times longer than running it."""
-    worker_id = sa.bindparam("asking", type_=Task.worker_id.type)
-    now = sa.bindparam("at_now", type_=Miss.skip_until.type)
     return (
         sa.select(Task.id, Task.image_id)
         .where(
@@ -200,13 +198,29 @@ def _ready_for(stage: Stage, bounced: bool) -> AnySelect:
             Task.reserved_for.is_(None),
             Task.stage == stage,
             Task.bounced == (sa.true() if bounced else sa.false()),
-            *(~condition for condition in may_not(worker_id, stage)),
-            ~_skipped(worker_id, now),
+            *(~condition for condition in may_not(_WHO, stage)),
+            ~_skipped(_WHO, _NOW),
         )
         .order_by(Task.priority, Task.id)
         .limit(sa.bindparam("at_most", type_=sa.Integer))
         .with_for_update(skip_locked=True, key_share=True)
     )
+
+
+_TAKE = (
+    sa.update(Task)
+    .where(Task.id == _TASK, Task.state == READY)
+    .values(
+        state=LEASED,
+        worker_id=_WHO,
+        lease_until=_UNTIL,
+        token=Task.token + 1,
+        batch=_BATCH,
+        taxonomy_id=sa.bindparam("by_taxonomy", type_=Task.taxonomy_id.type),
+    )
+    .returning(*_TASK_COLUMNS)
+)
+_ADD_CLAIM = sa.insert(Claim)
 
 
 def take(
@@ -220,29 +234,29 @@ def take(
     batch: bool,
 ) -> AnyRow | None:
     """Ready → leased, with the next token. None when the task is no longer ready."""
-    task = conn.execute(
-        sa.update(Task)
-        .where(Task.id == task_id, Task.state == READY)
-        .values(
-            state=TaskState.LEASED,
-            worker_id=worker_id,
-            lease_until=until,
-            token=Task.token + 1,
-            batch=batch,
-            taxonomy_id=taxonomy_id,
-        )
-        .returning(*Task.__table__.columns)
-    ).one_or_none()
+    taken = {
+        "of_task": task_id,
+        "who": worker_id,
+        "until": until,
+        "in_batch": batch,
+        "by_taxonomy": taxonomy_id,
+    }
+    task = conn.execute(_TAKE, taken).one_or_none()
     if task is not None:
-        conn.execute(sa.insert(Claim).values(task_id=task_id, token=task.token, worker_id=worker_id, at=now))
+        claim = {"task_id": task_id, "token": task.token, "worker_id": worker_id, "at": now}
+        conn.execute(_ADD_CLAIM, claim)
     return task
+
+
+_CLAIMANT = sa.select(Claim.worker_id).where(Claim.task_id == _TASK, Claim.token == _TOKEN)
 
 
 def claimant(conn: Connection, task_id: int, token: int) -> int | None:
     """Who was given this token of the task."""
-    return conn.execute(
-        sa.select(Claim.worker_id).where(Claim.task_id == task_id, Claim.token == token)
+    found: int | None = conn.execute(
+        _CLAIMANT, {"of_task": task_id, "with_token": token}
     ).scalar_one_or_none()
+    return found
 
 
 def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: datetime) -> bool:
@@ -356,27 +370,24 @@ def mark_stuck(conn: Connection, task_id: int) -> None:
     conn.execute(sa.update(Task).where(Task.id == task_id, Task.state == READY).values(state=TaskState.STUCK))
 
 
+_FINISH = (
+    sa.update(Task)
+    .where(Task.id == _TASK, Task.token == _TOKEN, Task.state.in_((LEASED, READY, STUCK)))
+    .values(
+        state=DONE,
+        worker_id=_WHO,
+        lease_until=None,
+        batch=False,
+        reserved_for=None,
+        reserved_until=None,
+    )
+)
+
+
 def finish(conn: Connection, task_id: int, token: int, worker_id: int) -> bool:
     """→ done, by the newest token only; also when the lease ran out and nobody else has claimed."""
-    return (
-        conn.execute(
-            sa.update(Task)
-            .where(
-                Task.id == task_id,
-                Task.token == token,
-                Task.state.in_((LEASED, READY, STUCK)),
-            )
-            .values(
-                state=TaskState.DONE,
-                worker_id=worker_id,
-                lease_until=None,
-                batch=False,
-                reserved_for=None,
-                reserved_until=None,
-            )
-        ).rowcount
-        == 1
-    )
+    by = {"of_task": task_id, "with_token": token, "who": worker_id}
+    return conn.execute(_FINISH, by).rowcount == 1
 
 
 def close_open(conn: Connection, image_id: int) -> int:
@@ -394,6 +405,41 @@ def close_open(conn: Connection, image_id: int) -> int:
     ).rowcount
 
 
+_ADD_TASK = (
+    sa.insert(Task)
+    .values(
+        image_id=sa.bindparam("of_image", type_=Task.image_id.type),
+        stage=sa.bindparam("at_stage", type_=Task.stage.type),
+        round=sa.bindparam("in_round", type_=Task.round.type),
+        # The image's lock is held: nobody adds a seat of the same number.
+        seat=sa.select(sa.func.coalesce(sa.func.max(Task.seat), 0) + 1)
+        .where(
+            Task.image_id == sa.bindparam("of_image", type_=Task.image_id.type),
+            Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
+            Task.round == sa.bindparam("in_round", type_=Task.round.type),
+        )
+        .scalar_subquery(),
+        state=READY,
+        batch=False,
+        token=0,
+        **{
+            name: sa.bindparam(f"with_{name}", type_=Task.__table__.c[name].type)
+            for name in (
+                "bounced",
+                "priority",
+                "cause",
+                "disputed",
+                "excluded_id",
+                "reserved_for",
+                "reserved_until",
+                "opened_at",
+            )
+        },
+    )
+    .returning(Task.id)
+)
+
+
 def open_task(
     conn: Connection,
     image: AnyRow,
@@ -409,194 +455,23 @@ def open_task(
     reserved_until: datetime | None = None,
 ) -> int:
     """A new seat, ready. The seat's number is the next one of its stage and round."""
-    taken = (
-        sa.select(sa.func.coalesce(sa.func.max(Task.seat), 0) + 1)
-        .where(Task.image_id == image.id, Task.stage == stage, Task.round == image_round)
-        .scalar_subquery()
-    )
     task_id: int = conn.execute(
-        sa.insert(Task)
-        .values(
-            image_id=image.id,
-            stage=stage,
-            round=image_round,
-            seat=taken,
-            state=TaskState.READY,
-            bounced=bounced,
-            batch=False,
-            priority=image.priority,
-            cause=cause,
-            disputed=disputed,
-            token=0,
-            reserved_for=reserved_for,
-            reserved_until=reserved_until,
-            excluded_id=excluded_id,
-            opened_at=now,
-        )
-        .returning(Task.id)
+        _ADD_TASK,
+        {
+            "of_image": image.id,
+            "at_stage": stage,
+            "in_round": image_round,
+            "with_bounced": bounced,
+            "with_priority": image.priority,
+            "with_cause": cause,
+            "with_disputed": disputed,
+            "with_excluded_id": excluded_id,
+            "with_reserved_for": reserved_for,
+            "with_reserved_until": reserved_until,
+            "with_opened_at": now,
+        },
     ).scalar_one()
     return task_id
-
-
-def earlier_answer(conn: Connection, task_id: int, token: int) -> AnyRow | None:
-    """What was answered with this token before, whether it counted or not."""
-    return conn.execute(
-        sa.select(Submission.id, Submission.standing, Submission.worker_id).where(
-            Submission.task_id == task_id, Submission.token == token
-        )
-    ).one_or_none()
-
-
-def add_submission(
-    conn: Connection,
-    task: AnyRow,
-    *,
-    token: int,
-    worker_id: int,
-    kind: Kind,
-    standing: Standing,
-    result: Any,
-    seconds: float | None,
-    at: datetime,
-) -> None:
-    """Keep an answer for good."""
-    conn.execute(
-        sa.insert(Submission).values(
-            task_id=task.id,
-            token=token,
-            image_id=task.image_id,
-            stage=task.stage,
-            round=task.round,
-            worker_id=worker_id,
-            kind=kind,
-            standing=standing,
-            # What came too late is kept unchecked, and may be null.
-            result=sa.JSON.NULL if result is None else result,
-            seconds=seconds,
-            at=at,
-        )
-    )
-
-
-def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> Sequence[AnyRow]:
-    """The answers that counted at one stage of one round, oldest first."""
-    return conn.execute(
-        sa.select(Submission.worker_id, Submission.stage, Submission.result, Submission.kind)
-        .where(
-            Submission.image_id == image_id,
-            Submission.stage == stage,
-            Submission.round == image_round,
-            Submission.standing == Standing.COUNTED,
-        )
-        .order_by(Submission.id)
-    ).all()
-
-
-def add_participation(conn: Connection, image_id: int, worker_id: int, part: Part, image_round: int) -> None:
-    """Note the person's part, once."""
-    row = (
-        Participation.image_id == image_id,
-        Participation.worker_id == worker_id,
-        Participation.part == part,
-        Participation.round == image_round,
-    )
-    # The image's lock is held, so nobody adds the same row in between.
-    if conn.execute(sa.select(Participation.image_id).where(*row)).one_or_none() is None:
-        conn.execute(
-            sa.insert(Participation).values(
-                image_id=image_id, worker_id=worker_id, part=part, round=image_round
-            )
-        )
-
-
-def has_part(conn: Connection, image_id: int, worker_id: int) -> bool:
-    """Whether the person ever held a task of the image or had a part in it."""
-    return (
-        conn.execute(
-            sa.select(Claim.task_id)
-            .join(Task, Task.id == Claim.task_id)
-            .where(Task.image_id == image_id, Claim.worker_id == worker_id)
-            .limit(1)
-        ).one_or_none()
-        is not None
-    )
-
-
-def add_label(
-    conn: Connection,
-    image_id: int,
-    stage: Stage,
-    image_round: int,
-    worker_id: int | None,
-    taxonomy_id: int,
-    value: Any,
-    at: datetime,
-) -> None:
-    """The stage's labels from now on."""
-    conn.execute(
-        sa.insert(Label).values(
-            image_id=image_id,
-            stage=stage,
-            round=image_round,
-            worker_id=worker_id,
-            taxonomy_id=taxonomy_id,
-            value=value,
-            at=at,
-        )
-    )
-
-
-def label_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
-    """Every version of the image's labels, oldest first."""
-    return conn.execute(
-        sa.select(Label.id, Label.stage, Label.worker_id, Label.value, Label.round)
-        .where(Label.image_id == image_id)
-        .order_by(Label.id)
-    ).all()
-
-
-def bounces_to(conn: Connection, image_id: int, target: Stage) -> int:
-    """How often the image was bounced to `target` since an admin last reopened it there."""
-    reopened = (
-        sa.select(sa.func.coalesce(sa.func.max(ImageEvent.id), 0))
-        .where(
-            ImageEvent.image_id == image_id,
-            ImageEvent.what == What.REOPENED,
-            ImageEvent.target == target,
-        )
-        .scalar_subquery()
-    )
-    return conn.execute(
-        sa.select(sa.func.count())
-        .select_from(ImageEvent)
-        .where(
-            ImageEvent.image_id == image_id,
-            ImageEvent.what == What.BOUNCED,
-            ImageEvent.target == target,
-            ImageEvent.id > reopened,
-        )
-    ).scalar_one()
-
-
-def author_of(conn: Connection, image_id: int, target: Stage) -> int | None:
-    """Who gave the answer that a bounce to `target` rejects; None when several people settled it."""
-    if target in LABELLING:
-        return conn.execute(
-            sa.select(Label.worker_id)
-            .where(Label.image_id == image_id, Label.stage == target)
-            .order_by(Label.id.desc())
-            .limit(1)
-        ).scalar_one_or_none()
-    return conn.execute(
-        sa.select(Submission.worker_id)
-        .where(
-            Submission.image_id == image_id,
-            Submission.stage == target,
-            Submission.standing == Standing.COUNTED,
-        )
-        .order_by(Submission.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
 
 
 def may_be_reserved_for(conn: Connection, worker_id: int, grades: Collection[Grade]) -> bool:
@@ -612,18 +487,6 @@ def may_be_reserved_for(conn: Connection, worker_id: int, grades: Collection[Gra
         ).one_or_none()
         is not None
     )
-
-
-def feedback_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
-    """The bounces and disputes of an image with their reasons, oldest first."""
-    return conn.execute(
-        sa.select(ImageEvent.what, ImageEvent.at, ImageEvent.why, ImageEvent.target)
-        .where(
-            ImageEvent.image_id == image_id,
-            ImageEvent.what.in_((What.BOUNCED, What.DISPUTED)),
-        )
-        .order_by(ImageEvent.id)
-    ).all()
 
 
 def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> bool:
@@ -673,35 +536,3 @@ def end_reservations_of(conn: Connection, worker_id: int, kept: Collection[Stage
     if kept:
         statement = statement.where(Task.stage.not_in(list(kept)))
     conn.execute(statement.values(reserved_for=None, reserved_until=None))
-
-
-def image_size(conn: Connection, image_id: int) -> AnyRow:
-    """Width and height of the working image, in pixels."""
-    return conn.execute(sa.select(Image.width, Image.height).where(Image.id == image_id)).one()
-
-
-def unusable_codes(conn: Connection, image_id: int) -> list[str]:
-    """Why people called the image unusable, oldest first."""
-    results = conn.execute(
-        sa.select(Submission.result)
-        .where(
-            Submission.image_id == image_id,
-            Submission.stage.in_(LABELLING),
-            Submission.standing == Standing.COUNTED,
-        )
-        .order_by(Submission.id)
-    ).scalars()
-    return [result["unusable"] for result in results if "unusable" in result]
-
-
-def feedback_about(conn: Connection, worker_id: int, before: int | None, limit: int) -> Sequence[AnyRow]:
-    """The bounces of this person's answers, newest first."""
-    statement = (
-        sa.select(ImageEvent.id, ImageEvent.image_id, ImageEvent.at, ImageEvent.target, ImageEvent.why)
-        .where(ImageEvent.about_id == worker_id, ImageEvent.what == What.BOUNCED)
-        .order_by(ImageEvent.id.desc())
-        .limit(limit)
-    )
-    if before is not None:
-        statement = statement.where(ImageEvent.id < before)
-    return conn.execute(statement).all()

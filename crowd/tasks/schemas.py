@@ -62,7 +62,11 @@ class BatchClaimSchema(Schema):
     """How many second reviews are wanted for the grid."""
 
     stage = fields.Enum(Stage, by_value=True, required=True)
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 60))
+    limit = fields.Integer(
+        load_default=20,
+        validate=validate.Range(1, 1000),
+        metadata={"description": "Never more than the policy lets one person hold in the grid."},
+    )
 
 
 class BatchAnswerSchema(SubmitSchema):

@@ -9,7 +9,7 @@ from crowd.accounts.models import Worker
 from crowd.core.errors import NotFound
 from crowd.images.models import Image, ImageEvent, Supplier
 from crowd.images.queries import findings_of
-from crowd.tasks import handover, queries
+from crowd.tasks import answer_queries, handover
 
 
 def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
         "round": image.round,
         "width": image.width,
         "height": image.height,
-        "labels": handover.labels_view(handover.present_labels(queries.label_rows(conn, image_id))),
+        "labels": handover.labels_view(handover.present_labels(answer_queries.label_rows(conn, image_id))),
         "history": _history(conn, image_id, viewer_id),
     }
     if viewer_id is None:

@@ -16,7 +16,7 @@ from crowd.images.history import Happening, record
 from crowd.images.models import Batch, ImageState, Rights, Supplier, What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, leases, queries
+from crowd.tasks import answers, decisions, handover, image_queries, leases, queries
 from crowd.tasks.answers import Given, Rulebook
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.models import Kind
@@ -284,7 +284,7 @@ class Crew:
 
     def seats(self, conn: Connection) -> None:
         """An image of which nothing is there but the two open seats, for tests that need very many."""
-        image = queries.lock_image(conn, self._add_image(conn, None))
+        image = image_queries.lock_image(conn, self._add_image(conn, None))
         assert image is not None
         for _ in range(2):
             queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, self.clock.now())

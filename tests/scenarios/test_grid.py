@@ -62,9 +62,8 @@ def test_at_most_sixty_are_held_in_all(crew: Crew) -> None:
     with crew.rt.db.begin() as conn:
         for _ in range(62):
             crew.seats(conn)
-    assert crew.left.post("/tasks/claim-batch", {"stage": "second_review", "limit": 61}).status_code == 422
     assert len(grid(crew.left, 59)) == 59
-    assert len(grid(crew.left)) == 1
+    assert len(grid(crew.left, 500)) == 1
     assert grid(crew.left) == []
     good(crew.left.submit(crew.left.claim(), verdict(5)))
 
@@ -109,3 +108,11 @@ def test_a_grid_answer_of_somebody_else_is_forbidden_alone(crew: Crew) -> None:
     assert outcome["status"] == 403
     (outcome,) = outcomes(crew.left, answer(task, verdict(5)))
     assert outcome == {"task_id": task["id"], "status": 200}
+
+
+def test_a_grid_takes_second_reviews_alone(crew: Crew) -> None:
+    crew.image()
+    task = crew.drawer.claim()
+    (outcome,) = outcomes(crew.drawer, answer(task, {"unusable": "watermark"}))
+    assert (outcome["status"], outcome["code"]) == (422, "not_in_grid")
+    good(crew.drawer.heartbeat(task))

@@ -37,7 +37,7 @@ from crowd.policy import Grade, Policy, Stage
 from crowd.review import talk
 from crowd.review.models import Comment
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import handover, progress, queries, viewing
+from crowd.tasks import answer_queries, handover, progress, queries, viewing
 from crowd.tasks.flow import LABELLING, STAGES, Cause, blame_targets, send_back_targets
 from crowd.tasks.leases import QueueState
 from crowd.tasks.models import Kind, Standing, Submission, Task, TaskState
@@ -625,7 +625,11 @@ def _check_blind_seats(
         if not hidden:
             continue
         on_image = [task for task in tasks if task.image_id == pair[0]]
-        for viewer in _watchers(engine, on_image):
+        seats = [task for task in on_image if task.stage is Stage.SECOND_REVIEW]
+        both_in = all(task.state not in OPEN for task in seats)
+        # Once both are in, whoever sat may know of it; the adjudicator to come may not.
+        told = {task.worker_id for task in seats if both_in and task.state is TaskState.DONE}
+        for viewer in _watchers(engine, on_image) - told:
             shown = json.dumps(_everything_shown(conn, viewer, pair[0], on_image), default=str)
             for mark, owner in hidden.items():
                 assert owner == viewer or mark not in shown, f"{viewer} sees what {owner} said of {pair}"
@@ -640,7 +644,7 @@ def _watchers(engine: Engine, on_image: Rows) -> set[int]:
 def _everything_shown(conn: Connection, viewer: int, image: int, on_image: Rows) -> list[Any]:
     shown: list[Any] = [viewing.image_view(conn, image, viewer)]
     me = actor(conn, viewer)
-    if me.is_admin and not queries.has_part(conn, image, viewer):
+    if me.is_admin and not answer_queries.has_part(conn, image, viewer):
         return []
     for task in on_image:
         if task.state is TaskState.LEASED and task.worker_id == viewer:

@@ -1,0 +1,164 @@
+"""All SQL about answers, labels, and the part people have had in an image."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow
+from crowd.policy import Stage
+from crowd.tasks.flow import LABELLING
+from crowd.tasks.models import (
+    Claim,
+    Kind,
+    Label,
+    Part,
+    Participation,
+    Standing,
+    Submission,
+    Task,
+)
+
+_EARLIER = sa.select(Submission.id, Submission.standing, Submission.worker_id).where(
+    Submission.task_id == sa.bindparam("of_task", type_=Submission.task_id.type),
+    Submission.token == sa.bindparam("with_token", type_=Submission.token.type),
+)
+
+
+def earlier_answer(conn: Connection, task_id: int, token: int) -> AnyRow | None:
+    """What was answered with this token before, whether it counted or not."""
+    return conn.execute(_EARLIER, {"of_task": task_id, "with_token": token}).one_or_none()
+
+
+_ADD_SUBMISSION = sa.insert(Submission)
+
+
+def add_submission(
+    conn: Connection,
+    task: AnyRow,
+    *,
+    token: int,
+    worker_id: int,
+    kind: Kind,
+    standing: Standing,
+    result: Any,
+    seconds: float | None,
+    at: datetime,
+) -> None:
+    """Keep an answer for good."""
+    conn.execute(
+        _ADD_SUBMISSION,
+        {
+            "task_id": task.id,
+            "token": token,
+            "image_id": task.image_id,
+            "stage": task.stage,
+            "round": task.round,
+            "worker_id": worker_id,
+            "kind": kind,
+            "standing": standing,
+            # What came too late is kept unchecked, and may be null.
+            "result": sa.JSON.NULL if result is None else result,
+            "seconds": seconds,
+            "at": at,
+        },
+    )
+
+
+_COUNTED = (
+    sa.select(Submission.worker_id, Submission.stage, Submission.result, Submission.kind)
+    .where(
+        Submission.image_id == sa.bindparam("of_image", type_=Submission.image_id.type),
+        Submission.stage == sa.bindparam("at_stage", type_=Submission.stage.type),
+        Submission.round == sa.bindparam("in_round", type_=Submission.round.type),
+        Submission.standing == Standing.COUNTED,
+    )
+    .order_by(Submission.id)
+)
+
+
+def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> Sequence[AnyRow]:
+    """The answers that counted at one stage of one round, oldest first."""
+    return conn.execute(_COUNTED, {"of_image": image_id, "at_stage": stage, "in_round": image_round}).all()
+
+
+_ADD_PARTICIPATION = {
+    dialect: dialect_insert(Participation).on_conflict_do_nothing()
+    for dialect, dialect_insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+
+
+def add_participation(conn: Connection, image_id: int, worker_id: int, part: Part, image_round: int) -> None:
+    """Note the person's part, once."""
+    row = {"image_id": image_id, "worker_id": worker_id, "part": part, "round": image_round}
+    conn.execute(_ADD_PARTICIPATION[conn.dialect.name], row)
+
+
+def has_part(conn: Connection, image_id: int, worker_id: int) -> bool:
+    """Whether the person ever held a task of the image or had a part in it."""
+    return (
+        conn.execute(
+            sa.select(Claim.task_id)
+            .join(Task, Task.id == Claim.task_id)
+            .where(Task.image_id == image_id, Claim.worker_id == worker_id)
+            .limit(1)
+        ).one_or_none()
+        is not None
+    )
+
+
+_ADD_LABEL = sa.insert(Label)
+
+
+def add_label(
+    conn: Connection,
+    image_id: int,
+    stage: Stage,
+    image_round: int,
+    worker_id: int | None,
+    taxonomy_id: int,
+    value: Any,
+    at: datetime,
+) -> None:
+    """The stage's labels from now on."""
+    conn.execute(
+        _ADD_LABEL,
+        {
+            "image_id": image_id,
+            "stage": stage,
+            "round": image_round,
+            "worker_id": worker_id,
+            "taxonomy_id": taxonomy_id,
+            "value": value,
+            "at": at,
+        },
+    )
+
+
+_LABELS = (
+    sa.select(Label.id, Label.stage, Label.worker_id, Label.value, Label.round)
+    .where(Label.image_id == sa.bindparam("of_image", type_=Label.image_id.type))
+    .order_by(Label.id)
+)
+
+
+def label_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """Every version of the image's labels, oldest first."""
+    return conn.execute(_LABELS, {"of_image": image_id}).all()
+
+
+def unusable_codes(conn: Connection, image_id: int) -> list[str]:
+    """Why people called the image unusable, oldest first."""
+    results = conn.execute(
+        sa.select(Submission.result)
+        .where(
+            Submission.image_id == image_id,
+            Submission.stage.in_(LABELLING),
+            Submission.standing == Standing.COUNTED,
+        )
+        .order_by(Submission.id)
+    ).scalars()
+    return [result["unusable"] for result in results if "unusable" in result]

@@ -1,0 +1,104 @@
+"""The engine's SQL about images: the lock every move takes, and what their history tells."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow
+from crowd.images.models import Image, ImageEvent, What
+from crowd.policy import Stage
+from crowd.tasks.flow import LABELLING
+from crowd.tasks.models import (
+    Label,
+    Standing,
+    Submission,
+)
+
+_LOCK = (
+    sa.select(Image.id, Image.state, Image.round, Image.priority, Image.width, Image.height, Image.file_name)
+    .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
+    .with_for_update(key_share=True)
+)
+
+
+def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
+    """The image, locked: every move of one image happens after the one before it."""
+    return conn.execute(_LOCK, {"of_image": image_id}).one_or_none()
+
+
+_SIZE = sa.select(Image.width, Image.height).where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
+
+
+def image_size(conn: Connection, image_id: int) -> AnyRow:
+    """Width and height of the working image, in pixels."""
+    return conn.execute(_SIZE, {"of_image": image_id}).one()
+
+
+def bounces_to(conn: Connection, image_id: int, target: Stage) -> int:
+    """How often the image was bounced to `target` since an admin last reopened it there."""
+    reopened = (
+        sa.select(sa.func.coalesce(sa.func.max(ImageEvent.id), 0))
+        .where(
+            ImageEvent.image_id == image_id,
+            ImageEvent.what == What.REOPENED,
+            ImageEvent.target == target,
+        )
+        .scalar_subquery()
+    )
+    return conn.execute(
+        sa.select(sa.func.count())
+        .select_from(ImageEvent)
+        .where(
+            ImageEvent.image_id == image_id,
+            ImageEvent.what == What.BOUNCED,
+            ImageEvent.target == target,
+            ImageEvent.id > reopened,
+        )
+    ).scalar_one()
+
+
+def author_of(conn: Connection, image_id: int, target: Stage) -> int | None:
+    """Who gave the answer that a bounce to `target` rejects; None when several people settled it."""
+    if target in LABELLING:
+        return conn.execute(
+            sa.select(Label.worker_id)
+            .where(Label.image_id == image_id, Label.stage == target)
+            .order_by(Label.id.desc())
+            .limit(1)
+        ).scalar_one_or_none()
+    return conn.execute(
+        sa.select(Submission.worker_id)
+        .where(
+            Submission.image_id == image_id,
+            Submission.stage == target,
+            Submission.standing == Standing.COUNTED,
+        )
+        .order_by(Submission.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
+def feedback_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """The bounces and disputes of an image with their reasons, oldest first."""
+    return conn.execute(
+        sa.select(ImageEvent.what, ImageEvent.at, ImageEvent.why, ImageEvent.target)
+        .where(
+            ImageEvent.image_id == image_id,
+            ImageEvent.what.in_((What.BOUNCED, What.DISPUTED)),
+        )
+        .order_by(ImageEvent.id)
+    ).all()
+
+
+def feedback_about(conn: Connection, worker_id: int, before: int | None, limit: int) -> Sequence[AnyRow]:
+    """The bounces of this person's answers, newest first."""
+    statement = (
+        sa.select(ImageEvent.id, ImageEvent.image_id, ImageEvent.at, ImageEvent.target, ImageEvent.why)
+        .where(ImageEvent.about_id == worker_id, ImageEvent.what == What.BOUNCED)
+        .order_by(ImageEvent.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(ImageEvent.id < before)
+    return conn.execute(statement).all()
