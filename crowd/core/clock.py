@@ -10,6 +10,4 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """`moment` (UTC) as RFC 3339 text with milliseconds, e.g. `2026-01-31T09:30:00.125Z`."""
-    return (
-        moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

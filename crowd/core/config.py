@@ -44,15 +44,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError for a value that cannot work.
     """
     env = os.environ if environ is None else environ
-    data_dir = (
-        Path(env.get("CROWD_DATA_DIR") or DEFAULT_DATA_DIR).expanduser().resolve()
-    )
+    data_dir = Path(env.get("CROWD_DATA_DIR") or DEFAULT_DATA_DIR).expanduser().resolve()
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(
-            f"CROWD_DATA_DIR: {data_dir} cannot be made: {error.strerror}"
-        ) from None
+        raise SettingsError(f"CROWD_DATA_DIR: {data_dir} cannot be made: {error.strerror}") from None
     return Settings(
         data_dir=data_dir,
         database_url=_database_url(env.get("DATABASE_URL"), data_dir),
@@ -64,8 +60,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         lease_seconds=_whole_number(env, "CROWD_LEASE_SECONDS", least=1),
         reserve_seconds=_whole_number(env, "CROWD_RESERVE_SECONDS", least=0),
         requests_per_minute=_whole_number(env, "CROWD_REQUESTS_PER_MINUTE", least=1),
-        max_upload_bytes=_whole_number(env, "CROWD_MAX_UPLOAD_BYTES", least=1024)
-        or 40 * 1024 * 1024,
+        max_upload_bytes=_whole_number(env, "CROWD_MAX_UPLOAD_BYTES", least=1024) or 40 * 1024 * 1024,
     )
 
 
@@ -77,9 +72,7 @@ def _database_url(text: str | None, data_dir: Path) -> str:
             return "postgresql+psycopg://" + text.removeprefix(prefix)
     if text.startswith(("postgresql+psycopg://", "sqlite:///")):
         return text
-    raise SettingsError(
-        "DATABASE_URL: only postgresql:// and sqlite:/// addresses are understood"
-    )
+    raise SettingsError("DATABASE_URL: only postgresql:// and sqlite:/// addresses are understood")
 
 
 def _own_secret(data_dir: Path) -> str:
@@ -87,9 +80,7 @@ def _own_secret(data_dir: Path) -> str:
     path = data_dir / SECRET_FILE
     try:
         # O_EXCL: of two processes that start at once, one writes and both read the same key.
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w"
-        ) as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(48))
     except FileExistsError:
         pass
@@ -105,7 +96,5 @@ def _whole_number(env: Mapping[str, str], name: str, *, least: int) -> int | Non
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise SettingsError(
-            f"{name}: a whole number of at least {least} is needed, not {text!r}"
-        )
+        raise SettingsError(f"{name}: a whole number of at least {least} is needed, not {text!r}")
     return int(text)

@@ -51,6 +51,4 @@ class JobQueue:
 
 def connect(redis_url: str) -> "Redis":
     """A Redis client that notices a dead server within seconds."""
-    return Redis.from_url(
-        redis_url, socket_connect_timeout=2, socket_timeout=10, health_check_interval=30
-    )
+    return Redis.from_url(redis_url, socket_connect_timeout=2, socket_timeout=10, health_check_interval=30)

@@ -62,7 +62,5 @@ def open_storage(address: str) -> FolderStorage:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(
-            f"CROWD_STORAGE: {root} cannot be made: {error.strerror}"
-        ) from None
+        raise SettingsError(f"CROWD_STORAGE: {root} cannot be made: {error.strerror}") from None
     return FolderStorage(root)

@@ -18,9 +18,7 @@ class PolicyError(Exception):
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         self.errors = dict(errors)
-        super().__init__(
-            "\n".join(f"{path}: {text}" for path, text in self.errors.items())
-        )
+        super().__init__("\n".join(f"{path}: {text}" for path, text in self.errors.items()))
 
 
 def load_policy(
@@ -33,9 +31,7 @@ def load_policy(
 
     Raises PolicyError.
     """
-    document = _read(
-        files("crowd.policy").joinpath("default.yaml").read_text(encoding="utf-8")
-    )
+    document = _read(files("crowd.policy").joinpath("default.yaml").read_text(encoding="utf-8"))
     if path is not None:
         try:
             own = _read(path.read_text(encoding="utf-8"))
@@ -47,8 +43,7 @@ def load_policy(
         policy = replace(
             policy,
             stages={
-                stage: replace(rules, lease_seconds=lease_seconds)
-                for stage, rules in policy.stages.items()
+                stage: replace(rules, lease_seconds=lease_seconds) for stage, rules in policy.stages.items()
             },
         )
     if reserve_seconds is not None:
@@ -60,9 +55,7 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     """A policy from its complete document. Raises PolicyError naming every mistake."""
     errors: dict[str, str] = {}
     names = {field.name: field.type for field in fields(Policy)}
-    errors |= {
-        str(key): "is not a policy field" for key in document if key not in names
-    }
+    errors |= {str(key): "is not a policy field" for key in document if key not in names}
     errors |= {name: "is missing" for name in names if name not in document}
     values: dict[str, Any] = {}
     for name, kind in names.items():
@@ -109,9 +102,7 @@ def _stages(document: object, errors: dict[str, str]) -> dict[Stage, StagePolicy
     if not isinstance(document, dict):
         errors["stages"] = "must hold every stage"
         return {}
-    errors |= {
-        f"stages.{key}": "is not a stage" for key in document if key not in set(Stage)
-    }
+    errors |= {f"stages.{key}": "is not a stage" for key in document if key not in set(Stage)}
     stages = {}
     for stage in Stage:
         rules = document.get(stage.value)
