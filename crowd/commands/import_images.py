@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crowd.commands.opening import open_runtime
+from crowd.commands.showing import progress_bar
 from crowd.core.errors import Problem, field_error
 from crowd.images import queries
 from crowd.images.models import Rights
@@ -20,8 +19,6 @@ from crowd.runtime import Runtime
 CHUNK = 50
 # A job worker makes several working images a second; this long without one means there is none.
 PATIENCE_SECONDS = 20.0
-
-console = Console(stderr=True)
 
 
 @click.command("import")
@@ -68,7 +65,7 @@ def _take_all(rt: Runtime, source: Source, common: Delivery) -> tuple[Counter[st
     taken: Counter[str] = Counter()
     added: list[int] = []
     problems: list[str] = []
-    with _bar() as bar:
+    with progress_bar() as bar:
         step = bar.add_task("Reading", total=len(source))
         items = list(source)
         for start in range(0, len(items), CHUNK):
@@ -136,7 +133,7 @@ def _await_working_images(rt: Runtime) -> None:
     with rt.db.read() as conn:
         left = total = queries.unprepared(conn)
     moved = time.monotonic()
-    with _bar() as bar:
+    with progress_bar() as bar:
         step = bar.add_task("Working images", total=total)
         while left and time.monotonic() - moved < PATIENCE_SECONDS:
             time.sleep(0.3)
@@ -157,13 +154,3 @@ def _report_unreadable(rt: Runtime, added: list[int]) -> None:
             rows = queries.refused_names(conn, added[start : start + CHUNK])
         for row in rows:
             click.echo(f"refused: {row.file_name}: {row.detail}", err=True)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )

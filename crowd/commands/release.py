@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from crowd.commands.opening import open_runtime
+from crowd.commands.showing import console, progress_bar
 from crowd.core import clock
 from crowd.core.clock import rfc3339
 from crowd.core.errors import Problem
@@ -18,8 +17,6 @@ from crowd.tasks import taxonomies
 
 CHUNK = 200
 MOST_PROBLEMS = 20
-
-console = Console(stderr=True)
 
 
 @click.group()
@@ -79,7 +76,7 @@ def export(name: str, format_name: str, out: Path, layout: str | None, check: bo
 
 def _write(rt: Runtime, plan: Plan, out: Path) -> None:
     total = plan.release.images
-    with _bar() as bar:
+    with progress_bar() as bar:
         step = bar.add_task("Writing", total=total)
 
         def progress(written: int) -> None:
@@ -112,13 +109,3 @@ def _check(plan: Plan, out: Path) -> None:
         click.echo(problem, err=True)
     if problems:
         raise Problem("unsound", f"{out}: the export does not hold: {len(problems)} problems")
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )

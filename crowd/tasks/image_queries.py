@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
-from crowd.images.models import Image, ImageEvent, What
+from crowd.images.models import Image, ImageEvent, Supplier, What
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
 from crowd.tasks.models import (
@@ -101,4 +102,44 @@ def feedback_about(conn: Connection, worker_id: int, before: int | None, limit: 
     )
     if before is not None:
         statement = statement.where(ImageEvent.id < before)
+    return conn.execute(statement).all()
+
+
+def image_row(conn: Connection, image_id: int) -> AnyRow | None:
+    """An image with its supplier's name."""
+    return conn.execute(
+        sa.select(
+            Image.id,
+            Image.state,
+            Image.round,
+            Image.width,
+            Image.height,
+            Image.file_name,
+            Image.rights,
+            Supplier.name.label("supplier"),
+        )
+        .join(Supplier, Supplier.id == Image.supplier_id)
+        .where(Image.id == image_id)
+    ).one_or_none()
+
+
+def events(conn: Connection, image_id: int, by: int | None) -> Sequence[AnyRow]:
+    """The history of an image, oldest first; with `by` only what that person did."""
+    statement = (
+        sa.select(
+            ImageEvent.at,
+            ImageEvent.what,
+            ImageEvent.stage,
+            ImageEvent.target,
+            ImageEvent.round,
+            ImageEvent.task_id,
+            ImageEvent.why,
+            Worker.username.label("who"),
+        )
+        .join(Worker, Worker.id == ImageEvent.worker_id, isouter=True)
+        .where(ImageEvent.image_id == image_id)
+        .order_by(ImageEvent.id)
+    )
+    if by is not None:
+        statement = statement.where(ImageEvent.worker_id == by)
     return conn.execute(statement).all()

@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.accounts.models import Worker
 from crowd.core.errors import NotFound
-from crowd.images.models import Image, ImageEvent, Supplier
 from crowd.images.queries import findings_of
-from crowd.tasks import answer_queries, handover
+from crowd.tasks import answer_queries, handover, image_queries
 
 
 def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[str, Any]:
@@ -18,20 +15,7 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
     A worker sees only what they did themselves: so nobody in a blind seat, or who may get one,
     learns of the other.
     """
-    image = conn.execute(
-        sa.select(
-            Image.id,
-            Image.state,
-            Image.round,
-            Image.width,
-            Image.height,
-            Image.file_name,
-            Image.rights,
-            Supplier.name.label("supplier"),
-        )
-        .join(Supplier, Supplier.id == Image.supplier_id)
-        .where(Image.id == image_id)
-    ).one_or_none()
+    image = image_queries.image_row(conn, image_id)
     if image is None:
         raise NotFound("no_such_image", f"There is no image {image_id}.")
     view: dict[str, Any] = {
@@ -41,7 +25,7 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
         "width": image.width,
         "height": image.height,
         "labels": handover.labels_view(handover.present_labels(answer_queries.label_rows(conn, image_id))),
-        "history": _history(conn, image_id, viewer_id),
+        "history": [dict(row._mapping) for row in image_queries.events(conn, image_id, viewer_id)],
     }
     if viewer_id is None:
         view |= {
@@ -51,24 +35,3 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
             "findings": findings_of(conn, image_id),
         }
     return view
-
-
-def _history(conn: Connection, image_id: int, viewer_id: int | None) -> list[dict[str, Any]]:
-    statement = (
-        sa.select(
-            ImageEvent.at,
-            ImageEvent.what,
-            ImageEvent.stage,
-            ImageEvent.target,
-            ImageEvent.round,
-            ImageEvent.task_id,
-            ImageEvent.why,
-            Worker.username.label("who"),
-        )
-        .join(Worker, Worker.id == ImageEvent.worker_id, isouter=True)
-        .where(ImageEvent.image_id == image_id)
-        .order_by(ImageEvent.id)
-    )
-    if viewer_id is not None:
-        statement = statement.where(ImageEvent.worker_id == viewer_id)
-    return [dict(row._mapping) for row in conn.execute(statement)]

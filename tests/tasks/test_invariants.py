@@ -53,6 +53,9 @@ CREW = {
     Grade.ADMIN: 1,
 }
 
+# With one inspector nobody may take the second seat: such work has to be shown as blocked.
+SMALL_CREW = {Grade.EXPERT: 2, Grade.INSPECTOR: 1}
+
 Rows: TypeAlias = Sequence[AnyRow]
 
 OPEN = frozenset({TaskState.READY, TaskState.LEASED, TaskState.STUCK})
@@ -91,9 +94,9 @@ class Crowd(RuleBasedStateMachine):
         self.seen_state: object = None
         self.ended = False
 
-    @initialize(images=st.integers(2, 4), head_start=st.integers(0, 14))
-    def begin(self, images: int, head_start: int) -> None:
-        for grade, count in CREW.items():
+    @initialize(images=st.integers(2, 4), head_start=st.integers(0, 14), few=st.booleans())
+    def begin(self, images: int, head_start: int, few: bool) -> None:
+        for grade, count in (CREW | SMALL_CREW if few else CREW).items():
             for _ in range(count):
                 self.engine.hire(grade)
         self.people = [person for people in self.engine.crew.values() for person in people]
@@ -149,6 +152,53 @@ class Crowd(RuleBasedStateMachine):
             people = self.engine.people_for(reviews[which % len(reviews)])
             if people:
                 self._work_as([people[who % len(people)]], reviews[which % len(reviews)], which, style)
+
+    @rule(who=NUMBERS, which=NUMBERS)
+    def doubt_twice(self, who: int, which: int) -> None:
+        """Somebody calls an image unusable and reaches for the second opinion themselves."""
+        stages = [task.stage for task in self.engine.open_tasks() if task.stage in LABELLING[:2]]
+        if stages:
+            stage = stages[which % len(stages)]
+            people = self.engine.people_for(stage)
+            if people and self._work_as([people[who % len(people)]], stage, which, "unusable"):
+                self._work_as([people[who % len(people)]], Stage.SEGMENTATION, which, "unusable")
+
+    @rule(who=NUMBERS, which=NUMBERS, lost=st.sampled_from(["overtaken", "released", "suspended"]))
+    def answer_with_what_was_lost(self, who: int, which: int, lost: str) -> None:
+        """A lease ends in each of the ways it can, and its former holder answers all the same."""
+        worker, stage = self._somebody(who, which), self._some_stage(which)
+        lease = self._claim(worker, stage)
+        if lease is None:
+            return
+        if lost == "released":
+            self.engine.release(lease)
+            self._spend(lease)
+        elif lost == "suspended" and worker != self.admin:
+            self.engine.suspend(worker)
+            self.engine.reinstate(worker)
+            for each in self.told.newest.values():
+                if each.worker_id == worker and self._is_live(each.task_id):
+                    self._spend(each)
+        else:
+            later(self.engine, self.engine.policy.stages[lease.stage].lease_seconds + 1)
+            for other in self.engine.people_for(lease.stage):
+                if other != worker and self._claim(other, lease.stage):
+                    break
+        self._answer(lease, *self._answer_like(lease, "pass", which))
+
+    @rule(who=NUMBERS, which=NUMBERS)
+    def quarrel(self, who: int, which: int) -> None:
+        """Reviewers and authors cannot agree: an answer is sent back and given again until it is a loop."""
+        for style in ("back", "pass") * 2:
+            tasks = [task for task in self.engine.open_tasks() if send_back_targets(task.stage)]
+            for task in tasks[-1:]:
+                self._work_as(list(self.engine.people_for(task.stage)), task.stage, which, style)
+            for worker in self.engine.people_for(Stage.SEGMENTATION):
+                if style == "back" and self._work_as([worker], None, which, "pass"):
+                    break
+        loops = self.engine.people_for(Stage.ADJUDICATION)
+        if loops:
+            self._work_as([loops[who % len(loops)]], Stage.ADJUDICATION, which, "pass")
 
     @rule(which=NUMBERS)
     def send_back(self, which: int) -> None:
@@ -443,8 +493,8 @@ class Crowd(RuleBasedStateMachine):
         return [each.task_id for each in given if (each.image_id, each.stage, each.round) == pair]
 
     def _bystander(self, lease: Lease) -> int:
-        inspectors = self.engine.crew[Grade.INSPECTOR]
-        return next(person for person in inspectors if person != lease.worker_id)
+        able = [*self.engine.crew[Grade.INSPECTOR], *self.engine.crew[Grade.EXPERT]]
+        return next(person for person in able if person != lease.worker_id)
 
     def _sight(self, worker: int, image: int) -> dict[str, Any]:
         with self.engine.db.read() as conn:
@@ -660,7 +710,7 @@ def _everything_shown(conn: Connection, viewer: int, image: int, on_image: Rows)
 def bare_runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     """A runtime whose database is put in by each example."""
     folder = tmp_path_factory.mktemp("runtime")
-    return build_runtime(
+    built = build_runtime(
         Settings(
             data_dir=folder,
             database_url=f"sqlite:///{folder / 'unused.sqlite'}",
@@ -669,6 +719,8 @@ def bare_runtime(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
             secret_key="only for tests",
         )
     )
+    # A lower cap, so that quarrels get to their adjudication within one example.
+    return replace(built, policy=replace(built.policy, bounce_cap=2))
 
 
 @pytest.fixture
@@ -699,10 +751,10 @@ def _emptied(url: str) -> Database:
 
 
 def test_no_interleaving_breaks_a_promise(opened: Callable[[], Engine], database_url: str) -> None:
-    examples = 24 if database_url.startswith("sqlite") else 10
+    examples = 20 if database_url.startswith("sqlite") else 8
     chosen = settings(
         max_examples=examples,
-        stateful_step_count=50,
+        stateful_step_count=40,
         deadline=None,
         derandomize=True,
         database=None,
