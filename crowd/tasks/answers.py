@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
@@ -69,15 +68,17 @@ def answer(
     theirs; suspended) and Unprocessable (a bad result; the lease is kept).
     """
     unlocked = leases.own_task(conn, worker_id, task_id, given.token)
+    # Person before image before task, everywhere: two requests of one person cannot take both seats.
+    person = queries.lock_worker(conn, worker_id)
     image = image_queries.lock_image(conn, unlocked.image_id)
     assert image is not None
     task = queries.lock_task(conn, task_id)
     before = answer_queries.earlier_answer(conn, task_id, given.token)
     if before is not None:
         return _replayed(before)
-    if queries.is_suspended(conn, worker_id):
+    if person.suspended_at is not None:
         raise leases.suspended()
-    late = _too_late(task, given.token)
+    late = _too_late(conn, task, given.token, worker_id)
     if late is not None:
         _keep(conn, task, worker_id, given, late, given.result, now)
         return leases.superseded() if late is Standing.SUPERSEDED else leases.lease_lost()
@@ -101,10 +102,12 @@ def _replayed(before: AnyRow) -> Conflict | None:
             return leases.lease_lost()
 
 
-def _too_late(task: AnyRow, token: int) -> Standing | None:
+def _too_late(conn: Connection, task: AnyRow, token: int, worker_id: int) -> Standing | None:
     if task.state is TaskState.CLOSED:
         return Standing.SUPERSEDED
     if task.state is TaskState.DONE or task.token != token:
+        return Standing.LEASE_LOST
+    if task.state is not TaskState.LEASED and queries.took_again(conn, task, worker_id):
         return Standing.LEASE_LOST
     return None
 
@@ -176,11 +179,7 @@ def _settle(
     result: dict[str, Any],
     now: datetime,
 ) -> None:
-    try:
-        done = queries.finish(conn, task.id, given.token, worker_id)
-    except IntegrityError:
-        # Since this lease ran out they have taken another seat of the same stage and round.
-        raise leases.lease_lost() from None
+    done = queries.finish(conn, task.id, given.token, worker_id)
     assert done, "the task was locked and its token compared"
     if task.state is TaskState.STUCK:
         queries.forget_misses(conn, task.id)

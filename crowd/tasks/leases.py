@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import IntegrityError
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
@@ -104,17 +103,16 @@ def heartbeat(
 
     Raises NotFound, Forbidden (never theirs; suspended), Conflict (`lease_lost`, `superseded`).
     """
+    # The person first, the task as it is then: meanwhile none of their claims can take the other seat.
+    person = queries.lock_worker(conn, worker_id)
     task = own_task(conn, worker_id, task_id, token)
-    if queries.is_suspended(conn, worker_id):
+    if person.suspended_at is not None:
         raise suspended()
     until = now + timedelta(seconds=policy.stages[task.stage].lease_seconds)
-    try:
-        kept = queries.extend(conn, task_id, token, worker_id, until)
-    except IntegrityError:
-        # Since the lease ran out they have taken the other seat of this image.
-        raise lease_lost() from None
-    if not kept:
-        raise _why_not(task, token)
+    # Since the lease ran out they may have taken the other seat of this image.
+    lost = task.state is not TaskState.LEASED and queries.took_again(conn, task, worker_id)
+    if lost or not queries.extend(conn, task_id, token, worker_id, until):
+        raise _why_not(task)
     return until
 
 
@@ -232,5 +230,5 @@ def _take(
     return queries.take(conn, task_id, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch)
 
 
-def _why_not(task: AnyRow, token: int) -> Conflict:
+def _why_not(task: AnyRow) -> Conflict:
     return superseded() if task.state is TaskState.CLOSED else lease_lost()

@@ -63,14 +63,6 @@ def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
     return conn.execute(_LOCK_WORKER, {"who": worker_id}).one()
 
 
-_SUSPENDED = sa.select(Worker.suspended_at).where(Worker.id == _WHO)
-
-
-def is_suspended(conn: Connection, worker_id: int) -> bool:
-    """Whether the person is suspended at this moment."""
-    return conn.execute(_SUSPENDED, {"who": worker_id}).scalar_one() is not None
-
-
 _TASK_ROW = sa.select(*_TASK_COLUMNS).where(Task.id == _TASK)
 
 
@@ -257,6 +249,25 @@ def claimant(conn: Connection, task_id: int, token: int) -> int | None:
         _CLAIMANT, {"of_task": task_id, "with_token": token}
     ).scalar_one_or_none()
     return found
+
+
+def took_again(conn: Connection, task: AnyRow, worker_id: int) -> bool:
+    """Whether the person has taken another seat of the task's stage and round by now."""
+    return (
+        conn.execute(
+            sa.select(Task.id)
+            .where(
+                Task.image_id == task.image_id,
+                Task.stage == task.stage,
+                Task.round == task.round,
+                Task.id != task.id,
+                Task.worker_id == worker_id,
+                Task.state.in_((LEASED, DONE)),
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
 
 
 def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: datetime) -> bool:
