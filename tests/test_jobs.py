@@ -1,21 +1,30 @@
 """Background work with a real Redis and real RQ job workers: done, and found again when Redis forgets."""
 
+import io
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import redis
+from flask import Flask
 from rq import Queue
 
 from crowd.core import clock
 from crowd.images import queries
 from crowd.images.models import Rights
-from crowd.images.service import Delivery, take_file
+from crowd.images.service import Delivery, keep_original, prepare, take_file
+from crowd.policy import Grade, load_policy
 from crowd.runtime import Runtime
+from crowd.tasks import leases
+from crowd.tasks.leases import Claimant, QueueState
+from crowd.tasks.taxonomies import shelf
 from crowd.wiring import wire
+from tests.datasets.factories import Crowd as LabelledCrowd
+from tests.kinds import MakeWorker, client_of
 from tests.pictures import jpeg
 
 
@@ -47,10 +56,11 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
 
 def import_pictures(rt: Runtime, count: int) -> list[int]:
     wire(rt)
+    originals = [keep_original(rt, jpeg(seed)) for seed in range(count)]
     with rt.db.begin() as conn:
         return [
-            take_file(rt, conn, jpeg(seed), Delivery("Shop", f"{seed}.jpg", Rights.OWNED), None).image_id
-            for seed in range(count)
+            take_file(conn, rt.policy, kept, Delivery("Shop", f"{seed}.jpg", Rights.OWNED), None).image_id
+            for seed, kept in enumerate(originals)
         ]
 
 
@@ -99,3 +109,39 @@ def test_images_of_a_dead_job_worker_are_due_again(rt: Runtime) -> None:
         assert queries.take_unprepared(conn, now, now, 32) == []
         later = now.replace(year=now.year + 2)
         assert len(queries.take_unprepared(conn, later, later, 32)) == 2
+
+
+def test_an_expired_lease_comes_back_by_upkeep(rt: Runtime, redis_url: str, make_worker: MakeWorker) -> None:
+    import_pictures(rt, 1)
+    prepare(rt)
+    holder, _ = make_worker(Grade.GENERAL)
+    claimant = Claimant(holder, shelf(rt).present_id())
+    with rt.db.begin() as conn:
+        task = leases.claim(conn, claimant, load_policy(lease_seconds=1), clock.now())
+    assert not isinstance(task, QueueState)
+    assert ready_tasks(rt) == 0
+    with job_worker(rt, "upkeep"):
+        assert until(lambda: ready_tasks(rt) == 1)
+
+
+def test_an_export_ordered_over_http_is_written_by_a_job_worker(
+    rt: Runtime, app: Flask, redis_url: str, make_worker: MakeWorker
+) -> None:
+    _, token = make_worker(Grade.ADMIN)
+    admin = {"Authorization": f"Bearer {token}"}
+    LabelledCrowd(rt).accept(2)
+    client = client_of(app)
+    release = client.post("/api/v1/releases", json={"name": "v1"}, headers=admin)
+    assert release.status_code == 201, release.text
+    order = {"format": "kfashion"}
+    ordered = client.post(f"/api/v1/releases/{release.json['id']}/exports", json=order, headers=admin)
+    assert ordered.status_code == 202, ordered.text
+    job = ordered.json["job"]["url"]
+    with job_worker(rt, "exports"):
+        assert until(lambda: client.get(job, headers=admin).json["state"] == "done")
+    done = client.get(job, headers=admin).json
+    assert (done["written"], done["total"]) == (2, 2)
+    archive = client.get(done["download"], headers=admin)
+    with zipfile.ZipFile(io.BytesIO(archive.data)) as files:
+        assert files.testzip() is None
+        assert sum(name.endswith(".json") for name in files.namelist()) == 2

@@ -80,6 +80,8 @@ def demo(once: bool, port: int, data_dir: Path, images: int, workers: int, seed:
     except CrewTooSmall as error:
         raise click.BadParameter(str(error), param_hint="--workers") from None
     signal.signal(signal.SIGTERM, _exit)
+    # A shell's background job starts with Ctrl-C ignored; asked to stop, it shall stop all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ELSEWHERE:
         os.environ.pop(name, None)
     data_dir = data_dir.resolve()
@@ -109,8 +111,7 @@ class Demo:
             self._settle_people()
             self._bring_images_in()
             figures = self._label(url)
-            if figures is not None or not self._exports():
-                self._export()
+            self._export(anew=figures is not None)
             self._sum_up(url, figures)
             if not once:
                 self._serve()
@@ -175,12 +176,16 @@ class Demo:
             keepsakes.write_bots(self._show.data_dir, bots)
         return bots
 
-    def _export(self) -> None:
+    def _export(self, *, anew: bool) -> None:
+        """Release what was labelled now; and finish what an interrupted start left half written."""
         if not self._count(ImageState.ACCEPTED):
             self._say("no image was accepted: there is nothing to release")
             return
-        name = self._next_release()
-        self._crowd("release", "create", name)
+        number = self._releases()
+        if anew or number == 0:
+            number += 1
+            self._crowd("release", "create", f"demo-{number}")
+        name = f"demo-{number}"
         for layout in LAYOUTS:
             out = self._show.data_dir / "export" / f"{name}-{layout}"
             self._crowd(
@@ -188,12 +193,13 @@ class Demo:
             )
             self._say(f"exported and checked: {out}")
 
-    def _next_release(self) -> str:
+    def _releases(self) -> int:
+        """How many releases the demo has made."""
         with open_runtime() as rt, rt.db.read() as conn:
-            number = 1
-            while releases.release_named(conn, f"demo-{number}") is not None:
+            number = 0
+            while releases.release_named(conn, f"demo-{number + 1}") is not None:
                 number += 1
-        return f"demo-{number}"
+        return number
 
     def _exports(self) -> list[Path]:
         return sorted((self._show.data_dir / "export").glob("*"))
@@ -211,7 +217,7 @@ class Demo:
     def _sum_up(self, url: str, figures: Figures | None) -> None:
         console = Console()
         if figures is None:
-            self._say("everything was labelled and exported before; nothing was done twice")
+            self._say("everything was labelled before; nothing was done twice")
         else:
             print_figures(figures, console)
         data_dir = self._show.data_dir

@@ -12,8 +12,8 @@ from crowd.commands.showing import progress_bar
 from crowd.core.errors import Problem, field_error
 from crowd.images import queries
 from crowd.images.models import Rights
-from crowd.images.service import Delivery, Intake, keep_proof, take_file
-from crowd.images.sources import Source, SourceItem, open_source
+from crowd.images.service import Delivery, Intake, keep_original, keep_proof, name_fault, take_file
+from crowd.images.sources import Source, SourceError, SourceItem, open_source
 from crowd.runtime import Runtime
 
 CHUNK = 50
@@ -36,8 +36,9 @@ def import_images(path: str, supplier: str, batch: str | None, rights_name: str 
     Without it the images are held until an admin settles their rights. An interrupted import
     can be run again: what is there already is recognised.
     """
-    if not supplier.strip() or len(supplier) > 200:
-        raise field_error("--supplier", "must have 1 to 200 characters")
+    for option, name in (("--supplier", supplier), ("--batch", batch)):
+        if name is not None and (fault := name_fault(name)):
+            raise field_error(option, fault)
     with open_runtime() as rt, open_source(path) as source:
         rights, proof = _rights(rt, rights_name)
         common = Delivery(supplier.strip(), "", rights, batch, proof)
@@ -70,38 +71,38 @@ def _take_all(rt: Runtime, source: Source, common: Delivery) -> tuple[Counter[st
         items = list(source)
         for start in range(0, len(items), CHUNK):
             chunk = items[start : start + CHUNK]
-            # Files are read before the transaction, which then lasts milliseconds.
-            read = [(item, _read(item, problems)) for item in chunk]
+            # Files are read and kept before the transaction, which then lasts milliseconds.
+            deliveries = [found for item in chunk if (found := _keep(rt, item, common, problems))]
             with rt.db.begin() as conn:
-                for item, data in read:
-                    if data is not None:
-                        delivery = _delivery(item, common, problems)
-                        if delivery is not None:
-                            intake = take_file(rt, conn, data, delivery, None)
-                            taken[_kind(intake)] += 1
-                            if _kind(intake) == "new":
-                                added.append(intake.image_id)
+                intakes = [take_file(conn, rt.policy, *found, None) for found in deliveries]
+            taken.update(_kind(intake) for intake in intakes)
+            added += [intake.image_id for intake in intakes if _kind(intake) == "new"]
             rt.queue.nudge("images")
             bar.advance(step, len(chunk))
     return taken, added, problems
 
 
-def _read(item: SourceItem, problems: list[str]) -> bytes | None:
+def _keep(
+    rt: Runtime, item: SourceItem, common: Delivery, problems: list[str]
+) -> tuple[bytes, Delivery] | None:
+    """The item's hash, its bytes kept in the storage, and what came with it; None with a problem told."""
     try:
+        delivery = _delivery(item, common)
         data = item.open()
+        if not data:
+            raise SourceError(f"{item.name}: the file is empty")
+        return keep_original(rt, data), delivery
     except (Problem, OSError) as error:
         problems.append(str(error))
         return None
-    if not data:
-        problems.append(f"{item.name}: the file is empty")
-        return None
-    return data
 
 
-def _delivery(item: SourceItem, common: Delivery, problems: list[str]) -> Delivery | None:
+def _delivery(item: SourceItem, common: Delivery) -> Delivery:
     if item.rights is not None and item.rights not in set(Rights):
-        problems.append(f"{item.name}: rights {item.rights!r} is not one of {', '.join(Rights)}")
-        return None
+        raise SourceError(f"{item.name}: rights {item.rights!r} is not one of {', '.join(Rights)}")
+    for column, name in (("supplier", item.supplier), ("batch", item.batch)):
+        if name and (fault := name_fault(name)):
+            raise SourceError(f"{item.name}: {column} {fault}")
     return replace(
         common,
         file_name=item.name,

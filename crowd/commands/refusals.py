@@ -20,6 +20,8 @@ def explain(error: Exception) -> str | None:
         return f"CROWD_POLICY: {error}"
     if isinstance(error, TaxonomyError):
         return f"CROWD_TAXONOMY: {error}"
+    if isinstance(error, exc.DataError):
+        return "A value does not fit into the database."
     if isinstance(error, DATABASE):
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         return f"DATABASE_URL: the database cannot be used: {cause}"

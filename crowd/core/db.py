@@ -180,8 +180,3 @@ def _begin_sqlite(conn: Connection) -> None:
     # SQLITE_BUSY when another writer came between, whatever the busy time-out says.
     reads_only = conn.get_execution_options().get("reads_only", False)
     conn.exec_driver_sql("BEGIN DEFERRED" if reads_only else "BEGIN IMMEDIATE")
-
-
-def scalar_ids(conn: Connection, statement: AnySelect) -> list[int]:
-    """The first column of every row of `statement`, as a list of ids."""
-    return list(conn.execute(statement).scalars())

@@ -42,7 +42,7 @@ def answer(error: Exception) -> AnyResponse:
     """The response to `error`; what nobody foresaw is logged, and told without its inside."""
     if isinstance(error, HTTPException):
         return _of_framework(error)
-    problem = error if isinstance(error, Problem) else _of_database(error)
+    problem = error if isinstance(error, Problem) else of_database(error)
     if problem is not None:
         return problem_response(problem)
     log.error("unexpected_error", exc_info=error)
@@ -104,7 +104,7 @@ def _of_framework(error: HTTPException) -> AnyResponse:
     return response
 
 
-def _of_database(error: Exception) -> Problem | None:
+def of_database(error: Exception) -> Problem | None:
     """What the caller can do about a failure of the database; None if nothing."""
     lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
     if lost or isinstance(error, AWAY):

@@ -25,6 +25,19 @@ STATES: dict[What, ImageState] = {
     What.REOPENED: ImageState.IN_WORK,
 }
 
+# What follows from an answer; the row names who gave it, and tells of others' answers too.
+CONSEQUENCES = frozenset(
+    {
+        What.BOUNCED,
+        What.SECOND_OPINION,
+        What.DISPUTED,
+        What.UPHELD,
+        What.ACCEPTED,
+        What.HELD,
+        What.REFUSED,
+    }
+)
+
 # After these the image goes through its stages anew, in the next round.
 NEW_ROUND = frozenset({What.BOUNCED, What.SECOND_OPINION, What.UPHELD, What.REOPENED})
 

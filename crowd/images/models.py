@@ -38,7 +38,7 @@ class What(StrEnum):
     SENT_BACK = "sent_back"
     BOUNCED = "bounced"
     SECOND_OPINION = "second_opinion"
-    SETTLED = "settled"
+    RELEASED = "released"
     DISPUTED = "disputed"
     UPHELD = "upheld"
     ACCEPTED = "accepted"

@@ -66,22 +66,29 @@ def take_upload(rt: Runtime, data: bytes, delivery: Delivery, actor_id: int | No
         return _take(conn, rt.policy, sha256, delivery, derived, actor_id, clock.now())
 
 
-def take_file(rt: Runtime, conn: Connection, data: bytes, delivery: Delivery, actor_id: int | None) -> Intake:
-    """Take one file of many: its working image is made later, by a job.
+def keep_original(rt: Runtime, data: bytes) -> bytes:
+    """Keep a file's bytes under their hash, which is returned; call it before the transaction begins."""
+    sha256 = hashlib.sha256(data).digest()
+    files = files_of(sha256)
+    if not rt.storage.exists(files.original):
+        rt.storage.put(files.original, data)
+    return sha256
+
+
+def take_file(
+    conn: Connection, policy: Policy, sha256: bytes, delivery: Delivery, actor_id: int | None
+) -> Intake:
+    """Take one file of many, kept before: its working image is made later, by a job.
 
     A delivery that was taken before (same supplier, name and bytes) is recognised, so an
     interrupted import can simply be run again.
     """
     now = clock.now()
-    sha256 = hashlib.sha256(data).digest()
     supplier_id = queries.named(conn, Supplier, delivery.supplier, now)
     known = queries.known_file(conn, supplier_id, clean_name(delivery.file_name), sha256)
     if known is not None:
         return Intake(known, ImageState.IN_WORK, [], known=True)
-    files = files_of(sha256)
-    if not rt.storage.exists(files.original):
-        rt.storage.put(files.original, data)
-    return _take(conn, rt.policy, sha256, delivery, None, actor_id, now)
+    return _take(conn, policy, sha256, delivery, None, actor_id, now)
 
 
 def keep_proof(rt: Runtime, document: bytes, suffix: str) -> str:
@@ -118,6 +125,13 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
     return len(due)
 
 
+def name_fault(name: str) -> str | None:
+    """What is wrong with the name of a supplier or batch; None if it can be kept."""
+    if not 1 <= len(name.strip()) <= 200:
+        return "must have 1 to 200 characters"
+    return None if name.isprintable() else "has characters that cannot be printed"
+
+
 def clean_name(name: str) -> str:
     """A file name as it is kept: NFC, its last part, without control characters, at most 255 characters."""
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
@@ -141,7 +155,7 @@ def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
             derived = decoder.derive(source, rt.storage.path(files.working), rt.storage.path(files.thumbnail))
         except Unreadable as problem:
             raise Unprocessable("unreadable", problem.reason, errors={"file": [problem.reason]}) from None
-    rt.storage.put(files.original, data)
+    keep_original(rt, data)
     return derived
 
 
@@ -221,6 +235,8 @@ def _prepared(
     if state is None:
         return
     queries.add_findings(conn, image_id, findings)
+    if derived is None and state not in (ImageState.IN_WORK, ImageState.HELD):
+        return  # withdrawn or refused meanwhile: that stands
     if derived is None:
         record(conn, image_id, Happening(What.REFUSED, why={"reason": findings[0]["detail"]}), now)
         return

@@ -4,7 +4,7 @@ from typing import Any
 
 from crowd.accounts.auth import actor, requires_active
 from crowd.core import clock
-from crowd.core.http import Blueprint
+from crowd.core.http import Blueprint, Page, PageArgs, page, paged
 from crowd.review import talk
 from crowd.review.schemas import CommentSchema, NewCommentSchema
 from crowd.runtime import runtime
@@ -24,8 +24,11 @@ def say(body: dict[str, Any], task_id: int) -> dict[str, Any]:
 
 @blueprint.route("/tasks/<int:task_id>/comments")
 @requires_active
-@blueprint.response(200, CommentSchema(many=True))
-def listen(task_id: int) -> list[dict[str, Any]]:
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, paged(CommentSchema))
+def listen(query: dict[str, Any], task_id: int) -> Page:
     """What was said about a task, oldest first."""
+    limit = query["limit"]
     with runtime().db.read() as conn:
-        return talk.listen(conn, actor(), task_id)
+        heard = talk.listen(conn, actor(), task_id, after=query["cursor"] or 0, limit=limit + 1)
+    return page(heard, limit, lambda comment: comment["id"])

@@ -1,6 +1,6 @@
 """All SQL of the review room."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -44,13 +44,16 @@ def add_comment(conn: Connection, task_id: int, worker_id: int, text: str, at: d
     return comment_id
 
 
-def comments_on(conn: Connection, task_id: int) -> Sequence[AnyRow]:
-    """Everything said about a task, oldest first."""
+def comments_on(
+    conn: Connection, task_id: int, hidden: Collection[int], after: int, limit: int
+) -> Sequence[AnyRow]:
+    """What was said about a task but by the people in `hidden`, oldest first, beyond the id `after`."""
     return conn.execute(
         sa.select(Comment.id, Comment.text, Comment.at, Comment.worker_id, Worker.username)
         .join(Worker, Worker.id == Comment.worker_id)
-        .where(Comment.task_id == task_id)
+        .where(Comment.task_id == task_id, Comment.id > after, Comment.worker_id.not_in(hidden))
         .order_by(Comment.id)
+        .limit(limit)
     ).all()
 
 

@@ -24,8 +24,10 @@ def say(conn: Connection, me: Actor, task_id: int, text: str, now: datetime) -> 
     return {"id": comment_id, "text": text, "at": now, "own": True, "who": None}
 
 
-def listen(conn: Connection, me: Actor, task_id: int) -> list[dict[str, Any]]:
-    """The comments this person may see, oldest first. Raises NotFound, Forbidden."""
+def listen(
+    conn: Connection, me: Actor, task_id: int, *, after: int = 0, limit: int = 200
+) -> list[dict[str, Any]]:
+    """The comments this person may see, oldest first, with ids beyond `after`. Raises NotFound, Forbidden."""
     task = _require_party(conn, me, task_id)
     sees_all = me.is_admin and not has_part(conn, task.image_id, me.id)
     hidden: set[int] = set()
@@ -42,8 +44,7 @@ def listen(conn: Connection, me: Actor, task_id: int) -> list[dict[str, Any]]:
             "own": row.worker_id == me.id,
             "who": row.username if sees_all else None,
         }
-        for row in queries.comments_on(conn, task_id)
-        if row.worker_id not in hidden
+        for row in queries.comments_on(conn, task_id, hidden, after, limit)
     ]
 
 

@@ -4,7 +4,7 @@ An answer is taken once. The same token again gets the first outcome again, what
 an answer that comes too late is kept as evidence and refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,7 @@ class Given:
     # Any JSON: a repeated answer gets the first outcome, whatever its body has become.
     result: object
     seconds: object = None
+    unknown: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def answer(
     before = answer_queries.earlier_answer(conn, task_id, given.token)
     if before is not None:
         return _replayed(before)
-    if person.suspended_at is not None:
+    if person.barred:
         raise leases.suspended()
     late = _too_late(conn, task, given.token, worker_id)
     if late is not None:
@@ -147,7 +148,7 @@ def _judge(worker_id: int, given: Given, case: Case) -> tuple[dict[str, Any], Ju
     sending_back = given.kind is Kind.SEND_BACK
     try:
         result = check_send_back(given.result, case) if sending_back else rules.check(given.result, case)
-        errors = _seconds_errors(given.seconds)
+        errors = _seconds_errors(given.seconds) | {name: ["Unknown field."] for name in given.unknown}
     except InvalidResult as invalid:
         prefix = "" if sending_back else "result"
         errors = {".".join(filter(None, (prefix, path))): texts for path, texts in invalid.errors.items()}
@@ -213,12 +214,11 @@ def _note_answer(moving: moves.Moving, kind: Kind, result: Mapping[str, Any], ju
     if kind is Kind.SEND_BACK:
         moving.note(
             What.SENT_BACK,
-            worker_id=moving.worker_id,
             target=judgement.target,
             why=dict(result),
         )
         return
-    moving.note(What.SUBMITTED, worker_id=moving.worker_id, why=_short(task.stage, result))
+    moving.note(What.SUBMITTED, why=_short(task.stage, result))
     part = _part(task)
     answer_queries.add_participation(moving.conn, moving.image.id, moving.worker_id, part, task.round)
 

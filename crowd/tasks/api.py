@@ -5,20 +5,23 @@ from typing import Any
 
 from flask import Response, jsonify
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from crowd.accounts.auth import Actor, actor, requires_login
 from crowd.core import clock
 from crowd.core.clock import rfc3339
 from crowd.core.errors import Problem, field_error
-from crowd.core.http import Blueprint
+from crowd.core.http import Blueprint, Schema
+from crowd.core.problems import of_database
 from crowd.policy import Stage
 from crowd.runtime import runtime
 from crowd.tasks import answers, handover, leases, queries
 from crowd.tasks.answers import Given, Rulebook
-from crowd.tasks.leases import Claimant, QueueState
+from crowd.tasks.leases import Claimant, GivenBack, QueueState
 from crowd.tasks.models import Kind
 from crowd.tasks.schemas import (
     AnsweredSchema,
+    BatchAnswerSchema,
     BatchClaimSchema,
     BatchSubmitSchema,
     ClaimSchema,
@@ -92,7 +95,8 @@ def release(body: dict[str, Any], task_id: int) -> Response:
     """Give a task back; `skip` keeps it away from the caller for a while."""
     rt = runtime()
     with rt.db.begin() as conn:
-        leases.release(conn, actor().id, task_id, body["token"], rt.policy, clock.now(), skip=body["skip"])
+        given_back = GivenBack(body["token"], body["reason"], body["skip"])
+        leases.release(conn, actor().id, task_id, given_back, rt.policy, clock.now())
     return Response(status=204)
 
 
@@ -102,7 +106,7 @@ def release(body: dict[str, Any], task_id: int) -> Response:
 @blueprint.response(200, AnsweredSchema)
 def submit(body: dict[str, Any], task_id: int) -> Response:
     """Answer a task; the same token again gets the same answer again."""
-    _answer(task_id, Given(body["token"], Kind.SUBMIT, body["result"], body["seconds"]))
+    _answer(task_id, _given(body, Kind.SUBMIT, body["result"], SubmitSchema))
     return jsonify({"task_id": task_id, "state": "done"})
 
 
@@ -113,7 +117,7 @@ def submit(body: dict[str, Any], task_id: int) -> Response:
 def send_back(body: dict[str, Any], task_id: int) -> Response:
     """The pre-check's "no": what came before is not good enough to build on."""
     sent = {name: body[name] for name in ("to", "reasons", "comment")}
-    _answer(task_id, Given(body["token"], Kind.SEND_BACK, sent, body["seconds"]))
+    _answer(task_id, _given(body, Kind.SEND_BACK, sent, SendBackSchema))
     return jsonify({"task_id": task_id, "state": "done"})
 
 
@@ -143,6 +147,11 @@ def _claimant() -> Claimant:
     return Claimant(actor().id, shelf(runtime()).present_id())
 
 
+def _given(body: Mapping[str, Any], kind: Kind, result: object, schema: type[Schema]) -> Given:
+    unknown = tuple(sorted(set(body) - set(schema().fields)))
+    return Given(body["token"], kind, result, body["seconds"], unknown)
+
+
 def _answer(task_id: int, given: Given, *, in_grid: bool = False) -> None:
     rt = runtime()
     rulebook = Rulebook(rt.policy, shelf(rt))
@@ -156,10 +165,14 @@ def _answer(task_id: int, given: Given, *, in_grid: bool = False) -> None:
 
 
 def _outcome(answer: Mapping[str, Any]) -> dict[str, Any]:
-    given = Given(answer["token"], Kind.SUBMIT, answer["result"], answer["seconds"])
+    given = _given(answer, Kind.SUBMIT, answer["result"], BatchAnswerSchema)
     try:
         _answer(answer["task_id"], given, in_grid=True)
-    except Problem as problem:
+    except (Problem, SQLAlchemyError) as error:
+        # What the database refuses of one answer must not hide what became of the others.
+        problem = error if isinstance(error, Problem) else of_database(error)
+        if problem is None:
+            raise
         errors = {"errors": problem.errors} if problem.errors else {}
         return {"task_id": answer["task_id"], "status": problem.status, "code": problem.code, **errors}
     return {"task_id": answer["task_id"], "status": 200}

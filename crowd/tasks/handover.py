@@ -79,8 +79,9 @@ def lease_view(task: AnyRow) -> dict[str, Any]:
 
 def feedback_view(conn: Connection, task: AnyRow) -> list[dict[str, Any]]:
     """Why the image came back, oldest first, without names; nothing where it would bias a blind seat."""
-    # In the first round nothing has come back yet.
-    if task.round == 1 or (task.stage, task.cause) in _WITHOUT_FEEDBACK:
+    # In the first round nothing has come back yet; but a dispute may have opened an adjudication.
+    first = task.round == 1 and task.stage is not Stage.ADJUDICATION
+    if first or (task.stage, task.cause) in _WITHOUT_FEEDBACK:
         return []
     return flatten(image_queries.feedback_rows(conn, task.image_id))
 

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
+from crowd.images.history import CONSEQUENCES
 from crowd.images.models import Image, ImageEvent, Supplier, What
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
@@ -124,7 +125,10 @@ def image_row(conn: Connection, image_id: int) -> AnyRow | None:
 
 
 def events(conn: Connection, image_id: int, by: int | None) -> Sequence[AnyRow]:
-    """The history of an image, oldest first; with `by` only what that person did."""
+    """The history of an image, oldest first; with `by` what that person did, and what came back to them.
+
+    What followed from their answer is left out: it tells of other people's answers too.
+    """
     statement = (
         sa.select(
             ImageEvent.at,
@@ -134,6 +138,7 @@ def events(conn: Connection, image_id: int, by: int | None) -> Sequence[AnyRow]:
             ImageEvent.round,
             ImageEvent.task_id,
             ImageEvent.why,
+            ImageEvent.worker_id,
             Worker.username.label("who"),
         )
         .join(Worker, Worker.id == ImageEvent.worker_id, isouter=True)
@@ -141,5 +146,7 @@ def events(conn: Connection, image_id: int, by: int | None) -> Sequence[AnyRow]:
         .order_by(ImageEvent.id)
     )
     if by is not None:
-        statement = statement.where(ImageEvent.worker_id == by)
+        own = sa.and_(ImageEvent.worker_id == by, ImageEvent.what.not_in(CONSEQUENCES))
+        feedback = sa.and_(ImageEvent.about_id == by, ImageEvent.what == What.BOUNCED)
+        statement = statement.where(sa.or_(own, feedback))
     return conn.execute(statement).all()

@@ -9,6 +9,8 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
+from crowd.images.history import Happening, record
+from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import queries
 from crowd.tasks.flow import downstream_first
@@ -29,6 +31,15 @@ class Claimant:
 
     worker_id: int
     taxonomy_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A task given back: its token, why, and whether it is to stay away for a while."""
+
+    token: int
+    reason: str = ""
+    skip: bool = False
 
 
 def claim(
@@ -106,7 +117,7 @@ def heartbeat(
     # The person first, the task as it is then: meanwhile none of their claims can take the other seat.
     person = queries.lock_worker(conn, worker_id)
     task = own_task(conn, worker_id, task_id, token)
-    if person.suspended_at is not None:
+    if person.barred:
         raise suspended()
     until = now + timedelta(seconds=policy.stages[task.stage].lease_seconds)
     # Since the lease ran out they may have taken the other seat of this image.
@@ -117,23 +128,19 @@ def heartbeat(
 
 
 def release(
-    conn: Connection,
-    worker_id: int,
-    task_id: int,
-    token: int,
-    policy: Policy,
-    now: datetime,
-    *,
-    skip: bool,
+    conn: Connection, worker_id: int, task_id: int, given_back: GivenBack, policy: Policy, now: datetime
 ) -> None:
     """Give a task back to where it stood; with `skip` it stays away from the person for a while.
 
     Repeating it is no error. Raises NotFound and Forbidden as `heartbeat` does.
     """
-    own_task(conn, worker_id, task_id, token)
-    if not queries.put_back(conn, task_id, token):
+    task = own_task(conn, worker_id, task_id, given_back.token)
+    if not queries.put_back(conn, task_id, given_back.token):
         return
-    if skip:
+    why = {"reason": given_back.reason, "skip": given_back.skip}
+    released = Happening(What.RELEASED, worker_id=worker_id, stage=task.stage, task_id=task_id, why=why)
+    record(conn, task.image_id, released, now)
+    if given_back.skip:
         until = now + timedelta(seconds=policy.skip_seconds)
         if queries.note_miss(conn, task_id, worker_id, until) >= policy.stuck_after:
             queries.mark_stuck(conn, task_id)
@@ -189,7 +196,7 @@ def superseded() -> Conflict:
 
 def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None) -> list[Stage]:
     worker = queries.lock_worker(conn, claimant.worker_id)
-    if worker.suspended_at is not None:
+    if worker.barred:
         raise suspended()
     stages = policy.stages_for(worker.grade)
     if only is not None and only not in stages:

@@ -91,7 +91,7 @@ class Task(Base):
     priority: Mapped[int] = mapped_column(sa.SmallInteger, default=0)
     cause: Mapped[Cause | None] = mapped_column(Coded(Cause))
     disputed: Mapped[Stage | None] = mapped_column(STAGE)
-    token: Mapped[int] = mapped_column(default=0)
+    token: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reserved_for: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
@@ -150,7 +150,7 @@ class Claim(Base):
     __tablename__ = "claims"
 
     task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"), primary_key=True)
-    token: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
     worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -174,7 +174,7 @@ class Submission(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"))
-    token: Mapped[int]
+    token: Mapped[int] = mapped_column(sa.BigInteger)
     image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
     stage: Mapped[Stage] = mapped_column(STAGE)
     round: Mapped[int] = mapped_column(sa.SmallInteger)

@@ -32,7 +32,9 @@ class Moving:
 
     def note(self, what: What, **fields: Any) -> int:
         """Record an event at the task's stage; the image's round after it."""
-        happening = Happening(what, stage=self.task.stage, task_id=self.task.id, **fields)
+        happening = Happening(
+            what, worker_id=self.worker_id, stage=self.task.stage, task_id=self.task.id, **fields
+        )
         return record(self.conn, self.image.id, happening, self.now)
 
 
@@ -56,7 +58,7 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
             assert move.cause is not None
             _open_adjudication(moving, move.cause)
         case Effect.ACCEPT:
-            moving.note(What.ACCEPTED)
+            moving.note(What.ACCEPTED, why={"reason": f"{moving.task.stage} passed"})
         case Effect.REFUSE:
             moving.note(What.REFUSED, why={"unusable": _unusable_codes(moving)})
         case Effect.HOLD:

@@ -52,14 +52,18 @@ _SAME = sa.alias(Task.__table__, "same")
 
 
 _LOCK_WORKER = (
-    sa.select(Worker.id, Worker.grade, Worker.suspended_at)
+    sa.select(
+        Worker.id,
+        Worker.grade,
+        sa.or_(Worker.suspended_at.is_not(None), Worker.erased_at.is_not(None)).label("barred"),
+    )
     .where(Worker.id == _WHO)
     .with_for_update(key_share=True)
 )
 
 
 def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
-    """The person's grade and suspension, locked: two claims of one person come one after the other."""
+    """The person's grade, and whether they may work; locked: their requests come one after the other."""
     return conn.execute(_LOCK_WORKER, {"who": worker_id}).one()
 
 

@@ -169,7 +169,7 @@ def check_send_back(sent: object, case: Case) -> dict[str, Any]:
     """A send-back in its normal form: `to`, `reasons`, `comment`. Raises labels.InvalidResult."""
     targets = send_back_targets(case.stage)
     if not targets:
-        raise labels.InvalidResult({"": [f"{case.stage} has no earlier stage to send back to"]})
+        raise labels.InvalidResult({"to": [f"{case.stage} has no earlier stage to send back to"]})
     loaded = results.load(results.SEND_BACK, sent)
     target = loaded["to"] or targets[0]
     errors = reason_errors(loaded["reasons"], case.taxonomy, needed=True)

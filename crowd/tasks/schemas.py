@@ -1,6 +1,6 @@
 """What the task engine takes and gives over HTTP."""
 
-from marshmallow import fields, validate
+from marshmallow import INCLUDE, fields, validate
 
 from crowd.core.http import Moment, PageArgs, Schema
 from crowd.images.models import ImageState, What
@@ -26,18 +26,34 @@ class ClaimSchema(Schema):
 class LeaseTokenSchema(Schema):
     """The lease's token."""
 
-    token = fields.Integer(required=True)
+    token = fields.Integer(required=True, strict=True)
 
 
 class GiveBackSchema(LeaseTokenSchema):
     """Giving a task back."""
 
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = fields.String(
+        load_default="",
+        validate=validate.Length(max=1000),
+        metadata={"description": "Kept in the image's history."},
+    )
     skip = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
-class SubmitSchema(LeaseTokenSchema):
-    """An answer. Its result is checked once the token is known to be good: a repeated answer is not."""
+class AnswerSchema(LeaseTokenSchema):
+    """Base of the answers: whatever else is in the body is looked at once the token is known to be new.
+
+    A repeated answer gets the first outcome again, whatever its body has become.
+    """
+
+    class Meta:
+        """See marshmallow."""
+
+        unknown = INCLUDE
+
+
+class SubmitSchema(AnswerSchema):
+    """An answer."""
 
     result = fields.Raw(load_default=None, allow_none=True, metadata=_RESULT)
     seconds = fields.Raw(
@@ -47,7 +63,7 @@ class SubmitSchema(LeaseTokenSchema):
     )
 
 
-class SendBackSchema(LeaseTokenSchema):
+class SendBackSchema(AnswerSchema):
     """The pre-check's "no"; `to` is the stage before unless given."""
 
     to = fields.Raw(load_default=None, allow_none=True, metadata={"type": "string"})
@@ -63,6 +79,7 @@ class BatchClaimSchema(Schema):
 
     stage = fields.Enum(Stage, by_value=True, required=True)
     limit = fields.Integer(
+        strict=True,
         load_default=20,
         validate=validate.Range(1, 1000),
         metadata={"description": "Never more than the policy lets one person hold in the grid."},
@@ -72,7 +89,7 @@ class BatchClaimSchema(Schema):
 class BatchAnswerSchema(SubmitSchema):
     """One answer of a grid."""
 
-    task_id = fields.Integer(required=True)
+    task_id = fields.Integer(required=True, strict=True)
 
 
 class BatchSubmitSchema(Schema):

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from crowd.core.db import AnyRow
 from crowd.core.errors import NotFound
 from crowd.images.queries import findings_of
 from crowd.tasks import answer_queries, handover, image_queries
@@ -25,7 +26,7 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
         "width": image.width,
         "height": image.height,
         "labels": handover.labels_view(handover.present_labels(answer_queries.label_rows(conn, image_id))),
-        "history": [dict(row._mapping) for row in image_queries.events(conn, image_id, viewer_id)],
+        "history": [_event(row, viewer_id) for row in image_queries.events(conn, image_id, viewer_id)],
     }
     if viewer_id is None:
         view |= {
@@ -35,3 +36,10 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None) -> dict[s
             "findings": findings_of(conn, image_id),
         }
     return view
+
+
+def _event(row: AnyRow, viewer_id: int | None) -> dict[str, Any]:
+    event = dict(row._mapping)
+    if event.pop("worker_id") != viewer_id and viewer_id is not None:
+        event["who"] = None
+    return event

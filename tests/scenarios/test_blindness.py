@@ -115,7 +115,11 @@ def test_a_worker_sees_their_own_events_without_other_names(crew: Crew) -> None:
     crew.checker.do("first_review", verdict(2, "attributes", comment="navy"))
     for person in (crew.drawer, crew.tagger, crew.stylist):
         shown = person.image(image)
-        assert {event["who"] for event in shown["history"]} == {person.name}
+        own = [event["what"] for event in shown["history"] if event["who"] == person.name]
+        assert own == ["submitted"]
+        # Feedback on their own answer reaches them, from nobody in particular.
+        came_back = [event for event in shown["history"] if event["who"] is None]
+        assert [event["what"] for event in came_back] == (["bounced"] if person is crew.tagger else [])
         others = {"drawer", "tagger", "stylist", "checker", "admin"} - {person.name}
         assert not any(name in str(shown) for name in others)
 

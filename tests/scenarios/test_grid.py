@@ -116,3 +116,11 @@ def test_a_grid_takes_second_reviews_alone(crew: Crew) -> None:
     (outcome,) = outcomes(crew.drawer, answer(task, {"unusable": "watermark"}))
     assert (outcome["status"], outcome["code"]) == (422, "not_in_grid")
     good(crew.drawer.heartbeat(task))
+
+
+def test_what_the_database_refuses_of_one_answer_hides_no_other_outcome(crew: Crew) -> None:
+    wait_for_second_review(crew, 1)
+    (task,) = grid(crew.left)
+    never = {"task_id": task["id"], "token": 2**62, "result": verdict(5)}
+    found = outcomes(crew.left, never, answer(task, verdict(5)))
+    assert [each["status"] for each in found] == [403, 200]

@@ -107,17 +107,17 @@ def test_the_history_of_an_image_tells_every_step(crew: Crew) -> None:
         ("uploaded", None, 1, None),
         ("submitted", "segmentation", 1, "drawer"),
         ("sent_back", "attributes", 1, "tagger"),
-        ("bounced", "attributes", 2, None),
+        ("bounced", "attributes", 2, "tagger"),
         ("submitted", "segmentation", 2, "drawer"),
         ("submitted", "attributes", 2, "tagger"),
         ("submitted", "styles", 2, "stylist"),
         ("submitted", "first_review", 2, "checker"),
-        ("bounced", "first_review", 3, None),
+        ("bounced", "first_review", 3, "checker"),
         ("submitted", "styles", 3, "stylist"),
         ("submitted", "first_review", 3, "checker"),
         ("submitted", "second_review", 3, "left"),
         ("submitted", "second_review", 3, "right"),
-        ("accepted", "second_review", 3, None),
+        ("accepted", "second_review", 3, "right"),
     ]
     assert all(
         set(event) >= {"at", "who", "what", "stage", "round", "task_id", "why"} for event in shown["history"]

@@ -396,3 +396,36 @@ def test_a_ready_task_that_just_ran_out_is_found_without_the_reaper(crew: Crew) 
     crew.clock.forward(minutes=21)
     task = crew.judge.claim()
     good(crew.judge.submit(task, verdict(5)))
+
+
+@pytest.mark.parametrize("token", ["1", 1.5, True, None, [1]])
+def test_a_token_of_a_wrong_type_is_named_and_the_lease_kept(crew: Crew, token: object) -> None:
+    crew.image()
+    task = crew.drawer.claim()
+    for action in ("submit", "heartbeat", "release"):
+        body = (
+            {"token": token, "result": {"unusable": "watermark"}} if action == "submit" else {"token": token}
+        )
+        response = crew.drawer.post(f"/tasks/{task['id']}/{action}", body)
+        assert response.status_code == 422
+        assert list(response.json["errors"]) == ["token"]
+    good(crew.drawer.heartbeat(task))
+
+
+def test_an_unknown_field_is_refused_once_and_forgiven_in_a_repeated_answer(crew: Crew) -> None:
+    crew.image()
+    task = crew.drawer.claim()
+    body = {"token": token_of(task), "result": {"unusable": "watermark"}, "sconds": 3}
+    response = crew.drawer.post(f"/tasks/{task['id']}/submit", body)
+    assert (response.status_code, list(response.json["errors"])) == (422, ["sconds"])
+    good(crew.drawer.submit(task, {"unusable": "watermark"}))
+    assert good(crew.drawer.post(f"/tasks/{task['id']}/submit", body))["state"] == "done"
+
+
+def test_why_a_task_was_given_back_is_kept(crew: Crew) -> None:
+    image = crew.image()
+    task = crew.drawer.claim()
+    body = {"token": token_of(task), "reason": "too dark to see", "skip": True}
+    assert crew.drawer.post(f"/tasks/{task['id']}/release", body).status_code == 204
+    (event,) = [event for event in crew.shown(image)["history"] if event["what"] == "released"]
+    assert (event["who"], event["why"]) == ("drawer", {"reason": "too dark to see", "skip": True})

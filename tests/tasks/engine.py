@@ -137,7 +137,9 @@ class Engine:
         """See leases.release."""
         with self.db.begin() as conn:
             task, token = lease.task_id, lease.token
-            leases.release(conn, lease.worker_id, task, token, self.policy, self.now, skip=skip)
+            leases.release(
+                conn, lease.worker_id, task, leases.GivenBack(token, skip=skip), self.policy, self.now
+            )
 
     def tidy(self) -> bool:
         """See leases.tidy."""

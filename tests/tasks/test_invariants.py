@@ -536,7 +536,7 @@ class Crowd(RuleBasedStateMachine):
 
     def _is_suspended(self, worker: int) -> bool:
         with self.engine.db.read() as conn:
-            return queries.lock_worker(conn, worker).suspended_at is not None
+            return bool(queries.lock_worker(conn, worker).barred)
 
     def _is_out(self, worker: int, stage: Stage | None) -> bool:
         with self.engine.db.read() as conn:
