@@ -16,8 +16,9 @@ from werkzeug.routing import IntegerConverter, ValidationError
 
 from crowd.core.config import Settings
 from crowd.core.errors import Problem, TooLarge
-from crowd.core.problems import BODY, flat, invalid, problem_response, register_problems, retry_after
+from crowd.core.problems import invalid, problem_response, register_problems, retry_after
 from crowd.core.schemas import (
+    BODY,
     LEAST_INTEGER,
     MOST_INTEGER,
     Cursor,
@@ -26,6 +27,7 @@ from crowd.core.schemas import (
     PageArgs,
     Schema,
     cursor_of,
+    flat,
     page,
     paged,
 )

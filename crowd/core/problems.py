@@ -1,7 +1,6 @@
 """Every failure as application/problem+json: our own refusals, the framework's, the database's."""
 
 import math
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +14,6 @@ from crowd.core.errors import Conflict, FieldErrors, Problem, Unavailable, Unpro
 
 log = structlog.get_logger(__name__)
 
-BODY = "body"
 RETRY_SECONDS = 2
 CODES = {
     400: "malformed",
@@ -58,14 +56,6 @@ def problem_response(problem: Problem) -> Response:
     return response
 
 
-def flat(messages: Any, path: str = "") -> dict[str, list[str]]:
-    """Marshmallow's nested messages as `{"regions.r1.box": [text]}`."""
-    found: dict[str, list[str]] = {}
-    for place, text in _walk(messages, path):
-        found.setdefault(place or BODY, []).append(text)
-    return found
-
-
 def invalid(errors: FieldErrors) -> Unprocessable:
     """A 422 whose sentence names the first of `errors`."""
     path, texts = next(iter(errors.items()))
@@ -76,18 +66,6 @@ def invalid(errors: FieldErrors) -> Unprocessable:
 def retry_after(seconds: float) -> dict[str, str]:
     """A `Retry-After` header of at least one whole second."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
-
-
-def _walk(messages: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(messages, dict):
-        for key, inner in messages.items():
-            step = "" if key == "_schema" else str(key)
-            yield from _walk(inner, ".".join(part for part in (path, step) if part))
-    elif isinstance(messages, list):
-        for inner in messages:
-            yield from _walk(inner, path)
-    else:
-        yield path, str(messages)
 
 
 def _of_framework(error: HTTPException) -> AnyResponse:

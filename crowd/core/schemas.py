@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypedDict, TypeVar
@@ -17,6 +17,8 @@ R = TypeVar("R")
 
 # What a bigint column holds; SQLite's driver refuses more with an exception of its own.
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
+
+BODY = "body"
 
 DEFAULT_LIMIT, MOST_LIMIT = 50, 200
 
@@ -115,3 +117,23 @@ def _fits(part: object, kind: type) -> bool:
     if isinstance(part, str):
         return "\0" not in part and part.isprintable()
     return not isinstance(part, int) or LEAST_INTEGER <= part <= MOST_INTEGER
+
+
+def flat(messages: Any, path: str = "", *, whole: str = BODY) -> dict[str, list[str]]:
+    """Marshmallow's nested messages as `{"regions.r1.box": [text]}`; `whole` stands for the object itself."""
+    found: dict[str, list[str]] = {}
+    for place, text in _walk(messages, path):
+        found.setdefault(place or whole, []).append(text)
+    return found
+
+
+def _walk(messages: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            step = "" if key == "_schema" else str(key)
+            yield from _walk(inner, ".".join(part for part in (path, step) if part))
+    elif isinstance(messages, list):
+        for inner in messages:
+            yield from _walk(inner, path)
+    else:
+        yield path, str(messages)

@@ -4,11 +4,11 @@ Only the shape: whether a value exists, applies to the part, or lies in the imag
 `labels` (and for verdicts by the review room).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from crowd.core.schemas import flat
 from crowd.tasks.labels import InvalidResult
 
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
@@ -116,18 +116,5 @@ def load(schema: Schema, result: object) -> dict[str, Any]:
     try:
         loaded: dict[str, Any] = schema.load(result)  # type: ignore[arg-type]  # any JSON may arrive
     except ValidationError as error:
-        raise InvalidResult(flat_errors(error.messages_dict)) from None
+        raise InvalidResult(flat(error.messages_dict, whole="")) from None
     return loaded
-
-
-def flat_errors(messages: Mapping[Any, Any], prefix: str = "") -> dict[str, list[str]]:
-    """Marshmallow's nested messages as dotted paths; `_schema` stands for the object itself."""
-    flat: dict[str, list[str]] = {}
-    for key, value in messages.items():
-        path = prefix if key in ("_schema", "value") and prefix else f"{prefix}.{key}" if prefix else str(key)
-        if isinstance(value, Mapping):
-            for below, texts in flat_errors(value, path).items():
-                flat.setdefault(below, []).extend(texts)
-        else:
-            flat.setdefault("" if path == "_schema" else path, []).extend(map(str, value))
-    return flat

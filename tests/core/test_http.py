@@ -17,8 +17,7 @@ from crowd.app import create_app
 from crowd.core.clock import now
 from crowd.core.config import Settings
 from crowd.core.http import MOST_JSON_BYTES, page, unkeepable
-from crowd.core.problems import flat
-from crowd.core.schemas import PageArgs, cursor_of
+from crowd.core.schemas import PageArgs, cursor_of, flat
 from crowd.policy import Grade
 from crowd.runtime import Runtime, build_runtime
 from tests.kinds import Answer, Bearer, Client, Headers, MakeWorker, client_of

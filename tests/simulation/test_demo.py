@@ -58,6 +58,8 @@ def test_a_demo_ends_with_a_sound_export_and_a_second_one_does_nothing_twice(tmp
     assert "demo-expert" in logins.read_text()
     before = logins.read_text()
 
+    # As if the first start had been cut off in the middle of its second export.
+    (tmp_path / "export" / "demo-1-release" / "manifest.csv").unlink()
     second = _start(tmp_path)
     _wait_for(second, "serving until Ctrl-C")
     web = int((tmp_path / "web.pid").read_text())
@@ -67,6 +69,7 @@ def test_a_demo_ends_with_a_sound_export_and_a_second_one_does_nothing_twice(tmp
     assert second.returncode == 0
     assert eventually(lambda: not is_alive(web))
     assert logins.read_text() == before
+    assert (tmp_path / "export" / "demo-1-release" / "manifest.csv").is_file()
     assert sorted(os.listdir(tmp_path / "export")) == ["demo-1-guideline", "demo-1-release"]
 
 
