@@ -52,6 +52,9 @@ class LazyGroup(click.Group):
         """Run the command; what it refuses becomes one clear message."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What was done is kept; the same command goes on from there.", err=True)
+            raise click.exceptions.Exit(130) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:

@@ -33,6 +33,8 @@ from crowd.core.supervisor import (
     say_on_stderr,
     spawn_bound,
 )
+from crowd.policy import PolicyError, load_policy
+from crowd.taxonomy import TaxonomyError, load_taxonomy
 
 LOCK_FILE = "standalone.lock"
 WEB_PID_FILE = "web.pid"
@@ -67,6 +69,7 @@ def run_standalone(
     try:
         settings = load_settings({**os.environ, "CROWD_DATA_DIR": str(data_dir)})
         with exclusive(settings.data_dir / LOCK_FILE):
+            _check_files(settings)
             port = _free_port(host, port)
             upgrade(settings.database_url)
             supervisor = Supervisor(_children(settings, host, port, os.environ))
@@ -75,6 +78,12 @@ def run_standalone(
         return _fail(f"Crowd is running on this data dir already: {problem}", 2)
     except OperationalError as problem:
         return _fail(f"DATABASE_URL: the database cannot be reached: {problem.orig}", 2)
+    except PolicyError as problem:
+        return _fail(f"CROWD_POLICY: {problem}", 2)
+    except TaxonomyError as problem:
+        return _fail(f"CROWD_TAXONOMY: {problem}", 2)
+    except PermissionError as problem:
+        return _fail(f"CROWD_DATA_DIR: {problem.filename}: {problem.strerror}", 2)
     except (SettingsError, PortUnavailable, EmbeddedUnavailable) as problem:
         return _fail(str(problem), 2)
     except ChildFailed as problem:
@@ -82,6 +91,12 @@ def run_standalone(
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _check_files(settings: Settings) -> None:
+    """Read policy and taxonomy here once, so that a mistake in them is told once and not by every child."""
+    load_policy(settings.policy_file)
+    load_taxonomy(settings.taxonomy_file)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
+from rq import Worker
 
 from crowd.core.embedded import redis_answers, redis_url
 from crowd.core.supervisor import exclusive
@@ -36,12 +38,17 @@ def _answers(url: str) -> bool:
 
 
 def test_it_serves_revives_its_web_server_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    pid_file = tmp_path / "web.pid"
-    with start_standalone(tmp_path) as url:
+    # Spaces, and what an address reads as its own: the data lies here all the same.
+    data_dir = tmp_path / "our data#1%41?a=b"
+    pid_file = data_dir / "web.pid"
+    with start_standalone(data_dir) as url:
         assert _answers(url)
-        redis = redis_url(tmp_path)
+        assert (data_dir / "crowd.sqlite").is_file()
+        redis = redis_url(data_dir)
         assert redis is not None
         assert redis_answers(redis)
+        with Redis.from_url(redis) as queue:
+            assert eventually(lambda: len(Worker.all(connection=queue)) == 3, 20)
         first = int(pid_file.read_text())
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: int(pid_file.read_text()) != first)
@@ -49,7 +56,8 @@ def test_it_serves_revives_its_web_server_and_leaves_nothing_behind(tmp_path: Pa
         second = int(pid_file.read_text())
     assert not is_alive(second)
     assert not pid_file.exists()
-    assert redis_url(tmp_path) is None
+    assert redis_url(data_dir) is None
+    assert os.listdir(tmp_path) == [data_dir.name]
 
 
 def test_a_taken_port_is_said_plainly(
@@ -97,3 +105,28 @@ def test_a_database_that_is_away_is_said_plainly(
 def test_a_start_that_fails_reaches_the_caller(tmp_path: Path, taken_port: int) -> None:
     with pytest.raises(StandaloneFailed, match="exit code 2"), start_standalone(tmp_path, taken_port):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("CROWD_POLICY", "bounce_cap: many\nspeed: 3\n", "bounce_cap: must be a whole number"),
+        ("CROWD_POLICY", "a: [", "line 1, column 5"),
+        ("CROWD_TAXONOMY", "parts: 3\n", "parts"),
+    ],
+)
+def test_a_mistake_in_a_file_of_ones_own_is_told_once_before_anything_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    said: str,
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    monkeypatch.setenv(name, str(own))
+    assert run_standalone(tmp_path / "data", 0) == 2
+    told = capsys.readouterr().err
+    assert told.count(said) == 1
+    assert "Traceback" not in told

@@ -85,7 +85,9 @@ def simulate(
             figures = run_crowd(target, crew, images, plan, screen.observer)
     except NotAdmin as failure:
         raise click.BadParameter(str(failure), param_hint="--token") from None
-    except (Unexpected, Unreachable) as failure:
+    except Unreachable as failure:
+        raise click.ClickException(f"{failure}: is the system at {url}? Else name it with --url.") from None
+    except Unexpected as failure:
         raise click.ClickException(str(failure)) from None
     _report(figures, as_json)
     sys.exit(1 if figures.failed else 0)

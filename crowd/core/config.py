@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from crowd.core.embedded import redis_url
 
@@ -66,7 +67,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _database_url(text: str | None, data_dir: Path) -> str:
     if not text:
-        return f"sqlite:///{data_dir / 'crowd.sqlite'}"
+        # A path is no address yet: `?`, `#` and `%` in it would be read as parts of one.
+        return "sqlite:///" + quote(str(data_dir / "crowd.sqlite"))
     for prefix in ("postgres://", "postgresql://"):
         if text.startswith(prefix):
             return "postgresql+psycopg://" + text.removeprefix(prefix)

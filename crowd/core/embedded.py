@@ -114,10 +114,16 @@ def _fits(path: Path) -> bool:
     return len(os.fsencode(path)) <= LONGEST_SOCKET_PATH
 
 
+def _is_plain(path: Path) -> bool:
+    """Whether Redis clients can read back what the server tells of its address, word by word, `key=value`."""
+    text = os.fspath(path)
+    return "=" not in text and len(text.split()) == 1
+
+
 def _placed_socket(data_dir: Path) -> Path | None:
     """The socket's path if it is settled already: in the data dir, else where the address file points."""
     direct = data_dir / SOCKET_FILE
-    if _fits(direct):
+    if _fits(direct) and _is_plain(direct):
         return direct
     try:
         noted = Path((data_dir / ADDRESS_FILE).read_text())
@@ -127,7 +133,7 @@ def _placed_socket(data_dir: Path) -> Path | None:
 
 
 def _place_socket(data_dir: Path) -> Path:
-    """The socket's path, with a short private folder made and noted when the data dir's own is too long."""
+    """The socket's path, with a short private folder made and noted when the data dir's own will not do."""
     if placed := _placed_socket(data_dir):
         return placed
     path = _short_folder() / SOCKET_FILE

@@ -1,17 +1,23 @@
 """What the images room takes and gives over HTTP."""
 
-from marshmallow import fields, validate
+from marshmallow import ValidationError, fields
 
 from crowd.core.http import Moment, PageArgs, Schema
 from crowd.images.models import ImageState, Rights
+from crowd.images.service import name_fault
+
+
+def _check_name(name: str) -> None:
+    if fault := name_fault(name):
+        raise ValidationError(fault)
 
 
 class UploadFormSchema(Schema):
     """The text parts of an upload."""
 
-    supplier = fields.String(required=True, validate=validate.Length(1, 200))
+    supplier = fields.String(required=True, validate=_check_name)
     rights = fields.Enum(Rights, by_value=True, load_default=Rights.UNKNOWN)
-    batch = fields.String(load_default=None, validate=validate.Length(1, 200))
+    batch = fields.String(load_default=None, validate=_check_name)
 
 
 class UploadFileSchema(Schema):

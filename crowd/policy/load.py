@@ -34,7 +34,7 @@ def load_policy(
     document = _read(files("crowd.policy").joinpath("default.yaml").read_text(encoding="utf-8"))
     if path is not None:
         try:
-            own = _read(path.read_text(encoding="utf-8"))
+            own = _read(path.read_text(encoding="utf-8"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise PolicyError({str(path): f"cannot be read: {error}"}) from None
         document = _merge(document, own)
@@ -69,14 +69,20 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     return Policy(**values)
 
 
-def _read(text: str) -> dict[str, Any]:
+def _read(text: str, name: str = "policy") -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise PolicyError({"file": f"is not YAML: {error}"}) from None
+        raise PolicyError({name: f"is not YAML: {_where(error)}"}) from None
     if not isinstance(document, dict):
-        raise PolicyError({"file": "must hold a mapping of fields"})
+        raise PolicyError({name: "must hold a mapping of fields"})
     return document
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else str(problem)
 
 
 def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

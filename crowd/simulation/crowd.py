@@ -171,7 +171,8 @@ class Crowd:
             self._unsettled -= gone
             self._settled |= gone
         ended = time.monotonic()
-        self._next_look = ended + LOOK_RARITY * (ended - started)
+        # A look that was held up by a server on its way back must not keep the next one away for long.
+        self._next_look = ended + min(LOOK_RARITY * (ended - started), SWEEP_SECONDS)
 
     def _is_over(self) -> bool:
         seconds = time.monotonic() - self._started

@@ -100,8 +100,8 @@ def show_attention(query: dict[str, Any]) -> Page:
     rt = runtime()
     limit = query["limit"]
     with rt.db.read() as conn:
-        found = progress.troubles(conn, query["kind"], rt.policy, query["cursor"] or 0, limit + 1)
-    return page(found, limit, lambda each: each["image_id"])
+        found = progress.troubles(conn, query["kind"], rt.policy, query["cursor"], limit + 1)
+    return page(found, limit, progress.trouble_key)
 
 
 @blueprint.route("/me/feedback")

@@ -200,7 +200,7 @@ def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage
         raise suspended()
     stages = policy.stages_for(worker.grade)
     if only is not None and only not in stages:
-        raise Forbidden("not_your_stage", f"A {worker.grade} does not work on {only}.")
+        raise Forbidden("not_your_stage", f"The grade {worker.grade} does not work on {only}.")
     return downstream_first((only,) if only else stages)
 
 

@@ -116,22 +116,33 @@ def needs_admin(conn: Connection, image_id: int, policy: Policy) -> bool:
 
 
 def troubles(
-    conn: Connection, kind: Trouble, policy: Policy, after: int, limit: int
+    conn: Connection, kind: Trouble | None, policy: Policy, after: tuple[int, int], limit: int
 ) -> Sequence[dict[str, Any]]:
-    """What an admin has to look at, in the order of image ids beyond `after`."""
-    if kind is Trouble.HELD:
-        return [_held(row) for row in conn.execute(_held_images(after, limit))]
-    if kind is Trouble.STUCK:
-        statements = [sa.select(Task.id).where(Task.state == STUCK)]
-    else:
-        statements = [blocked_tasks(stage, policy) for stage in Stage]
-    found: list[AnyRow] = []
-    for statement in statements:
-        wanted = statement.with_only_columns(Task.id, Task.image_id, Task.stage, Task.opened_at)
-        beyond = wanted.where(Task.image_id > after).order_by(Task.image_id, Task.id).limit(limit)
-        found += conn.execute(beyond)
-    found.sort(key=lambda row: (row.image_id, row.id))
-    return [_troubled(row, kind, policy) for row in found[:limit]]
+    """What an admin has to look at, of one kind or of all, beyond the key `after` (see trouble_key)."""
+    found: list[dict[str, Any]] = []
+    if kind in (None, Trouble.HELD):
+        found += [_held(row) for row in conn.execute(_held_images(after[0], limit))]
+    if kind in (None, Trouble.STUCK):
+        stuck = sa.select(Task.id).where(Task.state == STUCK)
+        found += [_troubled(row, Trouble.STUCK, policy) for row in _beyond(conn, stuck, after, limit)]
+    if kind in (None, Trouble.BLOCKED):
+        for stage in Stage:
+            rows = _beyond(conn, blocked_tasks(stage, policy), after, limit)
+            found += [_troubled(row, Trouble.BLOCKED, policy) for row in rows]
+    return sorted(found, key=trouble_key)[:limit]
+
+
+def trouble_key(trouble: dict[str, Any]) -> tuple[int, int]:
+    """The order of troubles: by image, then by task (0: the image itself is held)."""
+    return trouble["image_id"], trouble["task_id"] or 0
+
+
+def _beyond(conn: Connection, statement: AnySelect, after: tuple[int, int], limit: int) -> Sequence[AnyRow]:
+    """Tasks of `statement` in the order of trouble_key, beyond `after`."""
+    image_id, task_id = after
+    later = sa.or_(Task.image_id > image_id, sa.and_(Task.image_id == image_id, Task.id > task_id))
+    wanted = statement.with_only_columns(Task.id, Task.image_id, Task.stage, Task.opened_at)
+    return conn.execute(wanted.where(later).order_by(Task.image_id, Task.id).limit(limit)).all()
 
 
 def _held_images(after: int, limit: int) -> AnySelect:
@@ -152,7 +163,7 @@ def _held_images(after: int, limit: int) -> AnySelect:
 
 
 def _held(row: AnyRow) -> dict[str, Any]:
-    return {"kind": Trouble.HELD, "image_id": row.id, "since": row.at, "why": row.why}
+    return {"kind": Trouble.HELD, "image_id": row.id, "task_id": None, "since": row.at, "why": row.why}
 
 
 def _troubled(row: AnyRow, kind: Trouble, policy: Policy) -> dict[str, Any]:

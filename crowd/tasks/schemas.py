@@ -2,7 +2,7 @@
 
 from marshmallow import INCLUDE, fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Cursor, Moment, PageArgs, Schema
 from crowd.images.models import ImageState, What
 from crowd.policy import Stage
 from crowd.tasks.progress import Trouble
@@ -246,7 +246,10 @@ class ProgressSchema(Schema):
 class TroubleArgs(PageArgs):
     """Which kind of trouble to list."""
 
-    kind = fields.Enum(Trouble, by_value=True, required=True)
+    cursor = Cursor(int, int, load_default=(0, 0), metadata={"type": "string"})
+    kind = fields.Enum(
+        Trouble, by_value=True, load_default=None, metadata={"description": "Without it, every kind."}
+    )
 
 
 class TroubleSchema(Schema):

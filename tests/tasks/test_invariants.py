@@ -367,7 +367,7 @@ class Crowd(RuleBasedStateMachine):
         with self.engine.db.read() as conn:
             shown: dict[int, list[dict[str, Any]]] = defaultdict(list)
             for kind in progress.Trouble:
-                for each in progress.troubles(conn, kind, self.engine.policy, 0, 100):
+                for each in progress.troubles(conn, kind, self.engine.policy, (0, 0), 100):
                     shown[each["image_id"]].append(each)
         for image in self.images:
             if self.engine.image_state(image) not in TERMINAL:

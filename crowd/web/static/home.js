@@ -75,9 +75,8 @@ async function showProgress() {
     }),
   );
   byId("figures").replaceChildren(...STAGES.map((name) => stageRow(name, answer.body.stages[name])));
-  const kinds = ["held", "stuck", "blocked"];
-  const lists = await Promise.all(kinds.map((kind) => ask("GET", `/stats/attention?limit=20&kind=${kind}`)));
-  const items = lists.flatMap((list) => (list.ok ? list.body.items : []));
+  const list = await ask("GET", "/stats/attention?limit=50");
+  const items = list.ok ? list.body.items : [];
   const lines = items.map((item) => {
     const where = item.stage ? ` in ${words(item.stage)}` : "";
     const need = item.blocked_for?.length ? `, needs ${item.blocked_for.map(words).join(" or ")}` : "";
