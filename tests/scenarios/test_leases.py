@@ -429,3 +429,20 @@ def test_why_a_task_was_given_back_is_kept(crew: Crew) -> None:
     assert crew.drawer.post(f"/tasks/{task['id']}/release", body).status_code == 204
     (event,) = [event for event in crew.shown(image)["history"] if event["what"] == "released"]
     assert (event["who"], event["why"]) == ("drawer", {"reason": "too dark to see", "skip": True})
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_point_that_is_no_number_is_named_and_the_lease_kept(crew: Crew, number: str) -> None:
+    crew.image()
+    task = crew.drawer.claim()
+    rings = f"[[[1,1],[{number},1],[50,50]]]"
+    result = f'{{"regions":[{{"id":"r1","part":"top","rings":{rings}}}]}}'
+    response = crew.drawer.client.post(
+        f"/api/v1/tasks/{task['id']}/submit",
+        data=f'{{"token":{token_of(task)},"result":{result}}}',
+        headers={"Authorization": f"Bearer {crew.drawer.token}"},
+        content_type="application/json",
+    )
+    assert response.status_code == 422
+    assert list(response.json["errors"]) == ["result.regions.0.rings.0.1.0"]
+    good(crew.drawer.heartbeat(task))
