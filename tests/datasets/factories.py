@@ -37,11 +37,13 @@ class Crowd:
                 sa.insert(Supplier).values(name="A shop", created_at=THEN).returning(Supplier.id)
             ).scalar_one()
 
-    def accept(self, count: int, *, first: int = 0, style: str | None = None) -> list[int]:
-        """That many accepted images, each a look of its own, styles taken in turn."""
+    def accept(
+        self, count: int, *, first: int = 0, style: str | None = None, lacking: Stage | None = None
+    ) -> list[int]:
+        """That many accepted images, each a look of its own, styles taken in turn; `lacking` has no labels."""
         with self.rt.db.begin() as conn:
             return [
-                self._accept(conn, number, style or STYLES[number % len(STYLES)])
+                self._accept(conn, number, style or STYLES[number % len(STYLES)], lacking)
                 for number in range(first, first + count)
             ]
 
@@ -55,7 +57,7 @@ class Crowd:
             .returning(Label.id)
         ).scalar_one()
 
-    def _accept(self, conn: Connection, number: int, style: str) -> int:
+    def _accept(self, conn: Connection, number: int, style: str, lacking: Stage | None) -> int:
         data = jpeg(number)
         sha256 = hashlib.sha256(data).digest()
         self.rt.storage.path(files_of(sha256).working).write_bytes(data)
@@ -73,9 +75,14 @@ class Crowd:
             )
             .returning(Image.id)
         ).scalar_one()
-        self.label(conn, image_id, Stage.SEGMENTATION, REGIONS)
-        self.label(conn, image_id, Stage.ATTRIBUTES, ATTRIBUTES)
-        self.label(conn, image_id, Stage.STYLES, {"styles": [style], "unsure": False})
+        given = {
+            Stage.SEGMENTATION: REGIONS,
+            Stage.ATTRIBUTES: ATTRIBUTES,
+            Stage.STYLES: {"styles": [style], "unsure": False},
+        }
+        for stage, value in given.items():
+            if stage is not lacking:
+                self.label(conn, image_id, stage, value)
         record(conn, image_id, Happening(What.ACCEPTED), THEN)
         return image_id
 

@@ -150,18 +150,21 @@ def test_a_release_that_breaks_off_leaves_nothing(crowd: Crowd, monkeypatch: pyt
 
 
 def test_an_accepted_image_without_all_labels_is_named(crowd: Crowd) -> None:
-    (image,) = crowd.accept(1)
-    with crowd.rt.db.begin() as conn:
-        conn.execute(sa.text("DROP TRIGGER IF EXISTS labels_no_delete" + _on_labels(crowd)))
-        conn.execute(sa.text("DROP TRIGGER IF EXISTS append_only" + _on_labels(crowd)))
-        conn.execute(sa.text("DELETE FROM labels WHERE stage = 2"))
+    crowd.accept(2)
+    (image,) = crowd.accept(1, first=2, lacking=Stage.STYLES)
     with pytest.raises(Conflict, match=f"Image {image} ") as refused:
         freeze(crowd)
     assert refused.value.code == "labels_incomplete"
 
 
-def _on_labels(crowd: Crowd) -> str:
-    return "" if crowd.rt.db.is_sqlite else " ON labels"
+@pytest.mark.parametrize("table", ["releases", "release_images"])
+def test_the_database_refuses_to_change_a_release(crowd: Crowd, table: str) -> None:
+    crowd.accept(2)
+    freeze(crowd)
+    column = "id" if table == "releases" else "release_id"
+    for change in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), crowd.rt.db.begin() as conn:
+            conn.execute(sa.text(change))
 
 
 def test_an_admin_freezes_and_finds_releases(
