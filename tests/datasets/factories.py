@@ -40,7 +40,7 @@ class Crowd:
     def accept(
         self, count: int, *, first: int = 0, style: str | None = None, lacking: Stage | None = None
     ) -> list[int]:
-        """That many accepted images, each a look of its own, styles taken in turn; `lacking` has no labels."""
+        """That many accepted images, styles taken in turn, without labels of the stage `lacking`."""
         with self.rt.db.begin() as conn:
             return [
                 self._accept(conn, number, style or STYLES[number % len(STYLES)], lacking)
