@@ -35,11 +35,11 @@ from crowd.core.supervisor import (
 )
 from crowd.policy import PolicyError, load_policy
 from crowd.taxonomy import TaxonomyError, load_taxonomy
+from crowd.webserver import gunicorn_command, shared_metrics
 
 LOCK_FILE = "standalone.lock"
 WEB_PID_FILE = "web.pid"
 JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs-images": ["images"], "jobs-exports": ["exports"]}
-WEB_THREADS = 8
 
 # The workers of a web server that was killed hold its port until they notice, within a second.
 PORT_PATIENCE_SECONDS = 2.0
@@ -145,8 +145,8 @@ def _children(settings: Settings, host: str, port: int, environ: Mapping[str, st
     children = [
         Child(
             "web",
-            _web_command(settings, host, port),
-            env,
+            gunicorn_command(settings, host, port, environ, patience=5),
+            env | shared_metrics(data_dir, environ),
             ready=lambda: _is_ready(host, port),
             pid_file=data_dir / WEB_PID_FILE,
         ),
@@ -158,30 +158,6 @@ def _children(settings: Settings, host: str, port: int, environ: Mapping[str, st
             Child("redis", redis_command(data_dir), env, lambda: redis_answers(redis)),
         )
     return children
-
-
-def _web_command(settings: Settings, host: str, port: int) -> list[str]:
-    # SQLite has one writer at a time: a second process would only wait for the first.
-    options = {
-        "worker-class": "gthread",
-        "workers": "1" if settings.is_sqlite else "2",
-        "threads": str(WEB_THREADS),
-        "bind": f"{_bracketed(host)}:{port}",
-        "graceful-timeout": "5",
-        "log-level": "warning",
-    }
-    if os.access("/dev/shm", os.W_OK):
-        # The heartbeat file on a slow disk can block a worker until it is taken for dead.
-        options["worker-tmp-dir"] = "/dev/shm"
-    words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        *words,
-        "--no-control-socket",
-        "crowd.app:create_app()",
-    ]
 
 
 def _job_command(queues: list[str]) -> list[str]:

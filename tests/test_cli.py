@@ -1,5 +1,6 @@
 """The command line, as a person at the machine uses it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crowd.cli import COMMANDS, main
-from crowd.commands.serve import gunicorn_command
 from crowd.core.config import Settings, SettingsError
 from crowd.policy import Grade
+from crowd.webserver import gunicorn_command
 from tests.kinds import Bearer, Client, MakeWorker
 
 Crowd = Callable[..., Result]
@@ -142,10 +143,10 @@ def test_web_process_is_told_what_the_environment_says(
 ) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     monkeypatch.setenv("CROWD_WEB_THREADS", "5")
-    command = " ".join(gunicorn_command(settings, "::1", 8080))
+    command = " ".join(gunicorn_command(settings, "::1", 8080, os.environ))
     assert "--bind [::1]:8080" in command
     assert "--threads 5" in command
     assert f"--workers {1 if settings.is_sqlite else 3} " in command
     monkeypatch.setenv("CROWD_WEB_THREADS", "many")
     with pytest.raises(SettingsError, match="CROWD_WEB_THREADS"):
-        gunicorn_command(settings, "::1", 8080)
+        gunicorn_command(settings, "::1", 8080, os.environ)
