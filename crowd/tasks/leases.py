@@ -12,8 +12,9 @@ from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import queries
+from crowd.tasks import claim_queries, queries
 from crowd.tasks.flow import downstream_first
+from crowd.tasks.marks import MarkBook
 from crowd.tasks.models import TaskState
 
 
@@ -48,57 +49,52 @@ def claim(
     policy: Policy,
     now: datetime,
     only: Stage | None = None,
+    *,
+    book: MarkBook | None = None,
 ) -> AnyRow | QueueState:
     """The next task for this person, leased to them; or why there is none.
 
-    The order is flow.md's "Claim order". Raises Forbidden for someone suspended or not
-    allowed at the stage asked for.
+    The order is flow.md's "Claim order"; `book` tells where the search begins. Raises Forbidden for
+    someone suspended or not allowed at the stage asked for.
     """
     stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
+    search = _Search(conn, claimant.worker_id, stages, now, book or MarkBook())
+    found = search.first()
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
-    for attempt in (1, 2):
-        if attempt == 2 and not tidy(conn, policy, now):
-            break
-        task = _first(conn, claimant, stages, policy, now)
-        if task is not None:
-            return task
+    if found is None and (search.forget_stale() | tidy(conn, policy, now)):
+        found = search.first()
+    if found is not None:
+        return _take(conn, claimant, found, policy, now)
     if queries.somebody_holds(conn, claimant.worker_id, stages, now):
         return QueueState.LEASED
     return QueueState.EMPTY
 
 
 def claim_batch(
-    conn: Connection, claimant: Claimant, policy: Policy, now: datetime, limit: int
+    conn: Connection,
+    claimant: Claimant,
+    policy: Policy,
+    now: datetime,
+    limit: int,
+    *,
+    book: MarkBook | None = None,
 ) -> Sequence[AnyRow]:
     """Up to `limit` second reviews for the grid, one seat of an image at most."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
     tidy(conn, policy, now)
     room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
+    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book or MarkBook())
     taken: list[AnyRow] = []
     images: set[int] = set()
-    for bounced in (True, False):
-        while (wanted := min(limit, room) - len(taken)) > 0:
-            found = queries.find_ready(
-                conn,
-                claimant.worker_id,
-                Stage.SECOND_REVIEW,
-                bounced=bounced,
-                now=now,
-                limit=wanted,
-                beyond_images=images,
-            )
-            if not found:
-                break
-            for row in found:
-                # Both seats of an image can be in one answer: the second one stays in the queue.
-                if row.image_id in images:
-                    continue
+    while (wanted := min(limit, room) - len(taken)) > 0 and (found := search.several(wanted)):
+        for row in found:
+            # Both seats of an image can be in one answer: the second one stays in the queue, and
+            # the next search no longer finds it.
+            if row.image_id not in images:
                 images.add(row.image_id)
-                task = _take(conn, claimant, row.id, Stage.SECOND_REVIEW, policy, now, batch=True)
-                if task is not None:
-                    taken.append(task)
+                taken.append(_take(conn, claimant, row, policy, now, batch=True))
     return taken
 
 
@@ -204,37 +200,64 @@ def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage
     return downstream_first((only,) if only else stages)
 
 
-def _first(
-    conn: Connection,
-    claimant: Claimant,
-    stages: Sequence[Stage],
-    policy: Policy,
-    now: datetime,
-) -> AnyRow | None:
-    if not stages:
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One person's search through the queue, in flow.md's "Claim order"."""
+
+    conn: Connection
+    worker_id: int
+    stages: Sequence[Stage]
+    now: datetime
+    book: MarkBook
+
+    def first(self) -> AnyRow | None:
+        """The next task, locked: reserved, else bounced, else new."""
+        if not self.stages:
+            return None
+        rework = claim_queries.next_rework(self.conn, self.worker_id, self.stages, self.now)
+        if rework is not None:
+            return rework
+        for stage in self.stages:
+            for row in self._new(stage, 1):
+                return row
         return None
-    reserved = queries.find_reserved(conn, claimant.worker_id, stages, now)
-    if reserved is not None:
-        return _take(conn, claimant, reserved.id, reserved.stage, policy, now)
-    for bounced in (True, False):
-        for stage in stages:
-            for row in queries.find_ready(conn, claimant.worker_id, stage, bounced=bounced, now=now):
-                return _take(conn, claimant, row.id, stage, policy, now)
-    return None
+
+    def several(self, limit: int) -> Sequence[AnyRow]:
+        """The next tasks of one stage, locked: some that were bounced, else some new ones."""
+        (stage,) = self.stages
+        bounced = claim_queries.bounced_at(self.conn, self.worker_id, stage, self.now, limit=limit)
+        return bounced or self._new(stage, limit)
+
+    def forget_stale(self) -> bool:
+        """Begin at the head where a mark is old; whether there was one."""
+        stale = [stage for stage in self.stages if self.book.are_stale(self.worker_id, stage)]
+        for stage in stale:
+            self.book.forget(self.worker_id, stage)
+        return bool(stale)
+
+    def _new(self, stage: Stage, limit: int) -> Sequence[AnyRow]:
+        marks = self.book.of(self.worker_id, stage)
+        found = claim_queries.next_new(self.conn, self.worker_id, stage, marks, self.now, limit=limit)
+        if self.book.is_worth_moving(self.worker_id, stage, found[0] if found else None):
+            moved = claim_queries.marks_beyond(self.conn, self.worker_id, stage, marks, self.now)
+            self.book.move(self.worker_id, stage, moved)
+        return found
 
 
 def _take(
     conn: Connection,
     claimant: Claimant,
-    task_id: int,
-    stage: Stage,
+    found: AnyRow,
     policy: Policy,
     now: datetime,
     *,
     batch: bool = False,
-) -> AnyRow | None:
-    until = now + timedelta(seconds=policy.stages[stage].lease_seconds)
-    return queries.take(conn, task_id, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch)
+) -> AnyRow:
+    until = now + timedelta(seconds=policy.stages[found.stage].lease_seconds)
+    who, taxonomy = claimant.worker_id, claimant.taxonomy_id
+    task = queries.take(conn, found.id, who, taxonomy, now, until, batch=batch)
+    assert task is not None, "the row was locked when it was found ready"
+    return task
 
 
 def _why_not(task: AnyRow) -> Conflict:

@@ -120,6 +120,15 @@ class Task(Base):
             "id",
             where=f"{_READY} AND reserved_for IS NULL",
         ),
+        # What was claimed before and came back, maybe in front of where claims begin to look.
+        _partial(
+            "ix_tasks_returned",
+            "stage",
+            "bounced",
+            "priority",
+            "id",
+            where=f"{_READY} AND reserved_for IS NULL AND token > 0",
+        ),
         _partial(
             "ix_tasks_reserved",
             "reserved_for",

@@ -5,13 +5,12 @@ Everything here is SQLAlchemy Core on a Connection whose transaction the caller'
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import cache
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow, AnySelect, literal
+from crowd.core.db import AnyRow, literal
 from crowd.policy import Grade, Stage
 from crowd.tasks.flow import Cause
 from crowd.tasks.models import (
@@ -105,8 +104,13 @@ def leases_of(conn: Connection, worker_id: int, now: datetime) -> Sequence[AnyRo
     ).all()
 
 
-def may_not(worker_id: sa.ColumnElement[int] | int, stage: Stage) -> list[sa.ColumnElement[bool]]:
-    """Conditions on a task of `stage` under which the person may not take it (flow.md, "Who may not")."""
+def may_not(
+    worker_id: sa.ColumnElement[int] | int, stage: Stage, *, for_good: bool = False
+) -> list[sa.ColumnElement[bool]]:
+    """Conditions on a task of `stage` under which the person may not take it (flow.md, "Who may not").
+
+    `for_good`: those alone that never pass; the other seat, once taken, may still be given back.
+    """
     parts = sa.select(Participation.image_id).where(
         Participation.image_id == Task.image_id, Participation.worker_id == worker_id
     )
@@ -124,83 +128,11 @@ def may_not(worker_id: sa.ColumnElement[int] | int, stage: Stage) -> list[sa.Col
                 _SAME.c.stage == Task.stage,
                 _SAME.c.round == Task.round,
                 _SAME.c.worker_id == worker_id,
-                _SAME.c.state.in_((LEASED, DONE)),
+                _SAME.c.state == DONE if for_good else _SAME.c.state.in_((LEASED, DONE)),
             )
         ),
         sa.and_(Task.excluded_id.is_not(None), Task.excluded_id == worker_id),
     ]
-
-
-def _skipped(
-    worker_id: sa.ColumnElement[int] | int, now: sa.ColumnElement[datetime] | datetime
-) -> sa.ColumnElement[bool]:
-    return sa.exists(
-        sa.select(Miss.task_id).where(
-            Miss.task_id == Task.id, Miss.worker_id == worker_id, Miss.skip_until > now
-        )
-    )
-
-
-def find_reserved(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:
-    """The oldest rework that waits for this person."""
-    return conn.execute(_reserved_at(tuple(stages)), {"who": worker_id, "at_now": now}).one_or_none()
-
-
-@cache
-def _reserved_at(stages: tuple[Stage, ...]) -> AnySelect:
-    return (
-        sa.select(Task.id, Task.image_id, Task.stage)
-        .where(
-            Task.state == READY,
-            Task.reserved_for == _WHO,
-            Task.reserved_until > _NOW,
-            Task.stage.in_(stages),
-            ~_skipped(_WHO, _NOW),
-        )
-        .order_by(Task.id)
-        .limit(1)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-
-
-def find_ready(
-    conn: Connection,
-    worker_id: int,
-    stage: Stage,
-    *,
-    bounced: bool,
-    now: datetime,
-    limit: int = 1,
-    beyond_images: Collection[int] = (),
-) -> Sequence[AnyRow]:
-    """The first ready tasks of one stage that this person may take.
-
-    SKIP LOCKED: a task that somebody else is taking at this moment is passed over, so nobody
-    waits and nobody gets it twice. One statement a stage and lane, so that the partial index
-    is read from its head and never sorted.
-    """
-    statement = _ready_for(stage, bounced)
-    if beyond_images:
-        statement = statement.where(Task.image_id.not_in(beyond_images))
-    return conn.execute(statement, {"who": worker_id, "at_now": now, "at_most": limit}).all()
-
-
-@cache
-def _ready_for(stage: Stage, bounced: bool) -> AnySelect:
-    return (
-        sa.select(Task.id, Task.image_id)
-        .where(
-            Task.state == READY,
-            Task.reserved_for.is_(None),
-            Task.stage == stage,
-            Task.bounced == (sa.true() if bounced else sa.false()),
-            *(~condition for condition in may_not(_WHO, stage)),
-            ~_skipped(_WHO, _NOW),
-        )
-        .order_by(Task.priority, Task.id)
-        .limit(sa.bindparam("at_most", type_=sa.Integer))
-        .with_for_update(skip_locked=True, key_share=True)
-    )
 
 
 _TAKE = (

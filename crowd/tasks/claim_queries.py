@@ -1,0 +1,185 @@
+"""The SQL of a claim's search: which task comes next for a person.
+
+Each lane of the queue (a stage, bounced or not) is read from the head of a partial index and never
+sorted. Several lanes are one statement of `UNION ALL` branches under one LIMIT: PostgreSQL and SQLite
+both run the branches one after the other and stop at the first row, so what comes later costs nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow, AnySelect
+from crowd.policy import Stage
+from crowd.tasks.marks import Marks
+from crowd.tasks.models import Miss, Task
+from crowd.tasks.queries import READY, may_not
+
+# Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
+# older than this none with a smaller id is still to appear.
+SETTLED_AFTER = timedelta(seconds=90)
+
+_WHO = sa.bindparam("who", type_=Task.worker_id.type)
+_NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
+_SETTLED = sa.bindparam("opened_before", type_=Task.opened_at.type)
+_AT_MOST = sa.bindparam("at_most", type_=sa.Integer)
+_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
+_FOUND = (Task.id, Task.image_id, Task.stage, Task.priority)
+
+
+def next_rework(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:
+    """Work reserved for this person, else what was bounced to one of `stages`, in their order.
+
+    SKIP LOCKED: a task that somebody else is taking at this moment is passed over, so nobody
+    waits and nobody gets it twice.
+    """
+    return conn.execute(_rework(tuple(stages)), {"who": worker_id, "at_now": now, "at_most": 1}).first()
+
+
+def next_new(
+    conn: Connection, worker_id: int, stage: Stage, marks: Marks, now: datetime, *, limit: int = 1
+) -> Sequence[AnyRow]:
+    """The first tasks of one stage that were not bounced and that this person may take; locked as above."""
+    values = {"who": worker_id, "at_now": now, "at_most": limit, **_places(marks)}
+    return conn.execute(_new(stage, len(marks.by_priority)), values).all()
+
+
+def bounced_at(
+    conn: Connection, worker_id: int, stage: Stage, now: datetime, *, limit: int
+) -> Sequence[AnyRow]:
+    """The first tasks bounced to one stage that this person may take; locked as above."""
+    return conn.execute(_bounced(stage), {"who": worker_id, "at_now": now, "at_most": limit}).all()
+
+
+def marks_beyond(
+    conn: Connection, worker_id: int, stage: Stage, marks: Marks, now: datetime
+) -> dict[int, int]:
+    """By priority, the id before which nothing new is or will be for this person.
+
+    The first ready task that is young, or that the person may take now or later, ends the search:
+    it is read without a lock, so a task that somebody is just taking counts as ready, and stays
+    in sight should they roll back.
+    """
+    settled = {"opened_before": now - SETTLED_AFTER}
+    values = {"who": worker_id, "at_most": 1, **settled, **_places(marks)}
+    end = conn.execute(_first_unsettled(stage, len(marks.by_priority)), values).first()
+    passed = _PASSED if end is None else _PASSED.where(Task.priority < end.priority)
+    moved = {row.priority: row.last + 1 for row in conn.execute(passed, {"at_stage": stage, **settled})}
+    if end is not None:
+        moved[end.priority] = end.id
+    return moved
+
+
+def _places(marks: Marks) -> dict[str, int]:
+    ordered = sorted(marks.by_priority.items())
+    return {
+        name: value
+        for place, (priority, task_id) in enumerate(ordered)
+        for name, value in ((f"priority_{place}", priority), (f"mark_{place}", task_id))
+    }
+
+
+@cache
+def _rework(stages: tuple[Stage, ...]) -> AnySelect:
+    reserved = (
+        sa.select(*_FOUND)
+        .where(
+            Task.state == READY,
+            Task.reserved_for == _WHO,
+            Task.reserved_until > _NOW,
+            Task.stage.in_(stages),
+            ~_skipped(),
+        )
+        .order_by(Task.id)
+        .limit(_AT_MOST)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    return _one_after_the_other([reserved, *(_bounced(stage) for stage in stages)])
+
+
+@cache
+def _bounced(stage: Stage) -> AnySelect:
+    return _lane(stage, bounced=True)
+
+
+@cache
+def _new(stage: Stage, marks: int) -> AnySelect:
+    return _one_after_the_other([_lane(stage, *place) for place in _ranges(marks)])
+
+
+def _lane(stage: Stage, *place: sa.ColumnElement[bool], bounced: bool = False) -> AnySelect:
+    return (
+        _ready(stage, *place, bounced=bounced)
+        .where(*(~condition for condition in may_not(_WHO, stage)), ~_skipped())
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
+def _ready(stage: Stage, *place: sa.ColumnElement[bool], bounced: bool = False) -> AnySelect:
+    return (
+        sa.select(*_FOUND)
+        .where(
+            Task.state == READY,
+            Task.reserved_for.is_(None),
+            Task.stage == stage,
+            Task.bounced == (sa.true() if bounced else sa.false()),
+            *place,
+        )
+        .order_by(Task.priority, Task.id)
+        .limit(_AT_MOST)
+    )
+
+
+def _ranges(marks: int, *, with_returned: bool = True) -> Iterator[list[sa.ColumnElement[bool]]]:
+    """The queue in order, without the part before each mark but for what came back into it."""
+    after: list[sa.ColumnElement[bool]] = []
+    for place in range(marks):
+        priority: sa.BindParameter[int] = sa.bindparam(f"priority_{place}", type_=Task.priority.type)
+        mark: sa.BindParameter[int] = sa.bindparam(f"mark_{place}", type_=Task.id.type)
+        here = Task.priority == priority
+        yield [*after, Task.priority < priority]
+        if with_returned:
+            yield [here, Task.id < mark, Task.token > _ZERO]
+        yield [here, Task.id >= mark]
+        after = [Task.priority > priority]
+    yield after
+
+
+@cache
+def _first_unsettled(stage: Stage, marks: int) -> AnySelect:
+    settled = sa.and_(Task.opened_at < _SETTLED, sa.or_(*may_not(_WHO, stage, for_good=True)))
+    return _one_after_the_other(
+        [_ready(stage, *place).where(~settled) for place in _ranges(marks, with_returned=False)]
+    )
+
+
+_PASSED = (
+    sa.select(Task.priority, sa.func.max(Task.id).label("last"))
+    .where(
+        Task.state == READY,
+        Task.reserved_for.is_(None),
+        Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
+        Task.bounced == sa.false(),
+        # Not what was opened since the search that found nothing.
+        Task.opened_at < _SETTLED,
+    )
+    .group_by(Task.priority)
+)
+
+
+def _skipped() -> sa.ColumnElement[bool]:
+    return sa.exists(
+        sa.select(Miss.task_id).where(Miss.task_id == Task.id, Miss.worker_id == _WHO, Miss.skip_until > _NOW)
+    )
+
+
+def _one_after_the_other(branches: Sequence[AnySelect]) -> AnySelect:
+    """The branches' rows in the branches' order; none is run once there are enough."""
+    if len(branches) == 1:
+        return branches[0]
+    # Each branch is a derived table, since PostgreSQL locks no rows directly below a UNION.
+    union = sa.union_all(*(sa.select(branch.subquery()) for branch in branches)).subquery()
+    return sa.select(union).limit(_AT_MOST)

@@ -1,0 +1,100 @@
+"""Where in a queue a person's search begins: what lies before is gone, or not for them.
+
+Without marks somebody whose own labels fill the head of a review queue makes every claim of theirs
+read all of them, and so does everybody while an old snapshot keeps claimed rows from being cleaned
+away. Only a hint, kept in the memory of each process: a mark never decides who gets a task, and a
+search that finds nothing is repeated without the marks that are no longer fresh.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from crowd.core.db import AnyRow, Database
+from crowd.policy import Stage
+
+# Ids between the mark and what was found, from which moving the mark is worth a statement.
+STRIDE = 500
+# A mark that could not be moved is not tried again at once.
+PAUSE_SECONDS = 5.0
+# An empty answer is given only after a search without marks older than this.
+FRESH_SECONDS = 60.0
+# Whatever went wrong with a mark is over after this long.
+LIFE_SECONDS = 3600.0
+MOST_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One person's marks in one stage's queue, by priority.
+
+    Every ready task of that priority with a smaller id is one the person may never take, or has been
+    claimed before (and is then found by `ix_tasks_returned`).
+    """
+
+    by_priority: Mapping[int, int] = field(default_factory=dict)
+    made_at: float = 0.0
+    tried_at: float = float("-inf")
+
+
+NONE = Marks()
+
+
+class MarkBook:
+    """The marks of everybody who claims through this process. Threads may share it."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._marks: OrderedDict[tuple[int, Stage], Marks] = OrderedDict()
+        self._turn = threading.Lock()
+
+    def of(self, worker_id: int, stage: Stage) -> Marks:
+        """Where this person's search in the stage begins."""
+        found = self._marks.get((worker_id, stage), NONE)
+        return NONE if found is not NONE and self._age(found) > LIFE_SECONDS else found
+
+    def is_worth_moving(self, worker_id: int, stage: Stage, found: AnyRow | None) -> bool:
+        """Whether the search that ended at this task, or at none, passed over enough to move the marks."""
+        marks = self.of(worker_id, stage)
+        if self._monotonic() - marks.tried_at <= PAUSE_SECONDS:
+            return False
+        return found is None or found.id - marks.by_priority.get(found.priority, 0) > STRIDE
+
+    def are_stale(self, worker_id: int, stage: Stage) -> bool:
+        """Whether there are marks too old to call a queue empty by."""
+        marks = self.of(worker_id, stage)
+        return bool(marks.by_priority) and self._age(marks) > FRESH_SECONDS
+
+    def move(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> None:
+        """Keep these marks too; the moment is that of the oldest among them."""
+        before = self.of(worker_id, stage)
+        now = self._monotonic()
+        moved = Marks(
+            by_priority={**before.by_priority, **by_priority},
+            made_at=before.made_at if before.by_priority else now,
+            tried_at=now,
+        )
+        with self._turn:
+            self._marks[worker_id, stage] = moved
+            self._marks.move_to_end((worker_id, stage))
+            while len(self._marks) > MOST_KEPT:
+                self._marks.popitem(last=False)
+
+    def forget(self, worker_id: int, stage: Stage) -> None:
+        """The next search begins at the head."""
+        with self._turn:
+            self._marks.pop((worker_id, stage), None)
+
+    def _age(self, marks: Marks) -> float:
+        return self._monotonic() - marks.made_at
+
+
+_BOOKS: WeakKeyDictionary[Database, MarkBook] = WeakKeyDictionary()
+
+
+def book_of(db: Database) -> MarkBook:
+    """The marks kept for a database, shared by its threads."""
+    return _BOOKS.setdefault(db, MarkBook())
