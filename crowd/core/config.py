@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import sqlalchemy as sa
+from redis.connection import parse_url
+
 from crowd.core.embedded import redis_url
+from crowd.core.sentinel import SCHEME, is_sentinel, parse_sentinel
 
 DEFAULT_DATA_DIR = "crowd-data"
 SECRET_FILE = "secret-key"
+POOLERS = ("transaction",)
+REDIS_SCHEMES = ("redis", "rediss", "unix", SCHEME)
 
 
 class SettingsError(Exception):
@@ -52,8 +58,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(f"CROWD_DATA_DIR: {data_dir} cannot be made: {error.strerror}") from None
     return Settings(
         data_dir=data_dir,
-        database_url=_database_url(env.get("DATABASE_URL"), data_dir),
-        redis_url=env.get("REDIS_URL") or redis_url(data_dir),
+        database_url=_database(env, data_dir),
+        redis_url=_redis_url(env.get("REDIS_URL")) or redis_url(data_dir),
         storage=env.get("CROWD_STORAGE") or str(data_dir / "storage"),
         secret_key=env.get("CROWD_SECRET_KEY") or _own_secret(data_dir),
         taxonomy_file=_file(env, "CROWD_TAXONOMY"),
@@ -65,16 +71,55 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def _database(env: Mapping[str, str], data_dir: Path) -> str:
+    """The address, which carries how to be connected to: migrations are handed nothing else."""
+    address = _database_url(env.get("DATABASE_URL"), data_dir)
+    if address.startswith("sqlite"):
+        return address
+    chosen: dict[str, str] = {}
+    if connections := _whole_number(env, "CROWD_DB_CONNECTIONS", least=1):
+        chosen["pool"] = str(connections)
+    if pooler := env.get("CROWD_DB_POOLER"):
+        if pooler not in POOLERS:
+            raise SettingsError(f"CROWD_DB_POOLER: only {', '.join(POOLERS)} is understood, not {pooler!r}")
+        chosen["pooler"] = pooler
+    if not chosen:
+        return address
+    return sa.make_url(address).update_query_dict(chosen).render_as_string(hide_password=False)
+
+
 def _database_url(text: str | None, data_dir: Path) -> str:
     if not text:
         # A path is no address yet: `?`, `#` and `%` in it would be read as parts of one.
         return "sqlite:///" + quote(str(data_dir / "crowd.sqlite"))
     for prefix in ("postgres://", "postgresql://"):
         if text.startswith(prefix):
-            return "postgresql+psycopg://" + text.removeprefix(prefix)
-    if text.startswith(("postgresql+psycopg://", "sqlite:///")):
-        return text
-    raise SettingsError("DATABASE_URL: only postgresql:// and sqlite:/// addresses are understood")
+            text = "postgresql+psycopg://" + text.removeprefix(prefix)
+    if not text.startswith(("postgresql+psycopg://", "sqlite:///")):
+        raise SettingsError("DATABASE_URL: only postgresql:// and sqlite:/// addresses are understood")
+    try:
+        sa.make_url(text)
+    except (ValueError, sa.exc.ArgumentError):
+        raise SettingsError(
+            "DATABASE_URL: this is no postgresql://user:password@host:port/database; "
+            "several hosts are written ?host=one:5432&host=other:5432"
+        ) from None
+    return text
+
+
+def _redis_url(text: str | None) -> str | None:
+    if not text:
+        return None
+    if not text.startswith(tuple(f"{scheme}://" for scheme in REDIS_SCHEMES)):
+        raise SettingsError(f"REDIS_URL: the address has to begin with {', '.join(REDIS_SCHEMES)}://")
+    try:
+        if is_sentinel(text):
+            parse_sentinel(text)
+        else:
+            parse_url(text)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise SettingsError(f"REDIS_URL: {error}") from None
+    return text
 
 
 def _own_secret(data_dir: Path) -> str:

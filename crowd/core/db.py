@@ -6,19 +6,26 @@ nothing below an edge commits.
 
 import enum
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
+import structlog
+from psycopg.pq import ExecStatus
+from sqlalchemy import event, exc
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine, Row
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
 
+log = structlog.get_logger(__name__)
 E = TypeVar("E", bound=enum.StrEnum)
+
+# After so long without use a connection may have died unnoticed.
+REST_SECONDS = 1.0
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -112,6 +119,11 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _engine(url, pool_size)
+        # On PostgreSQL each statement sees what was committed before it, in a transaction or not: reading
+        # without one spares two round trips.
+        self._reader = self.engine.execution_options(
+            **({"reads_only": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"})
+        )
         # One writer at a time is all SQLite has; queueing here is fair, its busy wait is not.
         self._writing = threading.RLock() if self.is_sqlite else None
 
@@ -122,12 +134,16 @@ class Database:
             yield conn
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A reading transaction in which every statement sees the same moment; keep it short."""
+        options = {"reads_only": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.execution_options(**options).begin() as conn:
+            yield conn
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A reading transaction; on SQLite it takes no write lock."""
-        with (
-            self.engine.connect().execution_options(reads_only=True) as conn,
-            conn.begin(),
-        ):
+        """For reading: on SQLite a transaction without the write lock, on PostgreSQL none at all."""
+        with self._reader.begin() as conn:
             yield conn
 
     def close(self) -> None:
@@ -137,18 +153,7 @@ class Database:
 
 def _engine(url: str, pool_size: int) -> Engine:
     if not url.startswith("sqlite"):
-        # The session's own time-out keeps a stalled client from holding a snapshot open.
-        return sa.create_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_timeout=20,
-            connect_args={
-                "connect_timeout": 5,
-                "options": "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
-            },
-        )
+        return _postgres_engine(sa.make_url(url), pool_size)
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
@@ -159,6 +164,57 @@ def _engine(url: str, pool_size: int) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
+    """An engine for an address in which `pool` and `pooler` of crowd.core.config may stand."""
+    chosen = {**url.query}
+    options: dict[str, Any] = {"connect_timeout": 5, "fallback_application_name": "crowd"}
+    behind_pooler = chosen.get("pooler") == "transaction"
+    if behind_pooler:
+        # Each transaction may meet another session, where nothing is prepared under this one's names.
+        options["prepare_threshold"] = None
+    else:
+        # The session's own time-out keeps a stalled client from holding a snapshot open.
+        options["options"] = "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+    engine = sa.create_engine(
+        url.difference_update_query(["pool", "pooler"]),
+        pool_size=int(str(chosen.get("pool", pool_size))),
+        max_overflow=0,
+        pool_timeout=20,
+        connect_args=options,
+    )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _ping_after_rest)
+    if behind_pooler:
+        event.listen(engine, "first_connect", _warn_of_no_timeout)
+    return engine
+
+
+def _warn_of_no_timeout(dbapi_connection: Any, _record: object) -> None:
+    # A pooler refuses the start-up option that would set it, so whoever runs PostgreSQL has to.
+    value = dbapi_connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()[0]
+    dbapi_connection.rollback()
+    if value == "0":
+        log.warning(
+            "no_idle_timeout",
+            advice="ALTER ROLE … SET idle_in_transaction_session_timeout = '60s', see docs/operations.md",
+        )
+
+
+def _note_use(_dbapi_connection: object, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ping_after_rest(dbapi_connection: Any, record: Any, _proxy: object) -> None:
+    """See whether the server is still there, as SQLAlchemy's own ping before each use would.
+
+    Not when the connection was in use a moment ago: on a busy server that ping is every sixth statement.
+    """
+    if time.monotonic() - record.info.get("used_at", 0.0) < REST_SECONDS:
+        return
+    if dbapi_connection.pgconn.exec_(b"").status != ExecStatus.EMPTY_QUERY:
+        raise exc.InvalidatePoolError
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:

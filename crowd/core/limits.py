@@ -11,17 +11,19 @@ import structlog
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import FixedWindowRateLimiter
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from crowd.core.errors import Problem, TooMany
 from crowd.core.problems import retry_after
+from crowd.core.queue import Patience, connect
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 RECHECK_SECONDS = 10.0
+WINDOW_SECONDS = 60.0
+# So many times at most does a process ask the shared window about one account in a minute.
+PORTIONS = 60
 
 
 class Counters:
@@ -33,11 +35,11 @@ class Counters:
         self._away_until = 0.0
         self._away = False
 
-    def take(self, item: RateLimitItem, *names: str) -> float | None:
-        """Count one: None if it is within `item`, else the seconds until the window ends."""
+    def take(self, item: RateLimitItem, *names: str, cost: int = 1) -> float | None:
+        """Count `cost`: None if it is within `item`, else the seconds until the window ends."""
 
         def count(windows: FixedWindowRateLimiter) -> float | None:
-            if windows.hit(item, *names):
+            if windows.hit(item, *names, cost=cost):
                 return None
             return max(0.0, windows.get_window_stats(item, *names).reset_time - time.time())
 
@@ -64,17 +66,42 @@ class Counters:
 
 
 class RequestLimit:
-    """So many requests of one account in a minute."""
+    """So many requests of one account in a minute.
+
+    Each process takes some at a time from the shared window, so that not every request asks Redis. An
+    account never gets more than its number; spread over many processes it may get a few less.
+    """
 
     def __init__(self, counters: Counters, per_minute: int) -> None:
         self._counters = counters
         self._item = RateLimitItemPerMinute(per_minute, namespace="requests")
+        self._portion = max(1, per_minute // PORTIONS)
+        self._in_hand: dict[int, tuple[int, float]] = {}
+        self._turn = threading.Lock()
 
     def count(self, account: int) -> None:
         """Count one request. Raises TooMany."""
-        wait = self._counters.take(self._item, str(account))
+        if self._use_one(account):
+            return
+        wait = self._counters.take(self._item, str(account), cost=self._portion)
+        if wait is None:
+            self._keep_rest(account)
+        elif self._portion > 1:
+            wait = self._counters.take(self._item, str(account))
         if wait is not None:
             raise TooMany("too_many_requests", "Too many requests; slow down.", headers=retry_after(wait))
+
+    def _use_one(self, account: int) -> bool:
+        with self._turn:
+            left, until = self._in_hand.get(account, (0, 0.0))
+            if not left or time.monotonic() > until:
+                return False
+            self._in_hand[account] = (left - 1, until)
+            return True
+
+    def _keep_rest(self, account: int) -> None:
+        with self._turn:
+            self._in_hand[account] = (self._portion - 1, time.monotonic() + WINDOW_SECONDS)
 
 
 class LoginThrottle:
@@ -139,11 +166,7 @@ def network_of(address: str | None) -> str:
 
 
 def _redis_storage(url: str) -> RedisStorage:
-    # A dead Redis has to be noticed at once: a person is waiting for the answer.
-    return RedisStorage(
-        url,
-        key_prefix="crowd",
-        socket_connect_timeout=0.5,
-        socket_timeout=1.0,
-        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
-    )
+    # The library reads the address itself, but logs in to Sentinels with Redis's password; so it gets a
+    # client's pool. A dead Redis has to be noticed at once: a person is waiting for the answer.
+    client = connect(url, Patience(connect=0.5, answer=1.0, retries=0))
+    return RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix="crowd")

@@ -18,6 +18,8 @@ R = TypeVar("R")
 # What a bigint column holds; SQLite's driver refuses more with an exception of its own.
 LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**63 - 1
 
+_FITS = validate.Range(LEAST_INTEGER, MOST_INTEGER)
+
 BODY = "body"
 
 DEFAULT_LIMIT, MOST_LIMIT = 50, 200
@@ -32,7 +34,8 @@ class Schema(ma.Schema):
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Give every whole number the bounds of the database's."""
         if isinstance(field_obj, fields.Integer):
-            field_obj.validators.append(validate.Range(LEAST_INTEGER, MOST_INTEGER))
+            # A new list: the bound field is a copy that shares its validators with every other copy.
+            field_obj.validators = [*field_obj.validators, _FITS]
 
 
 class Moment(fields.AwareDateTime):

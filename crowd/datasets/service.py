@@ -76,7 +76,7 @@ def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None,
         if queries.release_named(conn, name) is not None:
             raise _name_taken(name)
     snapshot = Snapshot()
-    with db.read() as conn:
+    with db.snapshot() as conn:
         for row in queries.accepted_images(conn):
             snapshot.add(row)
     if not snapshot.images:

@@ -22,17 +22,6 @@ from crowd.tasks.models import (
     Task,
 )
 
-_EARLIER = sa.select(Submission.id, Submission.standing, Submission.worker_id).where(
-    Submission.task_id == sa.bindparam("of_task", type_=Submission.task_id.type),
-    Submission.token == sa.bindparam("with_token", type_=Submission.token.type),
-)
-
-
-def earlier_answer(conn: Connection, task_id: int, token: int) -> AnyRow | None:
-    """What was answered with this token before, whether it counted or not."""
-    return conn.execute(_EARLIER, {"of_task": task_id, "with_token": token}).one_or_none()
-
-
 _ADD_SUBMISSION = sa.insert(Submission)
 
 

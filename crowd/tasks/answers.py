@@ -16,7 +16,7 @@ from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries
-from crowd.tasks.flow import LABELLING, Cause, Outcome, move_for
+from crowd.tasks.flow import JOINT, LABELLING, Cause, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Standing, TaskState
 from crowd.tasks.rules import (
@@ -73,10 +73,9 @@ def answer(
     person = queries.lock_worker(conn, worker_id)
     image = image_queries.lock_image(conn, unlocked.image_id)
     assert image is not None
-    task = queries.lock_task(conn, task_id)
-    before = answer_queries.earlier_answer(conn, task_id, given.token)
-    if before is not None:
-        return _replayed(before)
+    task = queries.lock_task(conn, task_id, given.token)
+    if task.answered is not None:
+        return _replayed(task.answered)
     if person.barred:
         raise leases.suspended()
     late = _too_late(conn, task, given.token, worker_id)
@@ -93,8 +92,8 @@ def answer(
     return None
 
 
-def _replayed(before: AnyRow) -> Conflict | None:
-    match before.standing:
+def _replayed(standing: Standing) -> Conflict | None:
+    match standing:
         case Standing.COUNTED:
             return None
         case Standing.SUPERSEDED:
@@ -129,7 +128,7 @@ def _case(
         taxonomy=taxonomy,
         policy=policy,
         labels=handover.present_labels(answer_queries.label_rows(conn, image.id)),
-        peers=_answers(conn, image.id, task.stage, task.round),
+        peers=_answers(conn, image.id, task.stage, task.round) if task.stage in JOINT else (),
         seats=seats,
     )
 

@@ -150,7 +150,7 @@ def _claimant() -> Claimant:
 
 
 def _given(body: Mapping[str, Any], kind: Kind, result: object, schema: type[Schema]) -> Given:
-    unknown = tuple(sorted(set(body) - set(schema().fields)))
+    unknown = tuple(sorted(set(body) - set(schema._declared_fields)))
     return Given(body["token"], kind, result, body["seconds"], unknown)
 
 

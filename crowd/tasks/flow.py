@@ -117,6 +117,9 @@ LABELLING: tuple[Stage, ...] = tuple(stage for stage, row in STAGES.items() if r
 
 REVIEWING: tuple[Stage, ...] = tuple(stage for stage, row in STAGES.items() if not row.labels)
 
+# Here one answer is judged together with those that others gave in the same round.
+JOINT: frozenset[Stage] = frozenset({Stage.STYLES, Stage.SECOND_REVIEW})
+
 
 def move_for(stage: Stage, cause: Cause | None, outcome: Outcome) -> Move:
     """The move that `outcome` at `stage` causes. Raises KeyError for a step that cannot be."""

@@ -9,7 +9,7 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
 from crowd.images.models import What
 from crowd.policy import Stage
-from crowd.tasks import answer_queries, image_queries
+from crowd.tasks import image_queries
 from crowd.tasks.flow import LABELLING, Cause
 from crowd.tasks.labels import carry_attributes, region_parts
 
@@ -50,7 +50,7 @@ def labels_view(labels: dict[Stage, Any]) -> dict[str, Any]:
 
 def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
     """A claimed task as its holder gets it (the contract's "task")."""
-    image = image_queries.image_size(conn, task.image_id)
+    width, height, labels = image_queries.size_and_labels(conn, task.image_id)
     view: dict[str, Any] = {
         "id": task.id,
         "stage": task.stage.value,
@@ -59,10 +59,10 @@ def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
         "image": {
             "id": task.image_id,
             "url": f"/api/v1/images/{task.image_id}/file",
-            "width": image.width,
-            "height": image.height,
+            "width": width,
+            "height": height,
         },
-        "labels": labels_view(present_labels(answer_queries.label_rows(conn, task.image_id))),
+        "labels": labels_view(present_labels(labels)),
         "candidates": None,
         "feedback": feedback_view(conn, task),
     }

@@ -29,12 +29,18 @@ def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
     return conn.execute(_LOCK, {"of_image": image_id}).one_or_none()
 
 
-_SIZE = sa.select(Image.width, Image.height).where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
+_SIZE_AND_LABELS = (
+    sa.select(Image.width, Image.height, Label.stage, Label.value)
+    .join_from(Image, Label, Label.image_id == Image.id, isouter=True)
+    .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
+    .order_by(Label.id)
+)
 
 
-def image_size(conn: Connection, image_id: int) -> AnyRow:
-    """Width and height of the working image, in pixels."""
-    return conn.execute(_SIZE, {"of_image": image_id}).one()
+def size_and_labels(conn: Connection, image_id: int) -> tuple[int, int, Sequence[AnyRow]]:
+    """Width and height of the working image in pixels, and every version of its labels, oldest first."""
+    rows = conn.execute(_SIZE_AND_LABELS, {"of_image": image_id}).all()
+    return rows[0].width, rows[0].height, [row for row in rows if row.stage is not None]
 
 
 def bounces_to(conn: Connection, image_id: int, target: Stage) -> int:

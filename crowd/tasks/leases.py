@@ -167,10 +167,10 @@ def end_standing(conn: Connection, worker_id: int, kept: Sequence[Stage], *, lea
 
 def own_task(conn: Connection, worker_id: int, task_id: int, token: int) -> AnyRow:
     """The task, if this token of it was given to this person. Raises NotFound, Forbidden."""
-    task = queries.task_row(conn, task_id)
+    task = queries.task_and_claimant(conn, task_id, token)
     if task is None:
         raise NotFound("no_such_task", f"There is no task {task_id}.")
-    if queries.claimant(conn, task_id, token) != worker_id:
+    if task.claimant_id != worker_id:
         raise Forbidden("not_your_lease", "This token of the task was never given to you.")
     return task
 

@@ -88,6 +88,11 @@ class MarkBook:
         with self._turn:
             self._marks.pop((worker_id, stage), None)
 
+    def forget_all(self) -> None:
+        """Begin anew: the database is another one than before."""
+        with self._turn:
+            self._marks.clear()
+
     def _age(self, marks: Marks) -> float:
         return self._monotonic() - marks.made_at
 

@@ -20,6 +20,7 @@ from crowd.tasks.models import (
     Miss,
     Part,
     Participation,
+    Submission,
     Task,
     TaskState,
 )
@@ -74,12 +75,34 @@ def task_row(conn: Connection, task_id: int) -> AnyRow | None:
     return conn.execute(_TASK_ROW, {"of_task": task_id}).one_or_none()
 
 
-_LOCK_TASK = _TASK_ROW.with_for_update(key_share=True)
+_TASK_AND_CLAIMANT = (
+    sa.select(*_TASK_COLUMNS, Claim.worker_id.label("claimant_id"))
+    .join_from(Task, Claim, sa.and_(Claim.task_id == Task.id, Claim.token == _TOKEN), isouter=True)
+    .where(Task.id == _TASK)
+)
 
 
-def lock_task(conn: Connection, task_id: int) -> AnyRow:
-    """The task, locked against the reaper, a claim, and its holder's other requests."""
-    return conn.execute(_LOCK_TASK, {"of_task": task_id}).one()
+def task_and_claimant(conn: Connection, task_id: int, token: int) -> AnyRow | None:
+    """The task as it is now, unlocked, with `claimant_id`: who was given this token of it."""
+    return conn.execute(_TASK_AND_CLAIMANT, {"of_task": task_id, "with_token": token}).one_or_none()
+
+
+_LOCK_TASK = (
+    sa.select(*_TASK_COLUMNS, Submission.standing.label("answered"))
+    .join_from(
+        Task, Submission, sa.and_(Submission.task_id == Task.id, Submission.token == _TOKEN), isouter=True
+    )
+    .where(Task.id == _TASK)
+    .with_for_update(key_share=True, of=Task)
+)
+
+
+def lock_task(conn: Connection, task_id: int, token: int) -> AnyRow:
+    """The task, locked against reaper and claims; `answered`: what became of this token's answer, if any.
+
+    The caller holds the lock on the token's owner, so no answer with it can come between.
+    """
+    return conn.execute(_LOCK_TASK, {"of_task": task_id, "with_token": token}).one()
 
 
 _HELD = (
@@ -174,17 +197,6 @@ def take(
         claim = {"task_id": task_id, "token": task.token, "worker_id": worker_id, "at": now}
         conn.execute(_ADD_CLAIM, claim)
     return task
-
-
-_CLAIMANT = sa.select(Claim.worker_id).where(Claim.task_id == _TASK, Claim.token == _TOKEN)
-
-
-def claimant(conn: Connection, task_id: int, token: int) -> int | None:
-    """Who was given this token of the task."""
-    found: int | None = conn.execute(
-        _CLAIMANT, {"of_task": task_id, "with_token": token}
-    ).scalar_one_or_none()
-    return found
 
 
 def took_again(conn: Connection, task: AnyRow, worker_id: int) -> bool:

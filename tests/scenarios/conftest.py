@@ -20,6 +20,7 @@ from crowd.core.config import Settings
 from crowd.core.db import Base
 from crowd.core.migrate import upgrade
 from crowd.runtime import Runtime, build_runtime
+from crowd.tasks.marks import book_of
 from crowd.tasks.taxonomies import shelf
 from tests.conftest import DATABASES, Migrated
 from tests.scenarios.people import Clock, Crew
@@ -84,6 +85,7 @@ def postgresql_place(
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(f"{request.param}_place")
     found.empty()
+    book_of(found.rt.db).forget_all()
     return found
 
 
