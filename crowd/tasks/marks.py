@@ -46,8 +46,16 @@ NONE = Marks()
 class MarkBook:
     """The marks of everybody who claims through this process. Threads may share it."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        stride: int = STRIDE,
+        pause: float = PAUSE_SECONDS,
+    ) -> None:
         self._monotonic = monotonic
+        self._stride = stride
+        self._pause = pause
         self._marks: OrderedDict[tuple[int, Stage], Marks] = OrderedDict()
         self._turn = threading.Lock()
 
@@ -59,9 +67,9 @@ class MarkBook:
     def is_worth_moving(self, worker_id: int, stage: Stage, found: AnyRow | None) -> bool:
         """Whether the search that ended at this task, or at none, passed over enough to move the marks."""
         marks = self.of(worker_id, stage)
-        if self._monotonic() - marks.tried_at <= PAUSE_SECONDS:
+        if self._monotonic() - marks.tried_at < self._pause:
             return False
-        return found is None or found.id - marks.by_priority.get(found.priority, 0) > STRIDE
+        return found is None or found.id - marks.by_priority.get(found.priority, 0) > self._stride
 
     def are_stale(self, worker_id: int, stage: Stage) -> bool:
         """Whether there are marks too old to call a queue empty by."""

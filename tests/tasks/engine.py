@@ -28,6 +28,7 @@ from crowd.tasks import answers, decisions, handover, leases
 from crowd.tasks.decisions import Decision
 from crowd.tasks.flow import Cause
 from crowd.tasks.leases import QueueState
+from crowd.tasks.marks import MarkBook
 from crowd.tasks.models import Kind, Task, TaskState
 from crowd.tasks.taxonomies import shelf
 from crowd.tiers import service as tiers
@@ -67,11 +68,15 @@ class Engine:
         self.taxonomy_id = shelf(rt).present_id()
         self.rulebook = answers.Rulebook(rt.policy, shelf(rt))
         self.crew: dict[Grade, list[int]] = {grade: [] for grade in Grade}
+        # Moves its marks at every claim, so that even a short queue is entered behind them.
+        self.book = MarkBook(stride=0, pause=0.0)
+        self.is_alone = True
 
     def again(self) -> "Engine":
         """The same crowd at the same time over connections of its own, as another process has."""
         other = Engine(replace(self.rt, db=open_database(self.rt.db.url)), self.now)
         other.crew = self.crew
+        self.is_alone = other.is_alone = False
         return other
 
     def hire(self, grade: Grade) -> int:
@@ -110,14 +115,29 @@ class Engine:
 
     def claim(self, worker_id: int, stage: Stage | None = None) -> Lease | QueueState:
         """See leases.claim."""
+        claimant = self._claimant(worker_id)
         with self.db.begin() as conn:
-            task = leases.claim(conn, self._claimant(worker_id), self.policy, self.now, stage)
-            return task if isinstance(task, QueueState) else _lease(conn, task)
+            unmarked = self._without_marks(conn, claimant, stage) if self.is_alone else None
+            task = leases.claim(conn, claimant, self.policy, self.now, stage, book=self.book)
+            lease = task if isinstance(task, QueueState) else _lease(conn, task)
+        assert not self.is_alone or lease == unmarked, "marks spare a search, they do not change it"
+        return lease
+
+    def _without_marks(
+        self, conn: Connection, claimant: leases.Claimant, stage: Stage | None
+    ) -> Lease | QueueState:
+        trial = conn.begin_nested()
+        task = leases.claim(conn, claimant, self.policy, self.now, stage)
+        lease = task if isinstance(task, QueueState) else _lease(conn, task)
+        trial.rollback()
+        return lease
 
     def claim_batch(self, worker_id: int, limit: int) -> list[Lease]:
         """See leases.claim_batch."""
         with self.db.begin() as conn:
-            tasks = leases.claim_batch(conn, self._claimant(worker_id), self.policy, self.now, limit)
+            tasks = leases.claim_batch(
+                conn, self._claimant(worker_id), self.policy, self.now, limit, book=self.book
+            )
             return [_lease(conn, task) for task in tasks]
 
     def answer(self, lease: Lease, result: object, kind: Kind = Kind.SUBMIT) -> str | None:

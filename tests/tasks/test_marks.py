@@ -1,0 +1,197 @@
+"""Where a search begins never changes what it finds."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from crowd.policy import Grade, Stage
+from crowd.runtime import Runtime
+from crowd.tasks import leases
+from crowd.tasks.leases import Claimant, QueueState
+from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook
+from crowd.tasks.models import Task
+from tests.tasks.engine import Engine, Lease, passing
+
+LATER = timedelta(minutes=30)
+
+
+@pytest.fixture
+def engine(rt: Runtime) -> Engine:
+    return Engine(rt)
+
+
+def draw(engine: Engine, person: int) -> int:
+    """The person draws the next image; its id."""
+    lease = claimed(engine, person, Stage.SEGMENTATION)
+    assert engine.answer(lease, passing(lease)) is None
+    return lease.image_id
+
+
+def claimed(engine: Engine, person: int, stage: Stage | None = None) -> Lease:
+    lease = engine.claim(person, stage)
+    assert isinstance(lease, Lease), lease
+    return lease
+
+
+def to_first_review(engine: Engine, by: int) -> int:
+    """A new image that `by` drew, up to its first review."""
+    image = engine.add_image()
+    draw(engine, by)
+    for grade, stage in ((Grade.GENERAL, Stage.ATTRIBUTES), (Grade.EXPERT, Stage.STYLES)):
+        lease = claimed(engine, engine.crew[grade][0], stage)
+        assert engine.answer(lease, passing(lease)) is None
+    return image
+
+
+@pytest.fixture
+def reviewer(engine: Engine) -> int:
+    """Somebody whose own five images stand at the head of the first review, before one of another's."""
+    for grade in (Grade.GENERAL, Grade.EXPERT):
+        engine.hire(grade)
+    engine.hire(Grade.REVIEWER)
+    person = engine.hire(Grade.REVIEWER)
+    for _ in range(5):
+        to_first_review(engine, person)
+    return person
+
+
+def mark(engine: Engine, person: int, stage: Stage = Stage.FIRST_REVIEW) -> int:
+    return engine.book.of(person, stage).by_priority.get(0, 0)
+
+
+def task_ids(engine: Engine, stage: Stage) -> list[int]:
+    with engine.db.read() as conn:
+        return list(conn.execute(sa.select(Task.id).where(Task.stage == stage).order_by(Task.id)).scalars())
+
+
+def test_the_next_search_begins_behind_ones_own_work(engine: Engine, reviewer: int) -> None:
+    to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    engine.now += LATER
+    taken = claimed(engine, reviewer, Stage.FIRST_REVIEW)
+    assert mark(engine, reviewer) >= taken.task_id > max(task_ids(engine, Stage.FIRST_REVIEW)[:-1])
+
+
+def test_others_still_find_that_work(engine: Engine, reviewer: int) -> None:
+    engine.now += LATER
+    assert engine.claim(reviewer, Stage.FIRST_REVIEW) is QueueState.EMPTY
+    other = claimed(engine, engine.crew[Grade.REVIEWER][0], Stage.FIRST_REVIEW)
+    assert other.task_id == task_ids(engine, Stage.FIRST_REVIEW)[0]
+
+
+def test_the_young_are_not_passed_over(engine: Engine, reviewer: int) -> None:
+    assert engine.claim(reviewer, Stage.FIRST_REVIEW) is QueueState.EMPTY
+    assert mark(engine, reviewer) <= task_ids(engine, Stage.FIRST_REVIEW)[0]
+
+
+def test_what_comes_back_before_the_mark_is_found_where_it_stood(engine: Engine, reviewer: int) -> None:
+    general = engine.crew[Grade.GENERAL][0]
+    first, second, third = (engine.add_image() for _ in range(3))
+    engine.now += LATER
+    away = claimed(engine, general, Stage.SEGMENTATION)
+    later = claimed(engine, reviewer, Stage.SEGMENTATION)
+    assert (away.image_id, later.image_id) == (first, second)
+    helper = engine.hire(Grade.GENERAL)
+    assert claimed(engine, helper, Stage.SEGMENTATION).image_id == third
+    newest = engine.add_image()
+    engine.now += LATER
+    engine.tidy()
+    # All three have come back; the mark of this person stands behind them.
+    engine.book.move(helper, Stage.SEGMENTATION, {0: task_ids(engine, Stage.SEGMENTATION)[-1]})
+    found = [claimed(engine, helper, Stage.SEGMENTATION).image_id for _ in range(3)]
+    assert found == [first, second, third]
+    assert newest not in found
+
+
+def test_a_better_priority_goes_before_every_mark(engine: Engine, reviewer: int) -> None:
+    engine.now += LATER
+    assert engine.claim(reviewer, Stage.FIRST_REVIEW) is QueueState.EMPTY
+    assert mark(engine, reviewer)
+    urgent = to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    plain = to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    with engine.db.begin() as conn:
+        conn.execute(sa.update(Task).where(Task.image_id == urgent).values(priority=-3))
+    assert [claimed(engine, reviewer, Stage.FIRST_REVIEW).image_id for _ in range(2)] == [urgent, plain]
+
+
+def test_every_priority_has_a_mark_of_its_own(engine: Engine, reviewer: int) -> None:
+    """Own work at two priorities is passed at both."""
+    with engine.db.begin() as conn:
+        conn.execute(sa.update(Task).where(Task.image_id <= 2).values(priority=-1))
+    other = to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    engine.now += LATER
+    assert claimed(engine, reviewer, Stage.FIRST_REVIEW).image_id == other
+    assert set(engine.book.of(reviewer, Stage.FIRST_REVIEW).by_priority) == {-1, 0}
+
+
+def test_a_seat_beside_ones_own_is_not_passed_for_good(engine: Engine, reviewer: int) -> None:
+    """It becomes theirs to take again when they give their seat back."""
+    inspector = engine.hire(Grade.INSPECTOR)
+    checker = engine.crew[Grade.REVIEWER][0]
+    lease = claimed(engine, checker, Stage.FIRST_REVIEW)
+    assert engine.answer(lease, passing(lease)) is None
+    seat = claimed(engine, inspector, Stage.SECOND_REVIEW)
+    engine.now += LATER
+    assert engine.claim(inspector, Stage.SECOND_REVIEW) is not None
+    both = task_ids(engine, Stage.SECOND_REVIEW)
+    assert len(both) == 2
+    assert mark(engine, inspector, Stage.SECOND_REVIEW) <= max(both)
+    assert seat.task_id in both
+
+
+class Timer:
+    """A clock that stands still until moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_queue_is_called_empty_only_by_fresh_marks(engine: Engine, reviewer: int) -> None:
+    """Whatever went wrong with a mark, the next search but for a minute sees all of the queue."""
+    timer = Timer()
+    book = MarkBook(timer)
+    engine.add_image()
+    book.move(reviewer, Stage.SEGMENTATION, {0: 10**9})
+    claimant = Claimant(reviewer, engine.taxonomy_id)
+
+    def ask() -> object:
+        with engine.db.begin() as conn:
+            found = leases.claim(conn, claimant, engine.policy, engine.now, Stage.SEGMENTATION, book=book)
+            return found if isinstance(found, QueueState) else "a task"
+
+    assert ask() is QueueState.EMPTY
+    timer.now += FRESH_SECONDS + 1
+    assert ask() == "a task"
+
+
+def test_marks_are_moved_when_much_was_passed_over_and_not_at_once_again(engine: Engine) -> None:
+    timer = Timer()
+    book = MarkBook(timer)
+    near, far = (_Row(task_id, 0) for task_id in (STRIDE, STRIDE + 1))
+    stage = Stage.STYLES
+    assert not book.is_worth_moving(1, stage, near)  # type: ignore[arg-type]  # has what is looked at
+    assert book.is_worth_moving(1, stage, far)  # type: ignore[arg-type]
+    book.move(1, stage, {})
+    assert not book.is_worth_moving(1, stage, far)  # type: ignore[arg-type]
+    timer.now += 6
+    assert book.is_worth_moving(1, stage, far)  # type: ignore[arg-type]
+    book.move(1, stage, {0: STRIDE})
+    timer.now += 6
+    assert not book.is_worth_moving(1, stage, far)  # type: ignore[arg-type]
+
+
+def test_no_mark_lives_for_ever_however_often_it_moves() -> None:
+    timer = Timer()
+    book = MarkBook(timer)
+    for step in range(9):
+        book.move(1, Stage.STYLES, {0: step})
+        timer.now += LIFE_SECONDS / 8
+    assert not book.of(1, Stage.STYLES).by_priority
+
+
+class _Row:
+    def __init__(self, task_id: int, priority: int) -> None:
+        self.id, self.priority = task_id, priority
