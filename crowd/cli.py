@@ -17,10 +17,12 @@ class Entry:
 
 
 COMMANDS = {
+    "backup": Entry("crowd.commands.backup", "backup", "Keep a copy of database and images, while all runs."),
     "db": Entry("crowd.commands.db", "db", "Bring the database to a migration."),
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
     "release": Entry("crowd.commands.release", "release", "Freeze a data set, and export it."),
+    "restore": Entry("crowd.commands.backup", "restore", "Bring a backup back."),
     "serve": Entry("crowd.commands.serve", "serve", "Run the web process."),
     "simulate": Entry("crowd.commands.simulate", "simulate", "Let a crowd of bots work over HTTP."),
     "standalone": Entry("crowd.commands.standalone", "standalone", "Run the whole system, embedded."),

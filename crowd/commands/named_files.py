@@ -1,0 +1,51 @@
+"""Which files of the storage the rows of the database name. Knows nothing of where they lie."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from crowd.core.db import AnyRow, AnySelect, Database
+from crowd.datasets.exports import MANIFEST
+from crowd.datasets.jobs import export_key
+from crowd.datasets.models import Export, ExportState
+from crowd.images.files import files_of
+from crowd.images.models import Image, ImageEvent, ImageState, What
+
+PAGE = 5000
+
+# Of an image refused because nobody could read it, there need not be any file.
+_IMAGES = sa.select(Image.id, Image.sha256, Image.width).where(
+    Image.duplicate_of.is_(None),
+    sa.or_(Image.width.is_not(None), Image.state != ImageState.REFUSED),
+)
+_PROOFS = sa.select(ImageEvent.id, ImageEvent.why["proof"].as_string().label("key")).where(
+    ImageEvent.what == What.UPLOADED, ImageEvent.why["proof"].as_string().is_not(None)
+)
+_EXPORTS = sa.select(Export.id).where(Export.state == ExportState.DONE)
+
+
+def named_files(db: Database) -> Iterator[str]:
+    """The key of every file that a row names, read page by page; a finished export by its manifest."""
+    for image in _rows(db, _IMAGES, Image.id):
+        files = files_of(image.sha256)
+        yield files.original
+        if image.width is not None:
+            yield files.working
+            yield files.thumbnail
+    yield from dict.fromkeys(event.key for event in _rows(db, _PROOFS, ImageEvent.id))
+    for export in _rows(db, _EXPORTS, Export.id):
+        yield f"{export_key(export.id)}/{MANIFEST}"
+
+
+def _rows(
+    db: Database, statement: AnySelect, number: "sa.orm.InstrumentedAttribute[int]"
+) -> Iterator[AnyRow]:
+    after = 0
+    while True:
+        # A transaction of its own each: one long one would keep the queue's dead rows from being cleared.
+        with db.read() as conn:
+            rows = conn.execute(statement.where(number > after).order_by(number).limit(PAGE)).all()
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].id
