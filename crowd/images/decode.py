@@ -364,7 +364,11 @@ def _obey(order: dict[str, Any], limits: DecodeLimits) -> dict[str, Any]:
         return {"unreadable": f"damaged: {_sentence(error)}".replace(str(source), "the file")}
     try:
         for part, data in zip(order["parts"], made, strict=True):
-            Path(part).write_bytes(data.getbuffer())
+            with Path(part).open("wb") as file:
+                file.write(data.getbuffer())
+                file.flush()
+                # The row that names the file is about to be committed, and outlives a power cut.
+                os.fsync(file.fileno())
     except OSError as error:
         # A full disk says nothing against the picture.
         return {"unwritten": str(error)}
