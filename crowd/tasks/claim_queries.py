@@ -15,12 +15,19 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import AnyRow, AnySelect
 from crowd.policy import Stage
 from crowd.tasks.marks import Marks
-from crowd.tasks.models import Miss, Task
+from crowd.tasks.models import Claim, Miss, Task
 from crowd.tasks.queries import READY, may_not
 
 # Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
 # older than this none with a smaller id is still to appear.
 SETTLED_AFTER = timedelta(seconds=90)
+
+# A mark is one more range to search: only where it spares so many tasks, and not at every priority.
+LEAST_PASSED = 50
+MOST_PASSED_PRIORITIES = 2
+
+# So many of a person's newest tasks tell where they last were.
+MOST_LATELY = 100
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
@@ -57,7 +64,7 @@ def bounced_at(
 def marks_beyond(
     conn: Connection, worker_id: int, stage: Stage, marks: Marks, now: datetime
 ) -> dict[int, int]:
-    """By priority, the id before which nothing new is or will be for this person.
+    """By priority, the id before which nothing new is or will be for this person; where it is worth a mark.
 
     The first ready task that is young, or that the person may take now or later, ends the search:
     it is read without a lock, so a task that somebody is just taking counts as ready, and stays
@@ -67,10 +74,22 @@ def marks_beyond(
     values = {"who": worker_id, "at_most": 1, **settled, **_places(marks)}
     end = conn.execute(_first_unsettled(stage, len(marks.by_priority)), values).first()
     passed = _PASSED if end is None else _PASSED.where(Task.priority < end.priority)
-    moved = {row.priority: row.last + 1 for row in conn.execute(passed, {"at_stage": stage, **settled})}
+    rows = conn.execute(passed, {"at_stage": stage, **settled}).all()
+    longest = sorted(rows, key=lambda row: row.tasks, reverse=True)[:MOST_PASSED_PRIORITIES]
+    moved = {row.priority: row.last + 1 for row in longest if row.tasks >= LEAST_PASSED}
     if end is not None:
         moved[end.priority] = end.id
     return moved
+
+
+def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -> dict[int, int]:
+    """By priority, the last new task of the stage among those that the person claimed of late.
+
+    When they claimed it, nothing before it was for them, and what has come back since is found anyway.
+    Whoever starts a process anew thus need not pass over all of somebody's own work once more.
+    """
+    values = {"who": worker_id, "at_stage": stage, "opened_before": now - SETTLED_AFTER}
+    return {row.priority: row.last for row in conn.execute(_LAST_CLAIMS, values)}
 
 
 def _places(marks: Marks) -> dict[str, int]:
@@ -89,7 +108,8 @@ def _rework(stages: tuple[Stage, ...]) -> AnySelect:
         .where(
             Task.state == READY,
             Task.reserved_for == _WHO,
-            Task.reserved_until > _NOW,
+            # Through COALESCE, lest the planner finds all that is reserved by its end, and sorts it.
+            sa.func.coalesce(Task.reserved_until, _NOW) > _NOW,
             Task.stage.in_(stages),
             ~_skipped(),
         )
@@ -157,7 +177,7 @@ def _first_unsettled(stage: Stage, marks: int) -> AnySelect:
 
 
 _PASSED = (
-    sa.select(Task.priority, sa.func.max(Task.id).label("last"))
+    sa.select(Task.priority, sa.func.max(Task.id).label("last"), sa.func.count().label("tasks"))
     .where(
         Task.state == READY,
         Task.reserved_for.is_(None),
@@ -167,6 +187,29 @@ _PASSED = (
         Task.opened_at < _SETTLED,
     )
     .group_by(Task.priority)
+)
+
+
+_LATELY = (
+    sa.select(Claim.task_id, Claim.token, Claim.at)
+    .where(Claim.worker_id == _WHO)
+    .order_by(Claim.task_id.desc())
+    .limit(sa.literal_column(str(MOST_LATELY)))
+    .subquery("lately")
+)
+_LAST_CLAIMS = (
+    sa.select(Task.priority, sa.func.max(Task.id).label("last"))
+    .join_from(_LATELY, Task, Task.id == _LATELY.c.task_id)
+    .where(
+        # The first token: it was claimed where new tasks stand, not among those that came back.
+        _LATELY.c.token == sa.literal_column("1"),
+        _LATELY.c.at < _SETTLED,
+        Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
+        Task.bounced == sa.false(),
+    )
+    .group_by(Task.priority)
+    .order_by(sa.func.max(Task.id).desc())
+    .limit(sa.literal_column(str(MOST_PASSED_PRIORITIES)))
 )
 
 

@@ -14,7 +14,7 @@ from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import claim_queries, queries
 from crowd.tasks.flow import downstream_first
-from crowd.tasks.marks import MarkBook
+from crowd.tasks.marks import MarkBook, Marks
 from crowd.tasks.models import TaskState
 
 
@@ -61,12 +61,14 @@ def claim(
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
     search = _Search(conn, claimant.worker_id, stages, now, book or MarkBook())
+    stale = search.stale_marks()
     found = search.first()
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
-    if found is None and (search.forget_stale() | tidy(conn, policy, now)):
+    if found is None and (search.forget(stale) | tidy(conn, policy, now)):
         found = search.first()
     if found is not None:
-        return _take(conn, claimant, found, policy, now)
+        (task,) = _take(conn, claimant, [found], policy, now)
+        return task
     if queries.somebody_holds(conn, claimant.worker_id, stages, now):
         return QueueState.LEASED
     return QueueState.EMPTY
@@ -87,14 +89,11 @@ def claim_batch(
     room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
     search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book or MarkBook())
     taken: list[AnyRow] = []
-    images: set[int] = set()
     while (wanted := min(limit, room) - len(taken)) > 0 and (found := search.several(wanted)):
-        for row in found:
-            # Both seats of an image can be in one answer: the second one stays in the queue, and
-            # the next search no longer finds it.
-            if row.image_id not in images:
-                images.add(row.image_id)
-                taken.append(_take(conn, claimant, row, policy, now, batch=True))
+        # Both seats of an image can be in one answer: the second one stays in the queue, and
+        # the next search no longer finds it.
+        first_seats = {row.image_id: row for row in reversed(found)}
+        taken += _take(conn, claimant, list(first_seats.values()), policy, now, batch=True)
     return taken
 
 
@@ -228,36 +227,45 @@ class _Search:
         bounced = claim_queries.bounced_at(self.conn, self.worker_id, stage, self.now, limit=limit)
         return bounced or self._new(stage, limit)
 
-    def forget_stale(self) -> bool:
-        """Begin at the head where a mark is old; whether there was one."""
-        stale = [stage for stage in self.stages if self.book.are_stale(self.worker_id, stage)]
-        for stage in stale:
+    def stale_marks(self) -> list[Stage]:
+        """The stages whose marks are too old to call their queue empty by."""
+        return [stage for stage in self.stages if self.book.are_stale(self.worker_id, stage)]
+
+    def forget(self, stages: Sequence[Stage]) -> bool:
+        """Begin at the head of these; whether there are any."""
+        for stage in stages:
             self.book.forget(self.worker_id, stage)
-        return bool(stale)
+        return bool(stages)
 
     def _new(self, stage: Stage, limit: int) -> Sequence[AnyRow]:
-        marks = self.book.of(self.worker_id, stage)
+        marks = self._marks(stage)
         found = claim_queries.next_new(self.conn, self.worker_id, stage, marks, self.now, limit=limit)
         if self.book.is_worth_moving(self.worker_id, stage, found[0] if found else None):
             moved = claim_queries.marks_beyond(self.conn, self.worker_id, stage, marks, self.now)
             self.book.move(self.worker_id, stage, moved)
         return found
 
+    def _marks(self, stage: Stage) -> Marks:
+        """Where to begin; a process that does not know them yet begins where they last were."""
+        if not self.book.knows(self.worker_id, stage):
+            last = claim_queries.last_claims(self.conn, self.worker_id, stage, self.now)
+            self.book.begin(self.worker_id, stage, last)
+        return self.book.of(self.worker_id, stage)
+
 
 def _take(
     conn: Connection,
     claimant: Claimant,
-    found: AnyRow,
+    found: Sequence[AnyRow],
     policy: Policy,
     now: datetime,
     *,
     batch: bool = False,
-) -> AnyRow:
-    until = now + timedelta(seconds=policy.stages[found.stage].lease_seconds)
-    who, taxonomy = claimant.worker_id, claimant.taxonomy_id
-    task = queries.take(conn, found.id, who, taxonomy, now, until, batch=batch)
-    assert task is not None, "the row was locked when it was found ready"
-    return task
+) -> Sequence[AnyRow]:
+    """The tasks found, all of one stage, leased."""
+    until = now + timedelta(seconds=policy.stages[found[0].stage].lease_seconds)
+    ids = [row.id for row in found]
+    return queries.take(conn, ids, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch)
 
 
 def _why_not(task: AnyRow) -> Conflict:

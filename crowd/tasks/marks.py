@@ -17,11 +17,11 @@ from crowd.core.db import AnyRow, Database
 from crowd.policy import Stage
 
 # Ids between the mark and what was found, from which moving the mark is worth a statement.
-STRIDE = 500
+STRIDE = 2000
 # A mark that could not be moved is not tried again at once.
 PAUSE_SECONDS = 5.0
 # An empty answer is given only after a search without marks older than this.
-FRESH_SECONDS = 60.0
+FRESH_SECONDS = 300.0
 # Whatever went wrong with a mark is over after this long.
 LIFE_SECONDS = 3600.0
 MOST_KEPT = 20_000
@@ -64,6 +64,14 @@ class MarkBook:
         found = self._marks.get((worker_id, stage), NONE)
         return NONE if found is not NONE and self._age(found) > LIFE_SECONDS else found
 
+    def knows(self, worker_id: int, stage: Stage) -> bool:
+        """Whether there are marks, or it was looked for some."""
+        return self.of(worker_id, stage) is not NONE
+
+    def begin(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> None:
+        """Have these marks to begin with."""
+        self._keep(worker_id, stage, Marks(by_priority, self._monotonic(), float("-inf")))
+
     def is_worth_moving(self, worker_id: int, stage: Stage, found: AnyRow | None) -> bool:
         """Whether the search that ended at this task, or at none, passed over enough to move the marks."""
         marks = self.of(worker_id, stage)
@@ -77,29 +85,31 @@ class MarkBook:
         return bool(marks.by_priority) and self._age(marks) > FRESH_SECONDS
 
     def move(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> None:
-        """Keep these marks too; the moment is that of the oldest among them."""
+        """Have these marks in place of the earlier ones; they are as old as the first of them."""
         before = self.of(worker_id, stage)
         now = self._monotonic()
         moved = Marks(
-            by_priority={**before.by_priority, **by_priority},
+            by_priority=by_priority,
             made_at=before.made_at if before.by_priority else now,
             tried_at=now,
         )
-        with self._turn:
-            self._marks[worker_id, stage] = moved
-            self._marks.move_to_end((worker_id, stage))
-            while len(self._marks) > MOST_KEPT:
-                self._marks.popitem(last=False)
+        self._keep(worker_id, stage, moved)
 
     def forget(self, worker_id: int, stage: Stage) -> None:
         """The next search begins at the head."""
-        with self._turn:
-            self._marks.pop((worker_id, stage), None)
+        self.begin(worker_id, stage, {})
 
     def forget_all(self) -> None:
         """Begin anew: the database is another one than before."""
         with self._turn:
             self._marks.clear()
+
+    def _keep(self, worker_id: int, stage: Stage, marks: Marks) -> None:
+        with self._turn:
+            self._marks[worker_id, stage] = marks
+            self._marks.move_to_end((worker_id, stage))
+            while len(self._marks) > MOST_KEPT:
+                self._marks.popitem(last=False)
 
     def _age(self, marks: Marks) -> float:
         return self._monotonic() - marks.made_at

@@ -140,7 +140,7 @@ class Task(Base):
             "reserved_until",
             where=f"{_READY} AND reserved_for IS NOT NULL",
         ),
-        _partial("ix_tasks_leased", "worker_id", where=_LEASED),
+        _partial("ix_tasks_leased", "worker_id", "lease_until", where=_LEASED),
         _partial("ix_tasks_lease_until", "lease_until", where=_LEASED),
         _partial("ix_tasks_leased_stage", "stage", where=_LEASED),
         _partial("ix_tasks_stuck", "stage", "id", where=_STUCK),

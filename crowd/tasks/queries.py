@@ -160,7 +160,7 @@ def may_not(
 
 _TAKE = (
     sa.update(Task)
-    .where(Task.id == _TASK, Task.state == READY)
+    .where(Task.id.in_(sa.bindparam("of_tasks", type_=Task.id.type, expanding=True)), Task.state == READY)
     .values(
         state=LEASED,
         worker_id=_WHO,
@@ -176,27 +176,30 @@ _ADD_CLAIM = sa.insert(Claim)
 
 def take(
     conn: Connection,
-    task_id: int,
+    task_ids: Sequence[int],
     worker_id: int,
     taxonomy_id: int,
     now: datetime,
     until: datetime,
     *,
-    batch: bool,
-) -> AnyRow | None:
-    """Ready → leased, with the next token. None when the task is no longer ready."""
+    batch: bool = False,
+) -> Sequence[AnyRow]:
+    """Ready → leased, each with its next token; the tasks in the order of their ids.
+
+    The caller has locked them and found them ready.
+    """
     taken = {
-        "of_task": task_id,
+        "of_tasks": task_ids,
         "who": worker_id,
         "until": until,
         "in_batch": batch,
         "by_taxonomy": taxonomy_id,
     }
-    task = conn.execute(_TAKE, taken).one_or_none()
-    if task is not None:
-        claim = {"task_id": task_id, "token": task.token, "worker_id": worker_id, "at": now}
-        conn.execute(_ADD_CLAIM, claim)
-    return task
+    tasks = sorted(conn.execute(_TAKE, taken), key=lambda task: task.id)
+    assert len(tasks) == len(task_ids), "they were locked when they were found ready"
+    claims = [{"task_id": task.id, "token": task.token, "worker_id": worker_id, "at": now} for task in tasks]
+    conn.execute(_ADD_CLAIM, claims[0]) if len(claims) == 1 else conn.execute(_ADD_CLAIM.values(claims))
+    return tasks
 
 
 def took_again(conn: Connection, task: AnyRow, worker_id: int) -> bool:

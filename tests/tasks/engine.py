@@ -68,8 +68,7 @@ class Engine:
         self.taxonomy_id = shelf(rt).present_id()
         self.rulebook = answers.Rulebook(rt.policy, shelf(rt))
         self.crew: dict[Grade, list[int]] = {grade: [] for grade in Grade}
-        # Moves its marks at every claim, so that even a short queue is entered behind them.
-        self.book = MarkBook(stride=0, pause=0.0)
+        self.book = eager_book()
         self.is_alone = True
 
     def again(self) -> "Engine":
@@ -257,6 +256,11 @@ class Engine:
 
     def _claimant(self, worker_id: int) -> leases.Claimant:
         return leases.Claimant(worker_id, self.taxonomy_id)
+
+
+def eager_book() -> MarkBook:
+    """Marks that move at every claim, so that even a short queue is entered behind them."""
+    return MarkBook(stride=0, pause=0.0)
 
 
 def open_database(url: str, *, pool_size: int = 4) -> Database:

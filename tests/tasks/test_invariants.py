@@ -41,7 +41,17 @@ from crowd.tasks import answer_queries, handover, progress, queries, viewing
 from crowd.tasks.flow import LABELLING, STAGES, Cause, blame_targets, send_back_targets
 from crowd.tasks.leases import QueueState
 from crowd.tasks.models import Kind, Standing, Submission, Task, TaskState
-from tests.tasks.engine import STYLES, Engine, Lease, actor, later, open_database, passing, rejecting
+from tests.tasks.engine import (
+    STYLES,
+    Engine,
+    Lease,
+    actor,
+    eager_book,
+    later,
+    open_database,
+    passing,
+    rejecting,
+)
 
 CREW = {
     Grade.TRAINEE: 1,
@@ -126,6 +136,10 @@ class Crowd(RuleBasedStateMachine):
         assert len({lease.image_id for lease in given}) == len(given) <= limit
         for lease in given:
             self._handed_out(lease, before)
+
+    @rule()
+    def the_process_starts_anew(self) -> None:
+        self.engine.book = eager_book()
 
     @rule(which=NUMBERS, style=st.sampled_from(["pass", "pass", "pass", "reject", "unusable", "unsure"]))
     def answer(self, which: int, style: str) -> None:

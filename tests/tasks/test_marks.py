@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import leases
+from crowd.tasks import claim_queries, leases
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook
 from crowd.tasks.models import Task
@@ -103,8 +103,11 @@ def test_what_comes_back_before_the_mark_is_found_where_it_stood(engine: Engine,
     assert newest not in found
 
 
-def test_a_better_priority_goes_before_every_mark(engine: Engine, reviewer: int) -> None:
+def test_a_better_priority_goes_before_every_mark(
+    engine: Engine, reviewer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine.now += LATER
+    monkeypatch.setattr(claim_queries, "LEAST_PASSED", 1)
     assert engine.claim(reviewer, Stage.FIRST_REVIEW) is QueueState.EMPTY
     assert mark(engine, reviewer)
     urgent = to_first_review(engine, engine.crew[Grade.GENERAL][0])
@@ -114,8 +117,11 @@ def test_a_better_priority_goes_before_every_mark(engine: Engine, reviewer: int)
     assert [claimed(engine, reviewer, Stage.FIRST_REVIEW).image_id for _ in range(2)] == [urgent, plain]
 
 
-def test_every_priority_has_a_mark_of_its_own(engine: Engine, reviewer: int) -> None:
+def test_every_priority_has_a_mark_of_its_own(
+    engine: Engine, reviewer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Own work at two priorities is passed at both."""
+    monkeypatch.setattr(claim_queries, "LEAST_PASSED", 2)
     with engine.db.begin() as conn:
         conn.execute(sa.update(Task).where(Task.image_id <= 2).values(priority=-1))
     other = to_first_review(engine, engine.crew[Grade.GENERAL][0])
@@ -137,6 +143,23 @@ def test_a_seat_beside_ones_own_is_not_passed_for_good(engine: Engine, reviewer:
     assert len(both) == 2
     assert mark(engine, inspector, Stage.SECOND_REVIEW) <= max(both)
     assert seat.task_id in both
+
+
+def test_a_new_process_begins_where_the_person_last_was(engine: Engine, reviewer: int) -> None:
+    newest = [engine.add_image() for _ in range(4)]
+    engine.now += LATER
+    claimed(engine, reviewer, Stage.SEGMENTATION)
+    last = claimed(engine, reviewer, Stage.SEGMENTATION)
+    engine.now += LATER
+    engine.tidy()
+    book = MarkBook()
+    with engine.db.begin() as conn:
+        claimant = Claimant(reviewer, engine.taxonomy_id)
+        found = leases.claim(conn, claimant, engine.policy, engine.now, Stage.SEGMENTATION, book=book)
+    assert book.of(reviewer, Stage.SEGMENTATION).by_priority == {0: last.task_id}
+    # What ran out stands before the mark, and still comes first.
+    assert not isinstance(found, QueueState)
+    assert found.image_id == newest[0]
 
 
 class Timer:
