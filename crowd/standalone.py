@@ -41,8 +41,8 @@ LOCK_FILE = "standalone.lock"
 WEB_PID_FILE = "web.pid"
 JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs-images": ["images"], "jobs-exports": ["exports"]}
 
-# The workers of a web server that was killed hold its port until they notice, within a second.
-PORT_PATIENCE_SECONDS = 2.0
+# The workers of a web server that was killed hold its port until they notice and their requests are done.
+PORT_PATIENCE_SECONDS = 8.0
 STOP_PATIENCE_SECONDS = 60.0
 
 
@@ -167,6 +167,7 @@ def _job_command(queues: list[str]) -> list[str]:
 def _free_port(host: str, port: int) -> int:
     """The port, or a free one for 0, when it can be listened on. Raises PortUnavailable."""
     deadline = time.monotonic() + PORT_PATIENCE_SECONDS
+    told = False
     while True:
         try:
             return _try_port(host, port)
@@ -178,6 +179,9 @@ def _free_port(host: str, port: int) -> int:
             if time.monotonic() > deadline:
                 text = f"port {port} is taken by another program: stop it, or choose another with --port"
                 raise PortUnavailable(text) from None
+        if not told:
+            say_on_stderr(f"port {port} is taken; waiting a moment for it")
+            told = True
         time.sleep(0.1)
 
 

@@ -88,6 +88,8 @@ class Migrated:
     def copied(self) -> Iterator[str]:
         """A copy for the time of the block; yields its address."""
         copy = sql.Identifier(f"{self.name}_copy")
+        # A template must have no other visitors.
+        self.empty()
         self._on_server(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, sql.Identifier(self.name)))
         try:
             yield _address(self.server.url, f"{self.name}_copy")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import redis
+import sqlalchemy as sa
 from flask import Flask
 from rq import Queue
 
 from crowd.core import clock
 from crowd.images import queries
-from crowd.images.models import Rights
+from crowd.images.models import Image, Rights
 from crowd.images.service import Delivery, keep_original, prepare, take_file
 from crowd.policy import Grade, load_policy
 from crowd.runtime import Runtime
@@ -145,3 +147,17 @@ def test_an_export_ordered_over_http_is_written_by_a_job_worker(
     with zipfile.ZipFile(io.BytesIO(archive.data)) as files:
         assert files.testzip() is None
         assert sum(name.endswith(".json") for name in files.namelist()) == 2
+
+
+def test_a_storage_that_is_not_there_refuses_no_image(rt: Runtime) -> None:
+    import_pictures(rt, 1)
+    originals = rt.storage.root / "originals"
+    originals.rename(originals.with_name("unmounted"))
+    prepare(rt)
+    assert (unprepared(rt), ready_tasks(rt)) == (1, 0)
+    shutil.rmtree(originals, ignore_errors=True)
+    originals.with_name("unmounted").rename(originals)
+    with rt.db.begin() as conn:
+        conn.execute(sa.update(Image).values(prepare_after=clock.now()))
+    prepare(rt)
+    assert (unprepared(rt), ready_tasks(rt)) == (0, 1)

@@ -16,6 +16,13 @@ def head_revision() -> str | None:
     return ScriptDirectory.from_config(alembic_config("")).get_current_head()
 
 
+@cache
+def known_revisions() -> frozenset[str]:
+    """Every migration that this code brings along."""
+    scripts = ScriptDirectory.from_config(alembic_config("")).walk_revisions()
+    return frozenset(script.revision for script in scripts)
+
+
 def current_revision(db: Database) -> str | None:
     """The migration the database is at; None if it was never set up. Raises OperationalError."""
     with db.read() as conn:
@@ -28,6 +35,7 @@ def database_fault(db: Database) -> str | None:
         current = current_revision(db)
     except sa.exc.SQLAlchemyError:
         return "the database does not answer"
-    if current != head_revision():
+    # One that is not known here is newer: an upgrade is under way, and adds before it takes away.
+    if current is None or (current != head_revision() and current in known_revisions()):
         return f"the database is at migration {current or 'none'}, not {head_revision()}: crowd db upgrade"
     return None

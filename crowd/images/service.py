@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -24,6 +25,8 @@ from crowd.runtime import Runtime
 # Called in the transaction in which an image in work gets its working image: the task engine,
 # which stands above this room, opens the first task.
 READY_HOOKS: list[Callable[[Connection, int, datetime], None]] = []
+
+log = structlog.get_logger(__name__)
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -119,7 +122,9 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
             except Unreadable as problem:
                 findings = [{"code": "unreadable", "detail": problem.reason}]
             except FileNotFoundError:
-                findings = [{"code": "unreadable", "detail": "the original is missing from the storage"}]
+                # A storage that is not mounted says nothing against the picture: it stays due.
+                log.warning("original_missing", image=image.id, key=files.original)
+                continue
             with rt.db.begin() as conn:
                 _prepared(conn, image.id, derived, findings, clock.now())
     return len(due)

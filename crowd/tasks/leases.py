@@ -85,15 +85,12 @@ def claim_batch(
 ) -> Sequence[AnyRow]:
     """Up to `limit` second reviews for the grid, one seat of an image at most."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
-    tidy(conn, policy, now)
     room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
     search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book or MarkBook())
-    taken: list[AnyRow] = []
-    while (wanted := min(limit, room) - len(taken)) > 0 and (found := search.several(wanted)):
-        # Both seats of an image can be in one answer: the second one stays in the queue, and
-        # the next search no longer finds it.
-        first_seats = {row.image_id: row for row in reversed(found)}
-        taken += _take(conn, claimant, list(first_seats.values()), policy, now, batch=True)
+    wanted = min(limit, room)
+    taken = _take_several(claimant, search, wanted, policy)
+    if len(taken) < wanted and tidy(conn, policy, now):
+        taken += _take_several(claimant, search, wanted - len(taken), policy)
     return taken
 
 
@@ -251,6 +248,17 @@ class _Search:
             last = claim_queries.last_claims(self.conn, self.worker_id, stage, self.now)
             self.book.begin(self.worker_id, stage, last)
         return self.book.of(self.worker_id, stage)
+
+
+def _take_several(claimant: Claimant, search: _Search, wanted: int, policy: Policy) -> list[AnyRow]:
+    taken: list[AnyRow] = []
+    while (missing := wanted - len(taken)) > 0 and (found := search.several(missing)):
+        # Both seats of an image can be in one answer: the second one stays in the queue, and
+        # the next search no longer finds it.
+        first_seats = {row.image_id: row for row in reversed(found)}
+        seats = list(first_seats.values())
+        taken += _take(search.conn, claimant, seats, policy, search.now, batch=True)
+    return taken
 
 
 def _take(

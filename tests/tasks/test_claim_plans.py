@@ -1,0 +1,106 @@
+"""What a claim reads does not grow with the queue: every statement's plan and pages, at two sizes.
+
+The databases are those of `benchmarks.queue`, small: a realistic mix of stages, states, people and rounds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from benchmarks.queue import people
+from benchmarks.queue.build import Built, add_variant, built, pinned_person
+from benchmarks.queue.fates import VARIANTS, Fate
+from benchmarks.queue.plans import Bill, explain_batch, explain_claim
+from crowd.core.db import Database
+from crowd.policy import Grade, load_policy
+from crowd.tasks.leases import Claimant, QueueState
+from crowd.tasks.marks import MarkBook
+from tests.servers import find_postgres_binaries
+
+SMALL, LARGE = 2_000, 20_000
+GRADES = (Grade.GENERAL, Grade.SEMI_EXPERT, Grade.EXPERT, Grade.REVIEWER, Grade.INSPECTOR)
+CLAIMS = 4
+# A page for the tree's next level, and one for a row that lies on another page than its neighbour.
+MORE_PER_DESCENT = 2
+GRID = 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """A built database and a way in."""
+
+    built: Built
+    db: Database
+
+    def claim(self, worker_id: int, *, generic: bool = False) -> Bill:
+        """The smallest bill of a few claims: the first costs more, and so does a page that fills up."""
+        book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
+        bills = []
+        for _ in range(CLAIMS):
+            found, bill = explain_claim(self.db, claimant, load_policy(), book, generic=generic)
+            assert not isinstance(found, QueueState)
+            bills.append(bill)
+        return min(bills, key=lambda bill: bill.buffers)
+
+    def claim_batch(self, worker_id: int) -> Bill:
+        """The same for the grid."""
+        book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
+        bills = []
+        for _ in range(CLAIMS):
+            found, bill = explain_batch(self.db, claimant, load_policy(), book, GRID)
+            assert len(found) == GRID
+            bills.append(bill)
+        return min(bills, key=lambda bill: bill.buffers)
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[tuple[Place, Place]]:
+    """The small one and the large one."""
+    if find_postgres_binaries() is None:
+        pytest.skip("no PostgreSQL server binaries here")
+    with built(SMALL, _quietly) as small, built(LARGE, _quietly) as large:
+        for each in (small, large):
+            for fate in VARIANTS:
+                add_variant(each, fate)
+        dbs = [Database(each.url) for each in (small, large)]
+        yield Place(small, dbs[0]), Place(large, dbs[1])
+        for db in dbs:
+            db.close()
+
+
+def _quietly(_line: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("grade", GRADES)
+def test_a_claim_of_any_grade_reads_no_more_in_a_longer_queue(
+    places: tuple[Place, Place], grade: Grade, generic: bool
+) -> None:
+    worker = people.of_grade(places[0].built.seed, grade)[0].id
+    small, large = (place.claim(worker, generic=generic) for place in places)
+    assert_flat(small, large)
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("fate", VARIANTS, ids=lambda fate: fate.name.replace(" ", "-"))
+def test_own_or_half_reviewed_work_at_the_head_costs_a_claim_nothing(
+    places: tuple[Place, Place], fate: Fate, generic: bool
+) -> None:
+    worker = pinned_person(places[0].built.seed, fate).id
+    small, large = (place.claim(worker, generic=generic) for place in places)
+    assert_flat(small, large)
+
+
+def test_a_grid_reads_no_more_in_a_longer_queue(places: tuple[Place, Place]) -> None:
+    worker = people.of_grade(places[0].built.seed, Grade.INSPECTOR)[0].id
+    small, large = (place.claim_batch(worker) for place in places)
+    assert_flat(small, large)
+
+
+def assert_flat(small: Bill, large: Bill) -> None:
+    """No scan, no sort, and no more pages than taller trees explain."""
+    assert large.flaws == []
+    most = max(small.buffers, 1) + MORE_PER_DESCENT * max(large.descents, small.descents)
+    assert large.buffers <= most, [(plan.buffers, plan.name) for plan in large.plans]
