@@ -12,7 +12,7 @@ from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
 from crowd.images.jobs import prepare_images
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import leases
+from crowd.tasks import counts, leases
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -29,9 +29,10 @@ def job_runtime() -> Runtime:
 
 
 def upkeep() -> int:
-    """Take back what ran out, and ask for whatever is pending. Returns how often leases were tidied.
+    """Take back what ran out, ask for whatever is pending, and keep the counts short and right.
 
-    Asking again each time is what brings work back after Redis was lost or flushed.
+    Returns how often leases were tidied. Asking again each time is what brings work back after Redis
+    was lost or flushed.
     """
     rt = job_runtime()
     rounds = 0
@@ -42,6 +43,8 @@ def upkeep() -> int:
         rounds += 1
     for kind in ("images", "exports"):
         rt.queue.nudge(kind)
+    counts.fold(rt.db)
+    counts.reconcile_if_due(rt.db, clock.now())
     return rounds
 
 

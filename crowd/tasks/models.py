@@ -60,7 +60,7 @@ _STUCK = f"state = {TASK_STATE.code(TaskState.STUCK)}"
 _TAKEN = f"state IN ({TASK_STATE.code(TaskState.LEASED)}, {TASK_STATE.code(TaskState.DONE)})"
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+def _partial(name: str, *columns: Any, where: str, unique: bool = False) -> sa.Index:
     condition = sa.text(where)
     return sa.Index(
         name,
@@ -234,6 +234,9 @@ class Participation(Base):
     part: Mapped[Part] = mapped_column(PART, primary_key=True)
     round: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
 
+    # By part first: claims ask for any part but one, so no planner takes this for their look-up by image.
+    __table_args__ = (sa.Index("ix_participations_part", "part", "worker_id", "image_id"),)
+
 
 class TaxonomyVersion(Base):
     """A taxonomy as it was loaded; a task keeps the one it was claimed under."""
@@ -245,3 +248,84 @@ class TaxonomyVersion(Base):
     name: Mapped[str] = mapped_column(sa.String(200))
     document: Mapped[Any] = mapped_column(Json)
     loaded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Figure(StrEnum):
+    """What is counted: tasks, answers and bounces by stage (the last two by person too), images by state."""
+
+    READY = "ready"
+    LEASED = "leased"
+    STUCK = "stuck"
+    DONE = "done"
+    BOUNCED = "bounced"
+    IMAGES = "images"
+
+
+FIGURE = Coded(Figure)
+
+
+class CountDelta(Base):
+    """A change of a figure that is not in its base yet. Only triggers write these rows, and a correction.
+
+    `code` is the stored number of the stage, for `images` that of the image's state. `worker_id` names
+    whose answer it was; the row counts for the stage and for the person. No foreign key: it would
+    lock the person's row once more on every answer.
+    """
+
+    __tablename__ = "count_deltas"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    figure: Mapped[Figure] = mapped_column(FIGURE)
+    code: Mapped[int] = mapped_column(sa.SmallInteger)
+    worker_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    change: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class Count(Base):
+    """The base of a figure: all of its changes that were folded."""
+
+    __tablename__ = "counts"
+
+    figure: Mapped[Figure] = mapped_column(FIGURE, primary_key=True, autoincrement=False)
+    code: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
+    value: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class WorkerCount(Base):
+    """The base of a person's figure (done, bounced) at a stage."""
+
+    __tablename__ = "worker_counts"
+
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
+    figure: Mapped[Figure] = mapped_column(FIGURE, primary_key=True)
+    code: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
+    value: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class CountCorrection(Base):
+    """A figure that a full count found to differ from what was kept. Append-only (a trigger holds it)."""
+
+    __tablename__ = "count_corrections"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    figure: Mapped[Figure] = mapped_column(FIGURE)
+    code: Mapped[int] = mapped_column(sa.SmallInteger)
+    worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    kept: Mapped[int] = mapped_column(sa.BigInteger)
+    counted: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class DueJob(Base):
+    """When a job that is done once in a while is due; whoever moves the moment ahead does it."""
+
+    __tablename__ = "due_jobs"
+
+    name: Mapped[str] = mapped_column(sa.String(40), primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+# The oldest ready task of a stage; rework among what is ready; second opinions that wait.
+_partial("ix_tasks_opened", Task.stage, Task.opened_at, where=_READY)
+_partial("ix_tasks_rework", Task.stage, Task.round, where=f"{_READY} AND reserved_for IS NULL AND round > 1")
+_partial("ix_tasks_excluded", Task.stage, Task.excluded_id, where=f"{_READY} AND excluded_id IS NOT NULL")

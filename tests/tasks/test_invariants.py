@@ -37,7 +37,7 @@ from crowd.policy import Grade, Policy, Stage
 from crowd.review import talk
 from crowd.review.models import Comment
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import answer_queries, handover, progress, queries, viewing
+from crowd.tasks import answer_queries, counts, handover, progress, queries, viewing
 from crowd.tasks.flow import LABELLING, STAGES, Cause, blame_targets, send_back_targets
 from crowd.tasks.leases import QueueState
 from crowd.tasks.models import Kind, Standing, Submission, Task, TaskState
@@ -351,6 +351,7 @@ class Crowd(RuleBasedStateMachine):
             _check_answers_are_kept(tasks, answers, self.told)
             _check_history(images, events)
             self.done = _check_done_never_falls(conn, self.engine, self.done, answers)
+            assert counts.differences(conn) == [], "a kept figure differs from a full count"
             _check_blind_seats(conn, self.engine, self.told.marks, tasks)
 
     def teardown(self) -> None:
