@@ -6,12 +6,17 @@ from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.review.models import Comment
 from crowd.tasks.models import (
     Claim,
+    Count,
+    CountCorrection,
+    CountDelta,
+    DueJob,
     Label,
     Miss,
     Participation,
     Submission,
     Task,
     TaxonomyVersion,
+    WorkerCount,
 )
 from crowd.tiers.models import GradeEvent
 
@@ -20,6 +25,10 @@ __all__ = [
     "Batch",
     "Claim",
     "Comment",
+    "Count",
+    "CountCorrection",
+    "CountDelta",
+    "DueJob",
     "Export",
     "Finding",
     "GradeEvent",
@@ -35,4 +44,5 @@ __all__ = [
     "Task",
     "TaxonomyVersion",
     "Worker",
+    "WorkerCount",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from benchmarks.queue import multiply, people
 from benchmarks.queue.fates import FATES, VARIANTS, Fate
@@ -28,13 +29,14 @@ from crowd.core.migrate import upgrade
 from crowd.images.models import Batch, Supplier
 from crowd.policy import Grade
 from crowd.runtime import build_runtime
+from crowd.tasks import counts
 from crowd.tasks.taxonomies import shelf
 
 SEED = 20261122
 NOTE = "built.json"
 _MIGRATIONS = Path(__file__).parents[2] / "migrations" / "versions"
 # Raised when what is built changes, so that a kept folder of before is not taken for it.
-FORMAT = 1
+FORMAT = 2
 FIRST_BATCH_AHEAD = multiply.BATCHES + 1
 MOST_AHEAD = 100_000
 
@@ -106,7 +108,7 @@ def add_variant(database: Built, fate: Fate) -> int:
         batch = FIRST_BATCH_AHEAD + VARIANTS.index(fate)
         multiply.place_copies(connection, database.seed, ahead_in_batch=batch)
     multiply.copy_all(database.server.address, lambda _line: None, bulk=False)
-    _forget_copies(database.server)
+    _settle(database.server)
     database.variants.append(fate.name)
     note = database.server.directory / NOTE
     note.write_text(json.dumps(json.loads(note.read_text()) | {"variants": database.variants}))
@@ -151,7 +153,7 @@ def _build(directory: Path, tasks: int, seed: int, say: Say) -> dict[str, Any]:
                 images = multiply.place_copies(connection, seed)
             say(f"{images:,} images placed after {time.monotonic() - began:.0f} s")
             multiply.copy_all(server.address, say, bulk=True)
-            _forget_copies(server)
+            _settle(server)
     finally:
         server.close()
     # What was loaded without waiting for the disk must not be written while something is measured.
@@ -167,11 +169,18 @@ def _build(directory: Path, tasks: int, seed: int, say: Say) -> dict[str, Any]:
     return note | {"seconds": time.monotonic() - began}
 
 
-def _forget_copies(server: Server) -> None:
-    """The plan of what was copied is as long as the list of images, and of no more use."""
+def _settle(server: Server) -> None:
+    """Have the application count what there is now, and drop the plan of what was copied."""
     with psycopg.connect(server.address, autocommit=True) as connection:
+        connection.execute("TRUNCATE count_deltas, counts, worker_counts")
+        # Each figure that it finds to be missing is a line in the log: of no interest here.
+        with contextlib.closing(Database(server.url)) as db, capture_logs():
+            counts.reconcile(db, clock.now())
+            counts.fold(db)
+        connection.execute("TRUNCATE count_corrections")
         connection.execute(f"DROP TABLE {PATTERNS}.copies")
         connection.execute("VACUUM (ANALYZE) workers, api_tokens, suppliers, batches, taxonomies")
+        connection.execute("VACUUM (ANALYZE) count_deltas, counts, worker_counts")
 
 
 def _play_all(server: Server, seed: int, say: Say) -> tuple[Replies, int, list[Take]]:

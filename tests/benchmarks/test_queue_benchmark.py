@@ -25,6 +25,7 @@ from crowd.images.history import replay
 from crowd.images.models import Image, ImageEvent, ImageState, What
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
+from crowd.tasks import counts
 from crowd.tasks.models import Task, TaskState
 from tests.servers import find_postgres_binaries
 
@@ -115,6 +116,12 @@ def test_the_history_of_every_image_adds_up_to_its_state(db: Database) -> None:
         assert replay(happened[image_id]) == (state, image_round)
     for one, other in pairwise(sorted(events, key=lambda event: event.image_id)):
         assert one.image_id != other.image_id or one.at <= other.at
+
+
+def test_the_figures_kept_are_those_that_a_count_gives(db: Database) -> None:
+    with db.read() as conn:
+        assert counts.differences(conn) == []
+        assert sum(counts.image_counts(conn).values()) > 500
 
 
 def test_nobody_had_two_parts_that_exclude_each_other(conn: psycopg.Connection[Any]) -> None:
