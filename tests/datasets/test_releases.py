@@ -84,7 +84,7 @@ def test_a_hundred_images_are_split_eighty_ten_ten(crowd: Crowd) -> None:
 def test_the_main_style_decides_about_the_split(crowd: Crowd) -> None:
     crowd.accept(20, style="street")
     crowd.accept(20, first=20, style="resort")
-    with crowd.rt.db.read() as conn:
+    with crowd.rt.db.snapshot() as conn:
         styles = [row.main_style for row in queries.accepted_images(conn)]
     assert styles == ["street"] * 20 + ["resort"] * 20
 
