@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, AnySelect
+from crowd.core.schemas import MOST_INTEGER
 from crowd.policy import Stage
 from crowd.tasks.marks import Marks
 from crowd.tasks.models import Claim, Miss, Task
@@ -24,10 +25,10 @@ SETTLED_AFTER = timedelta(seconds=90)
 
 # A mark is one more range to search: only where it spares so many tasks, and not at every priority.
 LEAST_PASSED = 50
-MOST_PASSED_PRIORITIES = 2
+MOST_MARKS = 3
 
 # So many of a person's newest tasks tell where they last were.
-MOST_LATELY = 100
+MOST_LATELY = 20
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
@@ -66,20 +67,41 @@ def marks_beyond(
 ) -> dict[int, int]:
     """By priority, the id before which nothing new is or will be for this person; where it is worth a mark.
 
-    The first ready task that is young, or that the person may take now or later, ends the search:
-    it is read without a lock, so a task that somebody is just taking counts as ready, and stays
-    in sight should they roll back.
+    The first ready task that the person may take now or later ends the search. It is read without a
+    lock, so a task that somebody is just taking counts as ready, and stays in sight should they roll
+    back. No mark goes beyond the last task that is settled: one that commits late may stand there.
     """
-    settled = {"opened_before": now - SETTLED_AFTER}
-    values = {"who": worker_id, "at_most": 1, **settled, **_places(marks)}
-    end = conn.execute(_first_unsettled(stage, len(marks.by_priority)), values).first()
-    passed = _PASSED if end is None else _PASSED.where(Task.priority < end.priority)
-    rows = conn.execute(passed, {"at_stage": stage, **settled}).all()
-    longest = sorted(rows, key=lambda row: row.tasks, reverse=True)[:MOST_PASSED_PRIORITIES]
-    moved = {row.priority: row.last + 1 for row in longest if row.tasks >= LEAST_PASSED}
+    settled = now - SETTLED_AFTER
+    end = conn.execute(
+        _first_open(stage, len(marks.by_priority)), {"who": worker_id, "at_most": 1, **_places(marks)}
+    ).first()
+    known = [priority for priority in marks.by_priority if end is None or priority < end.priority]
+    moved = {priority: _behind_settled(conn, stage, priority, settled) for priority in known}
+    moved |= _long_runs(conn, stage, end, known, settled)
     if end is not None:
-        moved[end.priority] = end.id
-    return moved
+        here = _behind_settled(conn, stage, end.priority, settled, before=end.id)
+        moved[end.priority] = end.id if end.opened_at < settled else here
+    return dict(list(moved.items())[-MOST_MARKS:])
+
+
+def _behind_settled(
+    conn: Connection, stage: Stage, priority: int, settled: datetime, before: int = MOST_INTEGER
+) -> int:
+    """The id after the last settled task of a priority."""
+    values = {"at_stage": stage, "at_priority": priority, "before": before, "opened_before": settled}
+    return (conn.execute(_LAST_SETTLED, values).scalar_one_or_none() or 0) + 1
+
+
+def _long_runs(
+    conn: Connection, stage: Stage, end: AnyRow | None, known: Sequence[int], settled: datetime
+) -> dict[int, int]:
+    """Marks behind what stands before `end` at better priorities than its own, where that is much."""
+    statement = _RUNS.where(Task.priority.not_in(known)) if known else _RUNS
+    if end is not None:
+        statement = statement.where(Task.priority < end.priority)
+    rows = conn.execute(statement, {"at_stage": stage, "opened_before": settled}).all()
+    long = [row for row in rows if row.tasks >= LEAST_PASSED]
+    return {row.priority: row.last + 1 for row in sorted(long, key=lambda row: row.tasks)}
 
 
 def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -> dict[int, int]:
@@ -89,7 +111,11 @@ def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -
     Whoever starts a process anew thus need not pass over all of somebody's own work once more.
     """
     values = {"who": worker_id, "at_stage": stage, "opened_before": now - SETTLED_AFTER}
-    return {row.priority: row.last for row in conn.execute(_LAST_CLAIMS, values)}
+    last: dict[int, int] = {}
+    for row in conn.execute(_LAST_CLAIMS, values):
+        if len(last) < MOST_MARKS:
+            last.setdefault(row.priority, row.id)
+    return last
 
 
 def _places(marks: Marks) -> dict[str, int]:
@@ -169,24 +195,37 @@ def _ranges(marks: int, *, with_returned: bool = True) -> Iterator[list[sa.Colum
 
 
 @cache
-def _first_unsettled(stage: Stage, marks: int) -> AnySelect:
-    settled = sa.and_(Task.opened_at < _SETTLED, sa.or_(*may_not(_WHO, stage, for_good=True)))
+def _first_open(stage: Stage, marks: int) -> AnySelect:
+    barred = may_not(_WHO, stage, for_good=True)
     return _one_after_the_other(
-        [_ready(stage, *place).where(~settled) for place in _ranges(marks, with_returned=False)]
+        [
+            _ready(stage, *place).add_columns(Task.opened_at).where(*(~condition for condition in barred))
+            for place in _ranges(marks, with_returned=False)
+        ]
     )
 
 
-_PASSED = (
+_NEW_AT_STAGE = sa.and_(
+    Task.state == READY,
+    Task.reserved_for.is_(None),
+    Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
+    Task.bounced == sa.false(),
+    Task.opened_at < _SETTLED,
+)
+_RUNS = (
     sa.select(Task.priority, sa.func.max(Task.id).label("last"), sa.func.count().label("tasks"))
-    .where(
-        Task.state == READY,
-        Task.reserved_for.is_(None),
-        Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
-        Task.bounced == sa.false(),
-        # Not what was opened since the search that found nothing.
-        Task.opened_at < _SETTLED,
-    )
+    .where(_NEW_AT_STAGE)
     .group_by(Task.priority)
+)
+_LAST_SETTLED = (
+    sa.select(Task.id)
+    .where(
+        _NEW_AT_STAGE,
+        Task.priority == sa.bindparam("at_priority", type_=Task.priority.type),
+        Task.id < sa.bindparam("before", type_=Task.id.type),
+    )
+    .order_by(Task.id.desc())
+    .limit(1)
 )
 
 
@@ -198,7 +237,7 @@ _LATELY = (
     .subquery("lately")
 )
 _LAST_CLAIMS = (
-    sa.select(Task.priority, sa.func.max(Task.id).label("last"))
+    sa.select(Task.priority, Task.id)
     .join_from(_LATELY, Task, Task.id == _LATELY.c.task_id)
     .where(
         # The first token: it was claimed where new tasks stand, not among those that came back.
@@ -207,16 +246,13 @@ _LAST_CLAIMS = (
         Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
         Task.bounced == sa.false(),
     )
-    .group_by(Task.priority)
-    .order_by(sa.func.max(Task.id).desc())
-    .limit(sa.literal_column(str(MOST_PASSED_PRIORITIES)))
+    .order_by(_LATELY.c.task_id.desc())
 )
 
 
 def _skipped() -> sa.ColumnElement[bool]:
-    return sa.exists(
-        sa.select(Miss.task_id).where(Miss.task_id == Task.id, Miss.worker_id == _WHO, Miss.skip_until > _NOW)
-    )
+    # Not as EXISTS: joined to the queue, PostgreSQL would read everybody's misses to sort them by task.
+    return Task.id.in_(sa.select(Miss.task_id).where(Miss.worker_id == _WHO, Miss.skip_until > _NOW))
 
 
 def _one_after_the_other(branches: Sequence[AnySelect]) -> AnySelect:

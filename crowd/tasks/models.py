@@ -138,11 +138,13 @@ class Task(Base):
         _partial(
             "ix_tasks_reserved_until",
             "reserved_until",
-            where=f"{_READY} AND reserved_for IS NOT NULL",
+            where=f"{_READY} AND reserved_until IS NOT NULL",
         ),
-        _partial("ix_tasks_leased", "worker_id", "lease_until", where=_LEASED),
-        _partial("ix_tasks_lease_until", "lease_until", where=_LEASED),
-        _partial("ix_tasks_leased_stage", "stage", where=_LEASED),
+        # Few of millions of tasks are leased or reserved, so that the planner's sample may hold none and
+        # every index of them looks empty, hence as good as any other. So the conditions of these differ:
+        # a search by person cannot use the index by time.
+        _partial("ix_tasks_leased", "worker_id", where=_LEASED),
+        _partial("ix_tasks_lease_until", "lease_until", where="lease_until IS NOT NULL"),
         _partial("ix_tasks_stuck", "stage", "id", where=_STUCK),
         sa.CheckConstraint(
             f"state <> {TASK_STATE.code(TaskState.LEASED)} OR "
@@ -174,6 +176,8 @@ class Miss(Base):
     task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"), primary_key=True)
     worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
     skip_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (_partial("ix_misses_skipped", "worker_id", "task_id", where="skip_until IS NOT NULL"),)
 
 
 class Submission(Base):

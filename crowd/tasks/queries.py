@@ -124,8 +124,9 @@ def leases_of(conn: Connection, worker_id: int, now: datetime) -> Sequence[AnyRo
     """The person's unexpired leases, oldest task first."""
     return conn.execute(
         sa.select(Task.id, Task.stage, Task.token, Task.lease_until)
-        .where(Task.state == LEASED, Task.worker_id == worker_id, Task.lease_until > now)
-        .order_by(Task.id)
+        .where(Task.state == LEASED, Task.worker_id == _WHO, _UNEXPIRED)
+        .order_by(Task.id),
+        {"who": worker_id, "at_now": now},
     ).all()
 
 

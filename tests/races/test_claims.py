@@ -25,6 +25,7 @@ def _claim_in_a_process(settings: Settings, worker_id: int, barrier: Barrier, wi
     """The other process: claims at every barrier and tells the task's id, or 0."""
     runtime = build_runtime(settings)
     engine = Engine(replace(runtime, db=open_database(settings.database_url)))
+    engine.is_alone = False
     for _ in range(PROCESS_ROUNDS):
         barrier.wait(WAIT_SECONDS)
         given = engine.claim(worker_id)
