@@ -27,7 +27,7 @@ from crowd.simulation.truths import Truths
 from crowd.simulation.uploads import Uploader
 from crowd.simulation.vocabulary import Vocabulary
 from tests.core.processes import eventually
-from tests.servers import Postgres, _identity, _own_directory
+from tests.servers import Postgres, identity, own_directory
 
 OURS = ("DATABASE_URL", "REDIS_URL", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS")
 POOLER_CONFIG = """\
@@ -177,12 +177,12 @@ def start_pooler(server: Postgres, pool_size: int) -> Iterator[str]:
         pytest.skip("no pgbouncer here")
     if not server.is_own:
         pytest.skip("the pooler finds only a server of our own")
-    with _own_directory() as folder:
+    with own_directory() as folder:
         config = folder / "pgbouncer.ini"
         socket_folder = psycopg.conninfo.conninfo_to_dict(server.url)["host"]
         config.write_text(POOLER_CONFIG.format(server=socket_folder, folder=folder, size=pool_size))
         (folder / "users.txt").write_text('"postgres" ""\n')
-        process = spawn_bound([binary, "-q", str(config)], cwd="/", **_identity())
+        process = spawn_bound([binary, "-q", str(config)], cwd="/", **identity())
         try:
             assert eventually((folder / ".s.PGSQL.6432").exists, 10), "pgbouncer does not come up"
             yield str(folder)

@@ -65,7 +65,7 @@ class Postgres:
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **_identity(),
+            **identity(),
         )
         self._wait()
 
@@ -127,7 +127,7 @@ def start_postgres() -> Iterator[Postgres | None]:
             raise RuntimeError("no PostgreSQL server binaries: install postgresql or set TEST_DATABASE_URL")
         yield None
         return
-    with _own_directory() as directory:
+    with own_directory() as directory:
         command = [
             str(binaries / "initdb"),
             "-D",
@@ -136,7 +136,7 @@ def start_postgres() -> Iterator[Postgres | None]:
             "postgres",
         ]
         command += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **_identity())
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity())
         postgres = Postgres(f"postgresql://postgres@/postgres?host={directory}", binaries, directory)
         try:
             postgres.start()
@@ -169,19 +169,19 @@ def find_postgres_binaries() -> Path | None:
 
 
 @contextlib.contextmanager
-def _own_directory() -> Iterator[Path]:
+def own_directory() -> Iterator[Path]:
     # Not pytest's folder: its parents are closed to the user that the server runs as, and a socket's
     # path has to be short.
     directory = Path(tempfile.mkdtemp(prefix="crowd-pg-"))
     try:
-        if user := _identity().get("user"):
+        if user := identity().get("user"):
             os.chown(directory, user, -1)
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _identity() -> dict[str, Any]:
+def identity() -> dict[str, Any]:
     """Popen's words for another user when we are root, whom PostgreSQL refuses to run as."""
     if os.geteuid() != 0:
         return {}

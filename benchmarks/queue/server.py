@@ -96,7 +96,7 @@ class Server:
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **_identity(),
+            **identity(),
         )
         self._wait()
 
@@ -128,7 +128,7 @@ class Server:
     def _initialise(self) -> None:
         command = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres"]
         command += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **_identity())
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity())
 
     def _wait(self) -> None:
         assert self._process is not None
@@ -154,11 +154,11 @@ def running(server: Server, settings: Mapping[str, str]) -> Iterator[Server]:
 
 
 def _hand_over(folder: Path) -> None:
-    if user := _identity().get("user"):
+    if user := identity().get("user"):
         os.chown(folder, user, -1)
 
 
-def _identity() -> dict[str, Any]:
+def identity() -> dict[str, Any]:
     """Popen's words for another user when we are root, whom PostgreSQL refuses to run as."""
     if os.geteuid() != 0:
         return {}

@@ -5,6 +5,7 @@ sorted. Several lanes are one statement of `UNION ALL` branches under one LIMIT:
 both run the branches one after the other and stop at the first row, so what comes later costs nothing.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,11 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, AnySelect
-from crowd.core.schemas import MOST_INTEGER
 from crowd.policy import Stage
 from crowd.tasks.marks import Marks
 from crowd.tasks.models import Claim, Miss, Task
-from crowd.tasks.queries import READY, may_not
+from crowd.tasks.queries import DONE, READY, may_not
 
 # Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
 # older than this none with a smaller id is still to appear.
@@ -81,11 +81,12 @@ def marks_beyond(
     if end is not None:
         here = _behind_settled(conn, stage, end.priority, settled, before=end.id)
         moved[end.priority] = end.id if end.opened_at < settled else here
-    return dict(list(moved.items())[-MOST_MARKS:])
+    worth = [(priority, mark) for priority, mark in moved.items() if mark > 1]
+    return dict(worth[-MOST_MARKS:])
 
 
 def _behind_settled(
-    conn: Connection, stage: Stage, priority: int, settled: datetime, before: int = MOST_INTEGER
+    conn: Connection, stage: Stage, priority: int, settled: datetime, before: int = sys.maxsize
 ) -> int:
     """The id after the last settled task of a priority."""
     values = {"at_stage": stage, "at_priority": priority, "before": before, "opened_before": settled}
@@ -113,9 +114,10 @@ def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -
     values = {"who": worker_id, "at_stage": stage, "opened_before": now - SETTLED_AFTER}
     last: dict[int, int] = {}
     for row in conn.execute(_LAST_CLAIMS, values):
-        if len(last) < MOST_MARKS:
-            last.setdefault(row.priority, row.id)
-    return last
+        # The newest comes first. Beside one that the person gave back may be a seat that is theirs to take.
+        if row.priority not in last or row.is_undone:
+            last[row.priority] = row.id
+    return dict(list(last.items())[:MOST_MARKS])
 
 
 def _places(marks: Marks) -> dict[str, int]:
@@ -237,7 +239,7 @@ _LATELY = (
     .subquery("lately")
 )
 _LAST_CLAIMS = (
-    sa.select(Task.priority, Task.id)
+    sa.select(Task.priority, Task.id, sa.or_(Task.state != DONE, Task.worker_id != _WHO).label("is_undone"))
     .join_from(_LATELY, Task, Task.id == _LATELY.c.task_id)
     .where(
         # The first token: it was claimed where new tasks stand, not among those that came back.

@@ -204,7 +204,6 @@ class Submission(Base):
         _partial("uq_submissions_counted", "task_id", where="standing = 0", unique=True),
         sa.Index("ix_submissions_image", "image_id", "stage", "round"),
         sa.Index("ix_submissions_worker", "worker_id", "id"),
-        sa.Index("ix_submissions_stage", "stage"),
     )
 
 

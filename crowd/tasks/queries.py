@@ -201,7 +201,10 @@ def take(
     tasks = sorted(conn.execute(_TAKE, taken), key=lambda task: task.id)
     assert len(tasks) == len(task_ids), "they were locked when they were found ready"
     claims = [{"task_id": task.id, "token": task.token, "worker_id": worker_id, "at": now} for task in tasks]
-    conn.execute(_ADD_CLAIM, claims[0]) if len(claims) == 1 else conn.execute(_ADD_CLAIM.values(claims))
+    if len(claims) == 1:
+        conn.execute(_ADD_CLAIM, claims[0])
+    else:
+        conn.execute(_ADD_CLAIM.values(claims))
     return tasks
 
 

@@ -124,6 +124,7 @@ def upgrade() -> None:
     for name, (table, columns, where) in INDEXES.items():
         condition = sa.text(where) if where else None
         op.create_index(name, table, columns, sqlite_where=condition, postgresql_where=condition)
+    op.drop_index("ix_submissions_stage", "submissions")
     # The triggers first: their lock keeps writers out until what was there before has been counted.
     for trigger in TRIGGERS:
         _create_trigger(*trigger)
@@ -147,6 +148,7 @@ def downgrade() -> None:
             op.execute(f"DROP TRIGGER {name}")
     for name, (table, *_) in INDEXES.items():
         op.drop_index(name, table)
+    op.create_index("ix_submissions_stage", "submissions", ["stage"])
     for table in ("due_jobs", "count_corrections", "worker_counts", "counts", "count_deltas"):
         op.drop_table(table)
 

@@ -15,7 +15,7 @@ from tests.commands.drills import Team, lost, served, wait_until_told
 from tests.commands.places import Place
 from tests.conftest import _with_driver
 from tests.core.processes import eventually
-from tests.servers import Postgres, _identity, _own_directory, find_postgres_binaries, start_postgres
+from tests.servers import Postgres, find_postgres_binaries, identity, own_directory, start_postgres
 
 pytestmark = pytest.mark.skipif(
     find_postgres_binaries() is None and os.environ.get("CI") != "true", reason="no PostgreSQL here"
@@ -36,7 +36,7 @@ def _standby_of(primary: Postgres) -> Iterator[Postgres]:
     """A second server that follows the first one; from now on the first one waits for it at every commit."""
     binaries = find_postgres_binaries()
     assert binaries is not None
-    with _own_directory() as directory:
+    with own_directory() as directory:
         command = [
             str(binaries / "pg_basebackup"),
             "--dbname",
@@ -45,7 +45,7 @@ def _standby_of(primary: Postgres) -> Iterator[Postgres]:
             str(directory / "data"),
         ]
         command += ["--wal-method=stream", "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-        subprocess.run(command, check=True, cwd="/", **_identity())
+        subprocess.run(command, check=True, cwd="/", **identity())
         standby = Postgres(f"postgresql://postgres@/postgres?host={directory}", binaries, directory)
         standby.start()
         try:

@@ -11,7 +11,7 @@ from crowd.tasks import claim_queries, leases
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook
 from crowd.tasks.models import Task
-from tests.tasks.engine import Engine, Lease, passing
+from tests.tasks.engine import Engine, Lease, eager_book, passing
 
 LATER = timedelta(minutes=30)
 
@@ -148,18 +148,17 @@ def test_a_seat_beside_ones_own_is_not_passed_for_good(engine: Engine, reviewer:
 def test_a_new_process_begins_where_the_person_last_was(engine: Engine, reviewer: int) -> None:
     newest = [engine.add_image() for _ in range(4)]
     engine.now += LATER
-    claimed(engine, reviewer, Stage.SEGMENTATION)
-    last = claimed(engine, reviewer, Stage.SEGMENTATION)
+    for _ in range(2):
+        last = claimed(engine, reviewer, Stage.SEGMENTATION)
+        assert engine.answer(last, passing(last)) is None
     engine.now += LATER
-    engine.tidy()
     book = MarkBook()
     with engine.db.begin() as conn:
         claimant = Claimant(reviewer, engine.taxonomy_id)
         found = leases.claim(conn, claimant, engine.policy, engine.now, Stage.SEGMENTATION, book=book)
     assert book.of(reviewer, Stage.SEGMENTATION).by_priority == {0: last.task_id}
-    # What ran out stands before the mark, and still comes first.
     assert not isinstance(found, QueueState)
-    assert found.image_id == newest[0]
+    assert found.image_id == newest[2]
 
 
 class Timer:
@@ -218,3 +217,22 @@ def test_no_mark_lives_for_ever_however_often_it_moves() -> None:
 class _Row:
     def __init__(self, task_id: int, priority: int) -> None:
         self.id, self.priority = task_id, priority
+
+
+def test_a_new_process_still_finds_the_seat_beside_one_that_was_given_back(
+    engine: Engine, reviewer: int
+) -> None:
+    inspector = engine.hire(Grade.INSPECTOR)
+    checker = engine.crew[Grade.REVIEWER][0]
+    for _ in range(2):
+        lease = claimed(engine, checker, Stage.FIRST_REVIEW)
+        assert engine.answer(lease, passing(lease)) is None
+    engine.now += LATER
+    first, second = (claimed(engine, inspector, Stage.SECOND_REVIEW) for _ in range(2))
+    assert first.image_id != second.image_id
+    engine.now += timedelta(minutes=2)
+    engine.release(first, skip=True)
+    engine.book = eager_book()
+    beside = claimed(engine, inspector, Stage.SECOND_REVIEW)
+    assert beside.image_id == first.image_id
+    assert beside.task_id != first.task_id
