@@ -90,7 +90,8 @@ def _behind_settled(
 ) -> int:
     """The id after the last settled task of a priority."""
     values = {"at_stage": stage, "at_priority": priority, "before": before, "opened_before": settled}
-    return (conn.execute(_LAST_SETTLED, values).scalar_one_or_none() or 0) + 1
+    last = conn.execute(_LAST_SETTLED, values).first()
+    return 1 if last is None else int(last.id) + 1
 
 
 def _long_runs(
@@ -113,7 +114,7 @@ def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -
     """
     values = {"who": worker_id, "at_stage": stage, "opened_before": now - SETTLED_AFTER}
     last: dict[int, int] = {}
-    for row in conn.execute(_LAST_CLAIMS, values):
+    for row in conn.execute(_LAST_CLAIMS, values).all():
         # The newest comes first. Beside one that the person gave back may be a seat that is theirs to take.
         if row.priority not in last or row.is_undone:
             last[row.priority] = row.id
