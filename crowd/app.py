@@ -2,8 +2,9 @@
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -18,8 +19,18 @@ from crowd.policy import Grade
 from crowd.runtime import EXTENSION, Runtime, build_runtime
 from crowd.wiring import register_pages, register_rooms, wire
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 SESSION_LIFETIME = timedelta(days=7)
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
+
+
+class _App(Flask):
+    """Flask without looking anew, at each call of each function, whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: F) -> F:
+        """The function as it is."""
+        return func
 
 
 def create_app(
@@ -36,7 +47,7 @@ def create_app(
     env = os.environ if environ is None else environ
     configure_logs(env.get("CROWD_LOG_LEVEL") or "info")
     rt = rt or build_runtime(settings or load_settings(env))
-    app = Flask("crowd", static_folder=None)
+    app = _App("crowd", static_folder=None)
     app.extensions[EXTENSION] = rt
     app.config.update(
         SECRET_KEY=rt.settings.secret_key,

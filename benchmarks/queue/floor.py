@@ -8,7 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -25,6 +25,7 @@ from crowd.core.clock import rfc3339
 from crowd.core.config import load_settings
 from crowd.core.db import Database
 from crowd.core.security import digest
+from crowd.core.statements import Statement
 from crowd.images import history
 from crowd.images.models import ImageState, What
 from crowd.policy import Grade, Policy, Stage
@@ -63,7 +64,7 @@ def _code(member: StrEnum | None) -> int | None:
 _STAGES, _CAUSES, _GRADES = list(Stage), list(Cause), list(Grade)
 
 
-class Statement:
+class Text:
     """A statement of the application as psycopg takes it: text, and the values written into it."""
 
     def __init__(self, construct: Any, dialect: Any, given: Values) -> None:
@@ -101,7 +102,7 @@ class Session:
             address, options="-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
         )
         self._dialect = dialect
-        self._statements: dict[Any, Statement] = {}
+        self._texts: dict[Any, Text] = {}
         self.log = log
 
     @contextmanager
@@ -110,31 +111,31 @@ class Session:
         with self._connection.transaction():
             yield
 
-    def read(self, construct: Any, given: Values) -> Any:
+    def read(self, statement: Statement, given: Values) -> Any:
         """The only row of a query outside of any transaction."""
         self._connection.autocommit = True
         try:
-            return self.run(construct, given).fetchone()
+            return self.run(statement, given).fetchone()
         finally:
             self._connection.autocommit = False
 
-    def run(self, construct: Any, given: Values) -> psycopg.Cursor[Any]:
+    def run(self, statement: Statement, given: Values) -> psycopg.Cursor[Any]:
         """Run a prebuilt statement."""
-        statement = self._statements.get(construct)
-        if statement is None:
-            statement = self._statements[construct] = Statement(construct, self._dialect, given)
+        text = self._texts.get(statement)
+        if text is None:
+            text = self._texts[statement] = Text(statement.construct, self._dialect, given)
         if self.log is not None:
-            self.log.append(statement.text)
-        return self._connection.execute(statement.text, statement.values(given))
+            self.log.append(text.text)
+        return self._connection.execute(text.text, text.values(given))
 
     def execute(self, construct: Any, given: Values) -> Any:
         """The little of SQLAlchemy's Connection that moving a mark needs; once in a while."""
-        statement = Statement(construct, self._dialect, given)
+        text = Text(construct, self._dialect, given)
         if self.log is not None:
-            self.log.append(statement.text)
+            self.log.append(text.text)
         cursor = self._connection.cursor(row_factory=namedtuple_row)
-        values = {name: _kept(value) for name, value in statement.values(given).items()}
-        rows = cursor.execute(statement.text, values).fetchall()
+        values = {name: _kept(value) for name, value in text.values(given).items()}
+        rows = cursor.execute(text.text, values).fetchall()
         return _Rows(rows)
 
 
@@ -404,31 +405,8 @@ def _feedback(session: Session, task: Values, stage: Stage, cause: Cause | None,
     first = task["round"] == 1 and stage is not Stage.ADJUDICATION
     if first or stage is Stage.SECOND_REVIEW or cause in (Cause.SPLIT, Cause.STYLES):
         return []
-    rows = session.run(_FEEDBACK, {"image_id_1": image_id}).fetchall()
+    rows = session.run(image_queries._FEEDBACK, {"of_image": image_id}).fetchall()
     return [{**piece, "at": rfc3339(row[1])} for row in rows for piece in row[2]]
-
-
-class _Caught(Exception):
-    pass
-
-
-def _construct_of(call: Callable[[Any], object]) -> Any:
-    """The statement that a function of the application builds anew each time."""
-
-    class Catcher:
-        caught: Any = None
-
-        def execute(self, construct: Any, _values: object = None) -> Any:
-            self.caught = construct
-            raise _Caught
-
-    catcher = Catcher()
-    with suppress(_Caught):
-        call(catcher)
-    return catcher.caught
-
-
-_FEEDBACK = _construct_of(lambda conn: image_queries.feedback_rows(conn, 0))
 
 
 @cache

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import ApiToken, Worker
-from crowd.core.db import AnySelect
+from crowd.core.statements import Statement
 from crowd.policy import Grade
 
 
@@ -87,10 +87,13 @@ def people(
 
 
 # Every request asks one of these: they are built once.
-_BY_NAME = _CREDENTIALS.where(Worker.username == sa.bindparam("named", type_=Worker.username.type))
-_BY_ID = _CREDENTIALS.where(Worker.id == sa.bindparam("of_worker", type_=Worker.id.type))
-_BY_TOKEN = _CREDENTIALS.join(ApiToken, ApiToken.worker_id == Worker.id).where(
-    ApiToken.digest == sa.bindparam("with_digest", type_=ApiToken.digest.type), ApiToken.revoked_at.is_(None)
+_BY_NAME = Statement(_CREDENTIALS.where(Worker.username == sa.bindparam("named", type_=Worker.username.type)))
+_BY_ID = Statement(_CREDENTIALS.where(Worker.id == sa.bindparam("of_worker", type_=Worker.id.type)))
+_BY_TOKEN = Statement(
+    _CREDENTIALS.join(ApiToken, ApiToken.worker_id == Worker.id).where(
+        ApiToken.digest == sa.bindparam("with_digest", type_=ApiToken.digest.type),
+        ApiToken.revoked_at.is_(None),
+    )
 )
 
 
@@ -109,8 +112,8 @@ def credentials_by_token(conn: Connection, digest: bytes) -> Credentials | None:
     return _credentials(conn, _BY_TOKEN, {"with_digest": digest})
 
 
-def _credentials(conn: Connection, statement: AnySelect, by: dict[str, Any]) -> Credentials | None:
-    row = conn.execute(statement, by).one_or_none()
+def _credentials(conn: Connection, statement: Statement, by: dict[str, Any]) -> Credentials | None:
+    row = statement.run(conn, by).one_or_none()
     return Credentials(**row._mapping) if row else None
 
 

@@ -134,7 +134,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self, schema: type[ma.Schema] | ma.Schema, *, location: str = "json", **options: Any
     ) -> Callable[[F], F]:
         """Hand the view what `schema` makes of the body (or query, form, files) as its first argument."""
-        return cast(Callable[[F], F], super().arguments(schema, location=location, **options))
+        # Handed over as a class it would be made anew for each request.
+        ready = schema() if isinstance(schema, type) else schema
+        return cast(Callable[[F], F], super().arguments(ready, location=location, **options))
 
     def response(
         self, status_code: int, schema: type[ma.Schema] | ma.Schema | None = None, **options: Any
@@ -281,10 +283,11 @@ def _limit_body() -> None:
 
 
 def _add_headers(response: Response) -> Response:
+    headers = response.headers
     for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+        headers.add(name, value)
     if response.mimetype in ("application/json", "application/problem+json"):
-        response.headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("Cache-Control", "no-store")
     return response
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crowd.core.statements import Statement
 from crowd.images.models import Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
 
@@ -56,12 +57,12 @@ class Happening:
 
 
 _IMAGE = sa.bindparam("of_image", type_=Image.id.type)
-_NEXT_ROUND = sa.update(Image).where(Image.id == _IMAGE).values(round=Image.round + 1)
-_NEW_STATE = (
+_NEXT_ROUND = Statement(sa.update(Image).where(Image.id == _IMAGE).values(round=Image.round + 1))
+_NEW_STATE = Statement(
     sa.update(Image).where(Image.id == _IMAGE).values(state=sa.bindparam("to", type_=Image.state.type))
 )
 _FIELDS = ("at", "what", "worker_id", "about_id", "stage", "target", "task_id", "why")
-_ADD_EVENT = (
+_ADD_EVENT = Statement(
     sa.insert(ImageEvent)
     .values(
         image_id=_IMAGE,
@@ -78,11 +79,11 @@ def record(conn: Connection, image_id: int, happening: Happening, at: datetime) 
     The caller holds the lock on the image's row. Returns the image's round.
     """
     if happening.what in STATES:
-        conn.execute(_NEW_STATE, {"of_image": image_id, "to": STATES[happening.what]})
+        _NEW_STATE.change(conn, {"of_image": image_id, "to": STATES[happening.what]})
     if happening.what in NEW_ROUND:
-        conn.execute(_NEXT_ROUND, {"of_image": image_id})
+        _NEXT_ROUND.change(conn, {"of_image": image_id})
     fields = {f"with_{name}": getattr(happening, name) for name in _FIELDS if name != "at"}
-    image_round: int = conn.execute(_ADD_EVENT, {"of_image": image_id, "with_at": at, **fields}).scalar_one()
+    image_round: int = _ADD_EVENT.run(conn, {"of_image": image_id, "with_at": at, **fields}).scalar_one()
     return image_round
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
+from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
 from crowd.tasks.models import (
@@ -22,7 +23,7 @@ from crowd.tasks.models import (
     Task,
 )
 
-_ADD_SUBMISSION = sa.insert(Submission)
+_ADD_SUBMISSION = Statement(sa.insert(Submission).inline())
 
 
 def add_submission(
@@ -38,8 +39,8 @@ def add_submission(
     at: datetime,
 ) -> None:
     """Keep an answer for good."""
-    conn.execute(
-        _ADD_SUBMISSION,
+    _ADD_SUBMISSION.change(
+        conn,
         {
             "task_id": task.id,
             "token": token,
@@ -57,7 +58,7 @@ def add_submission(
     )
 
 
-_COUNTED = (
+_COUNTED = Statement(
     sa.select(Submission.worker_id, Submission.stage, Submission.result, Submission.kind)
     .where(
         Submission.image_id == sa.bindparam("of_image", type_=Submission.image_id.type),
@@ -71,11 +72,11 @@ _COUNTED = (
 
 def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: int) -> Sequence[AnyRow]:
     """The answers that counted at one stage of one round, oldest first."""
-    return conn.execute(_COUNTED, {"of_image": image_id, "at_stage": stage, "in_round": image_round}).all()
+    return _COUNTED.run(conn, {"of_image": image_id, "at_stage": stage, "in_round": image_round}).all()
 
 
 _ADD_PARTICIPATION = {
-    dialect: dialect_insert(Participation).on_conflict_do_nothing()
+    dialect: Statement(dialect_insert(Participation).on_conflict_do_nothing())
     for dialect, dialect_insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
@@ -83,7 +84,7 @@ _ADD_PARTICIPATION = {
 def add_participation(conn: Connection, image_id: int, worker_id: int, part: Part, image_round: int) -> None:
     """Note the person's part, once."""
     row = {"image_id": image_id, "worker_id": worker_id, "part": part, "round": image_round}
-    conn.execute(_ADD_PARTICIPATION[conn.dialect.name], row)
+    _ADD_PARTICIPATION[conn.dialect.name].change(conn, row)
 
 
 def has_part(conn: Connection, image_id: int, worker_id: int) -> bool:
@@ -99,7 +100,7 @@ def has_part(conn: Connection, image_id: int, worker_id: int) -> bool:
     )
 
 
-_ADD_LABEL = sa.insert(Label)
+_ADD_LABEL = Statement(sa.insert(Label).inline())
 
 
 def add_label(
@@ -113,8 +114,8 @@ def add_label(
     at: datetime,
 ) -> None:
     """The stage's labels from now on."""
-    conn.execute(
-        _ADD_LABEL,
+    _ADD_LABEL.change(
+        conn,
         {
             "image_id": image_id,
             "stage": stage,
@@ -127,7 +128,7 @@ def add_label(
     )
 
 
-_LABELS = (
+_LABELS = Statement(
     sa.select(Label.id, Label.stage, Label.worker_id, Label.value, Label.round)
     .where(Label.image_id == sa.bindparam("of_image", type_=Label.image_id.type))
     .order_by(Label.id)
@@ -136,7 +137,7 @@ _LABELS = (
 
 def label_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
     """Every version of the image's labels, oldest first."""
-    return conn.execute(_LABELS, {"of_image": image_id}).all()
+    return _LABELS.run(conn, {"of_image": image_id}).all()
 
 
 def unusable_codes(conn: Connection, image_id: int) -> list[str]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, AnySelect
+from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.marks import Marks
 from crowd.tasks.models import Claim, Miss, Task
@@ -44,7 +45,7 @@ def next_rework(conn: Connection, worker_id: int, stages: Sequence[Stage], now: 
     SKIP LOCKED: a task that somebody else is taking at this moment is passed over, so nobody
     waits and nobody gets it twice.
     """
-    return conn.execute(_rework(tuple(stages)), {"who": worker_id, "at_now": now, "at_most": 1}).first()
+    return _rework(tuple(stages)).run(conn, {"who": worker_id, "at_now": now, "at_most": 1}).first()
 
 
 def next_new(
@@ -52,14 +53,14 @@ def next_new(
 ) -> Sequence[AnyRow]:
     """The first tasks of one stage that were not bounced and that this person may take; locked as above."""
     values = {"who": worker_id, "at_now": now, "at_most": limit, **_places(marks)}
-    return conn.execute(_new(stage, len(marks.by_priority)), values).all()
+    return _new(stage, len(marks.by_priority)).run(conn, values).all()
 
 
 def bounced_at(
     conn: Connection, worker_id: int, stage: Stage, now: datetime, *, limit: int
 ) -> Sequence[AnyRow]:
     """The first tasks bounced to one stage that this person may take; locked as above."""
-    return conn.execute(_bounced(stage), {"who": worker_id, "at_now": now, "at_most": limit}).all()
+    return _bounced_lane(stage).run(conn, {"who": worker_id, "at_now": now, "at_most": limit}).all()
 
 
 def marks_beyond(
@@ -131,7 +132,7 @@ def _places(marks: Marks) -> dict[str, int]:
 
 
 @cache
-def _rework(stages: tuple[Stage, ...]) -> AnySelect:
+def _rework(stages: tuple[Stage, ...]) -> Statement:
     reserved = (
         sa.select(*_FOUND)
         .where(
@@ -146,17 +147,17 @@ def _rework(stages: tuple[Stage, ...]) -> AnySelect:
         .limit(_AT_MOST)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    return _one_after_the_other([reserved, *(_bounced(stage) for stage in stages)])
+    return Statement(_one_after_the_other([reserved, *(_lane(stage, bounced=True) for stage in stages)]))
 
 
 @cache
-def _bounced(stage: Stage) -> AnySelect:
-    return _lane(stage, bounced=True)
+def _bounced_lane(stage: Stage) -> Statement:
+    return Statement(_lane(stage, bounced=True))
 
 
 @cache
-def _new(stage: Stage, marks: int) -> AnySelect:
-    return _one_after_the_other([_lane(stage, *place) for place in _ranges(marks)])
+def _new(stage: Stage, marks: int) -> Statement:
+    return Statement(_one_after_the_other([_lane(stage, *place) for place in _ranges(marks)]))
 
 
 def _lane(stage: Stage, *place: sa.ColumnElement[bool], bounced: bool = False) -> AnySelect:

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
+from crowd.core.statements import Statement
 from crowd.images.history import CONSEQUENCES
 from crowd.images.models import Image, ImageEvent, Supplier, What
 from crowd.policy import Stage
@@ -17,7 +18,7 @@ from crowd.tasks.models import (
     Submission,
 )
 
-_LOCK = (
+_LOCK = Statement(
     sa.select(Image.id, Image.state, Image.round, Image.priority, Image.width, Image.height, Image.file_name)
     .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
     .with_for_update(key_share=True)
@@ -26,10 +27,10 @@ _LOCK = (
 
 def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
     """The image, locked: every move of one image happens after the one before it."""
-    return conn.execute(_LOCK, {"of_image": image_id}).one_or_none()
+    return _LOCK.run(conn, {"of_image": image_id}).one_or_none()
 
 
-_SIZE_AND_LABELS = (
+_SIZE_AND_LABELS = Statement(
     sa.select(Image.width, Image.height, Label.stage, Label.value)
     .join_from(Image, Label, Label.image_id == Image.id, isouter=True)
     .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
@@ -39,7 +40,7 @@ _SIZE_AND_LABELS = (
 
 def size_and_labels(conn: Connection, image_id: int) -> tuple[int, int, Sequence[AnyRow]]:
     """Width and height of the working image in pixels, and every version of its labels, oldest first."""
-    rows = conn.execute(_SIZE_AND_LABELS, {"of_image": image_id}).all()
+    rows = _SIZE_AND_LABELS.run(conn, {"of_image": image_id}).all()
     return rows[0].width, rows[0].height, [row for row in rows if row.stage is not None]
 
 
@@ -87,16 +88,19 @@ def author_of(conn: Connection, image_id: int, target: Stage) -> int | None:
     ).scalar_one_or_none()
 
 
+_FEEDBACK = Statement(
+    sa.select(ImageEvent.what, ImageEvent.at, ImageEvent.why, ImageEvent.target)
+    .where(
+        ImageEvent.image_id == sa.bindparam("of_image", type_=Image.id.type),
+        ImageEvent.what.in_((What.BOUNCED, What.DISPUTED)),
+    )
+    .order_by(ImageEvent.id)
+)
+
+
 def feedback_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
     """The bounces and disputes of an image with their reasons, oldest first."""
-    return conn.execute(
-        sa.select(ImageEvent.what, ImageEvent.at, ImageEvent.why, ImageEvent.target)
-        .where(
-            ImageEvent.image_id == image_id,
-            ImageEvent.what.in_((What.BOUNCED, What.DISPUTED)),
-        )
-        .order_by(ImageEvent.id)
-    ).all()
+    return _FEEDBACK.run(conn, {"of_image": image_id}).all()
 
 
 def feedback_about(conn: Connection, worker_id: int, before: int | None, limit: int) -> Sequence[AnyRow]:

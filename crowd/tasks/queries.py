@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow, literal
+from crowd.core.statements import Statement
 from crowd.policy import Grade, Stage
 from crowd.tasks.flow import Cause
 from crowd.tasks.models import (
@@ -51,7 +52,7 @@ _TASK_COLUMNS = tuple(Task.__table__.columns)
 _SAME = sa.alias(Task.__table__, "same")
 
 
-_LOCK_WORKER = (
+_LOCK_WORKER = Statement(
     sa.select(
         Worker.id,
         Worker.grade,
@@ -64,18 +65,18 @@ _LOCK_WORKER = (
 
 def lock_worker(conn: Connection, worker_id: int) -> AnyRow:
     """The person's grade, and whether they may work; locked: their requests come one after the other."""
-    return conn.execute(_LOCK_WORKER, {"who": worker_id}).one()
+    return _LOCK_WORKER.run(conn, {"who": worker_id}).one()
 
 
-_TASK_ROW = sa.select(*_TASK_COLUMNS).where(Task.id == _TASK)
+_TASK_ROW = Statement(sa.select(*_TASK_COLUMNS).where(Task.id == _TASK))
 
 
 def task_row(conn: Connection, task_id: int) -> AnyRow | None:
     """The task as it is now, unlocked."""
-    return conn.execute(_TASK_ROW, {"of_task": task_id}).one_or_none()
+    return _TASK_ROW.run(conn, {"of_task": task_id}).one_or_none()
 
 
-_TASK_AND_CLAIMANT = (
+_TASK_AND_CLAIMANT = Statement(
     sa.select(*_TASK_COLUMNS, Claim.worker_id.label("claimant_id"))
     .join_from(Task, Claim, sa.and_(Claim.task_id == Task.id, Claim.token == _TOKEN), isouter=True)
     .where(Task.id == _TASK)
@@ -84,10 +85,10 @@ _TASK_AND_CLAIMANT = (
 
 def task_and_claimant(conn: Connection, task_id: int, token: int) -> AnyRow | None:
     """The task as it is now, unlocked, with `claimant_id`: who was given this token of it."""
-    return conn.execute(_TASK_AND_CLAIMANT, {"of_task": task_id, "with_token": token}).one_or_none()
+    return _TASK_AND_CLAIMANT.run(conn, {"of_task": task_id, "with_token": token}).one_or_none()
 
 
-_LOCK_TASK = (
+_LOCK_TASK = Statement(
     sa.select(*_TASK_COLUMNS, Submission.standing.label("answered"))
     .join_from(
         Task, Submission, sa.and_(Submission.task_id == Task.id, Submission.token == _TOKEN), isouter=True
@@ -102,12 +103,12 @@ def lock_task(conn: Connection, task_id: int, token: int) -> AnyRow:
 
     The caller holds the lock on the token's owner, so no answer with it can come between.
     """
-    return conn.execute(_LOCK_TASK, {"of_task": task_id, "with_token": token}).one()
+    return _LOCK_TASK.run(conn, {"of_task": task_id, "with_token": token}).one()
 
 
 # Through COALESCE, lest the planner reads everybody's leases by their end.
 _UNEXPIRED = sa.func.coalesce(Task.lease_until, _NOW) > _NOW
-_HELD = (
+_HELD = Statement(
     sa.select(sa.func.count())
     .select_from(Task)
     .where(Task.state == LEASED, Task.worker_id == _WHO, _UNEXPIRED, Task.batch == _BATCH)
@@ -116,7 +117,7 @@ _HELD = (
 
 def held(conn: Connection, worker_id: int, now: datetime, *, batch: bool) -> int:
     """How many unexpired leases the person holds (in the grid, or outside of it)."""
-    found: int = conn.execute(_HELD, {"who": worker_id, "at_now": now, "in_batch": batch}).scalar_one()
+    found: int = _HELD.run(conn, {"who": worker_id, "at_now": now, "in_batch": batch}).scalar_one()
     return found
 
 
@@ -161,7 +162,7 @@ def may_not(
     ]
 
 
-_TAKE = (
+_TAKE = Statement(
     sa.update(Task)
     .where(Task.id.in_(sa.bindparam("of_tasks", type_=Task.id.type, expanding=True)), Task.state == READY)
     .values(
@@ -174,7 +175,7 @@ _TAKE = (
     )
     .returning(*_TASK_COLUMNS)
 )
-_ADD_CLAIM = sa.insert(Claim)
+_ADD_CLAIM = Statement(sa.insert(Claim))
 
 
 def take(
@@ -198,13 +199,13 @@ def take(
         "in_batch": batch,
         "by_taxonomy": taxonomy_id,
     }
-    tasks = sorted(conn.execute(_TAKE, taken), key=lambda task: task.id)
+    tasks = sorted(_TAKE.run(conn, taken), key=lambda task: task.id)
     assert len(tasks) == len(task_ids), "they were locked when they were found ready"
     claims = [{"task_id": task.id, "token": task.token, "worker_id": worker_id, "at": now} for task in tasks]
     if len(claims) == 1:
-        conn.execute(_ADD_CLAIM, claims[0])
+        _ADD_CLAIM.change(conn, claims[0])
     else:
-        conn.execute(_ADD_CLAIM.values(claims))
+        conn.execute(sa.insert(Claim).values(claims))
     return tasks
 
 
@@ -338,7 +339,7 @@ def mark_stuck(conn: Connection, task_id: int) -> None:
     conn.execute(sa.update(Task).where(Task.id == task_id, Task.state == READY).values(state=TaskState.STUCK))
 
 
-_FINISH = (
+_FINISH = Statement(
     sa.update(Task)
     .where(Task.id == _TASK, Task.token == _TOKEN, Task.state.in_((LEASED, READY, STUCK)))
     .values(
@@ -355,7 +356,7 @@ _FINISH = (
 def finish(conn: Connection, task_id: int, token: int, worker_id: int) -> bool:
     """→ done, by the newest token only; also when the lease ran out and nobody else has claimed."""
     by = {"of_task": task_id, "with_token": token, "who": worker_id}
-    return conn.execute(_FINISH, by).rowcount == 1
+    return _FINISH.change(conn, by) == 1
 
 
 def close_open(conn: Connection, image_id: int) -> int:
@@ -373,7 +374,7 @@ def close_open(conn: Connection, image_id: int) -> int:
     ).rowcount
 
 
-_ADD_TASK = (
+_ADD_TASK = Statement(
     sa.insert(Task)
     .values(
         image_id=sa.bindparam("of_image", type_=Task.image_id.type),
@@ -423,8 +424,8 @@ def open_task(
     reserved_until: datetime | None = None,
 ) -> int:
     """A new seat, ready. The seat's number is the next one of its stage and round."""
-    task_id: int = conn.execute(
-        _ADD_TASK,
+    task_id: int = _ADD_TASK.run(
+        conn,
         {
             "of_image": image.id,
             "at_stage": stage,
