@@ -55,6 +55,7 @@ def measure(database: Built, length: Length, _say: Say) -> list[Figure]:
                 "ms",
                 1000 * percentile(ours, share),
                 1000 * percentile(base, share),
+                most=5.0 if share == 0.99 else None,
             )
             for kind, ours, base in (
                 ("claim", together.claims, alone.claims),
