@@ -91,6 +91,8 @@ class Text:
 
 
 def _kept(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Jsonb(value)
     return _code(value) if isinstance(value, StrEnum) else value
 
 
@@ -101,7 +103,7 @@ class Session:
         self._connection = psycopg.connect(
             address, options="-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
         )
-        self._dialect = dialect
+        self.dialect = dialect
         self._texts: dict[Any, Text] = {}
         self.log = log
 
@@ -123,20 +125,20 @@ class Session:
         """Run a prebuilt statement."""
         text = self._texts.get(statement)
         if text is None:
-            text = self._texts[statement] = Text(statement.construct, self._dialect, given)
+            text = self._texts[statement] = Text(statement.construct, self.dialect, given)
         if self.log is not None:
             self.log.append(text.text)
         return self._connection.execute(text.text, text.values(given))
 
     def execute(self, construct: Any, given: Values) -> Any:
         """The little of SQLAlchemy's Connection that moving a mark needs; once in a while."""
-        text = Text(construct, self._dialect, given)
+        text = Text(construct, self.dialect, given)
         if self.log is not None:
             self.log.append(text.text)
         cursor = self._connection.cursor(row_factory=namedtuple_row)
         values = {name: _kept(value) for name, value in text.values(given).items()}
-        rows = cursor.execute(text.text, values).fetchall()
-        return _Rows(rows)
+        cursor.execute(text.text, values)
+        return _Rows(cursor.fetchall() if cursor.description else [])
 
 
 class _Rows(list[Any]):
@@ -220,15 +222,16 @@ class Floor:
             if found is not None:
                 break
             if not self._book.knows(who, stage):
-                last = claim_queries.last_claims(session, who, stage, now)  # type: ignore[arg-type]  # execute()
-                self._book.begin(who, stage, last)
+                kept = claim_queries.kept_marks(session, who, stage, now)  # type: ignore[arg-type]  # execute()
+                self._book.begin(who, stage, kept.by_priority, age=kept.age)
             marks = self._book.of(who, stage)
             construct = claim_queries._new(stage, len(marks.by_priority))
             found = session.run(construct, asked | claim_queries._places(marks)).fetchone()
             row = SimpleNamespace(id=found[0], priority=found[3]) if found else None
             if self._book.is_worth_moving(who, stage, row):  # type: ignore[arg-type]  # has what is asked for
                 moved = claim_queries.marks_beyond(session, who, stage, marks, now)  # type: ignore[arg-type]  # execute()
-                self._book.move(who, stage, moved)
+                made_at = now - timedelta(seconds=self._book.move(who, stage, moved))
+                claim_queries.keep_marks(session, who, stage, moved, made_at)  # type: ignore[arg-type]  # execute()
         return found
 
     def _submit(self, session: Session, who: int, task_id: int, body: Values) -> None:

@@ -6,19 +6,21 @@ both run the branches one after the other and stop at the first row, so what com
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, AnySelect
 from crowd.core.statements import Statement
 from crowd.policy import Stage
-from crowd.tasks.marks import Marks
-from crowd.tasks.models import Claim, Miss, Task
-from crowd.tasks.queries import DONE, READY, may_not
+from crowd.tasks.marks import LIFE_SECONDS, Marks
+from crowd.tasks.models import Miss, QueueMark, Task
+from crowd.tasks.queries import READY, may_not
 
 # Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
 # older than this none with a smaller id is still to appear.
@@ -28,8 +30,9 @@ SETTLED_AFTER = timedelta(seconds=90)
 LEAST_PASSED = 50
 MOST_MARKS = 3
 
-# So many of a person's newest tasks tell where they last were.
-MOST_LATELY = 20
+# Priorities looked at for marks, best first; and below all of them.
+MOST_PRIORITIES = 16
+LEAST_PRIORITY = -(2**15)
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
@@ -96,30 +99,54 @@ def _behind_settled(
 
 
 def _long_runs(
-    conn: Connection, stage: Stage, end: AnyRow | None, known: Sequence[int], settled: datetime
+    conn: Connection, stage: Stage, end: AnyRow | None, known: Collection[int], settled: datetime
 ) -> dict[int, int]:
-    """Marks behind what stands before `end` at better priorities than its own, where that is much."""
-    statement = _RUNS.where(Task.priority.not_in(known)) if known else _RUNS
-    if end is not None:
-        statement = statement.where(Task.priority < end.priority)
-    rows = conn.execute(statement, {"at_stage": stage, "opened_before": settled}).all()
-    long = [row for row in rows if row.tasks >= LEAST_PASSED]
-    return {row.priority: row.last + 1 for row in sorted(long, key=lambda row: row.tasks)}
+    """Marks behind what stands before `end` at better priorities than its own, where that is much.
 
-
-def last_claims(conn: Connection, worker_id: int, stage: Stage, now: datetime) -> dict[int, int]:
-    """By priority, the last new task of the stage among those that the person claimed of late.
-
-    When they claimed it, nothing before it was for them, and what has come back since is found anyway.
-    Whoever starts a process anew thus need not pass over all of somebody's own work once more.
+    From one priority to the next, not over all that stands there: this may be asked at every claim of
+    somebody for whom the stage holds nothing.
     """
-    values = {"who": worker_id, "at_stage": stage, "opened_before": now - SETTLED_AFTER}
-    last: dict[int, int] = {}
-    for row in conn.execute(_LAST_CLAIMS, values).all():
-        # The newest comes first. Beside one that the person gave back may be a seat that is theirs to take.
-        if row.priority not in last or row.is_undone:
-            last[row.priority] = row.id
-    return dict(list(last.items())[:MOST_MARKS])
+    long: dict[int, tuple[int, int]] = {}
+    beyond = LEAST_PRIORITY
+    for _ in range(MOST_PRIORITIES):
+        step = {"at_stage": stage, "beyond": beyond}
+        found = conn.execute(_NEXT_PRIORITY, step).first()
+        if found is None or (end is not None and found.priority >= end.priority):
+            break
+        beyond = found.priority
+        here = {"at_stage": stage, "at_priority": beyond, "passed": LEAST_PASSED - 1}
+        if beyond not in known and conn.execute(_FAR, here).first() is not None:
+            mark = _behind_settled(conn, stage, beyond, settled)
+            long[beyond] = (mark - found.id, mark)
+    return {priority: mark for priority, (_, mark) in sorted(long.items(), key=lambda run: run[1])}
+
+
+class Kept(NamedTuple):
+    """A person's marks as the database has them, by priority, and their age in seconds."""
+
+    by_priority: dict[int, int]
+    age: float
+
+
+def kept_marks(conn: Connection, worker_id: int, stage: Stage, now: datetime) -> Kept:
+    """The marks of a person that some process kept, if they are not too old to be used."""
+    found = conn.execute(
+        _KEPT, {"who": worker_id, "at_stage": stage, "made_after": now - timedelta(seconds=LIFE_SECONDS)}
+    ).first()
+    if found is None:
+        return Kept({}, 0.0)
+    # JSON has no other keys than text.
+    by_priority = {int(priority): mark for priority, mark in found.by_priority.items()}
+    return Kept(by_priority, max(0.0, (now - found.made_at).total_seconds()))
+
+
+def keep_marks(
+    conn: Connection, worker_id: int, stage: Stage, by_priority: Mapping[int, int], made_at: datetime
+) -> None:
+    """Have every process begin there. With the claim's transaction, so that they hold what it saw."""
+    marks = {str(priority): mark for priority, mark in by_priority.items()}
+    kept = {"worker_id": worker_id, "stage": stage, "by_priority": marks, "made_at": made_at}
+    conn.execute(_KEEP[conn.dialect.name], kept)
 
 
 def _places(marks: Marks) -> dict[str, int]:
@@ -214,18 +241,27 @@ _NEW_AT_STAGE = sa.and_(
     Task.reserved_for.is_(None),
     Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
     Task.bounced == sa.false(),
-    Task.opened_at < _SETTLED,
 )
-_RUNS = (
-    sa.select(Task.priority, sa.func.max(Task.id).label("last"), sa.func.count().label("tasks"))
-    .where(_NEW_AT_STAGE)
-    .group_by(Task.priority)
+_NEXT_PRIORITY = (
+    sa.select(Task.priority, Task.id)
+    .where(_NEW_AT_STAGE, Task.priority > sa.bindparam("beyond", type_=Task.priority.type))
+    .order_by(Task.priority, Task.id)
+    .limit(1)
+)
+_AT_PRIORITY = Task.priority == sa.bindparam("at_priority", type_=Task.priority.type)
+_FAR = (
+    sa.select(Task.id)
+    .where(_NEW_AT_STAGE, _AT_PRIORITY)
+    .order_by(Task.id)
+    .limit(1)
+    .offset(sa.bindparam("passed", type_=sa.Integer))
 )
 _LAST_SETTLED = (
     sa.select(Task.id)
     .where(
         _NEW_AT_STAGE,
-        Task.priority == sa.bindparam("at_priority", type_=Task.priority.type),
+        _AT_PRIORITY,
+        Task.opened_at < _SETTLED,
         Task.id < sa.bindparam("before", type_=Task.id.type),
     )
     .order_by(Task.id.desc())
@@ -233,25 +269,20 @@ _LAST_SETTLED = (
 )
 
 
-_LATELY = (
-    sa.select(Claim.task_id, Claim.token, Claim.at)
-    .where(Claim.worker_id == _WHO)
-    .order_by(Claim.task_id.desc())
-    .limit(sa.literal_column(str(MOST_LATELY)))
-    .subquery("lately")
+_KEPT = sa.select(QueueMark.by_priority, QueueMark.made_at).where(
+    QueueMark.worker_id == _WHO,
+    QueueMark.stage == sa.bindparam("at_stage", type_=QueueMark.stage.type),
+    QueueMark.made_at > sa.bindparam("made_after", type_=QueueMark.made_at.type),
 )
-_LAST_CLAIMS = (
-    sa.select(Task.priority, Task.id, sa.or_(Task.state != DONE, Task.worker_id != _WHO).label("is_undone"))
-    .join_from(_LATELY, Task, Task.id == _LATELY.c.task_id)
-    .where(
-        # The first token: it was claimed where new tasks stand, not among those that came back.
-        _LATELY.c.token == sa.literal_column("1"),
-        _LATELY.c.at < _SETTLED,
-        Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
-        Task.bounced == sa.false(),
-    )
-    .order_by(_LATELY.c.task_id.desc())
-)
+
+
+def _keep(insert: Any) -> Any:
+    row = insert(QueueMark)
+    newer = {"by_priority": row.excluded.by_priority, "made_at": row.excluded.made_at}
+    return row.on_conflict_do_update(index_elements=["worker_id", "stage"], set_=newer)
+
+
+_KEEP = {"sqlite": _keep(sqlite.insert), "postgresql": _keep(postgresql.insert)}
 
 
 def _skipped() -> sa.ColumnElement[bool]:

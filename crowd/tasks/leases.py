@@ -1,7 +1,7 @@
 """Leases: claiming a task, keeping it, giving it back, and what happens when nobody comes back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import claim_queries, queries
 from crowd.tasks.flow import downstream_first
-from crowd.tasks.marks import MarkBook, Marks
+from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import TaskState
 
 
@@ -54,13 +54,13 @@ def claim(
 ) -> AnyRow | QueueState:
     """The next task for this person, leased to them; or why there is none.
 
-    The order is flow.md's "Claim order"; `book` tells where the search begins. Raises Forbidden for
-    someone suspended or not allowed at the stage asked for.
+    The order is flow.md's "Claim order"; `book` tells where the search begins, without it that is the
+    head of the queue. Raises Forbidden for someone suspended or not allowed at the stage asked for.
     """
     stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
-    search = _Search(conn, claimant.worker_id, stages, now, book or MarkBook())
+    search = _Search(conn, claimant.worker_id, stages, now, book)
     stale = search.stale_marks()
     found = search.first()
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
@@ -86,10 +86,13 @@ def claim_batch(
     """Up to `limit` second reviews for the grid, one seat of an image at most."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
     room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
-    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book or MarkBook())
+    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book)
+    stale = search.stale_marks()
     wanted = min(limit, room)
     taken = _take_several(claimant, search, wanted, policy)
-    if len(taken) < wanted and tidy(conn, policy, now):
+    if len(taken) < wanted and (search.forget(stale) | tidy(conn, policy, now)):
+        # A mark made now would pass over what this transaction took, and may yet give back.
+        search = replace(search, may_move=not taken)
         taken += _take_several(claimant, search, wanted - len(taken), policy)
     return taken
 
@@ -204,7 +207,8 @@ class _Search:
     worker_id: int
     stages: Sequence[Stage]
     now: datetime
-    book: MarkBook
+    book: MarkBook | None
+    may_move: bool = True
 
     def first(self) -> AnyRow | None:
         """The next task, locked: reserved, else bounced, else new."""
@@ -226,33 +230,43 @@ class _Search:
 
     def stale_marks(self) -> list[Stage]:
         """The stages whose marks are too old to call their queue empty by."""
-        return [stage for stage in self.stages if self.book.are_stale(self.worker_id, stage)]
+        book = self.book
+        return [] if book is None else [each for each in self.stages if book.are_stale(self.worker_id, each)]
 
     def forget(self, stages: Sequence[Stage]) -> bool:
         """Begin at the head of these; whether there are any."""
         for stage in stages:
-            self.book.forget(self.worker_id, stage)
+            if self.book is not None:
+                self.book.forget(self.worker_id, stage)
         return bool(stages)
 
     def _new(self, stage: Stage, limit: int) -> Sequence[AnyRow]:
         marks = self._marks(stage)
         found = claim_queries.next_new(self.conn, self.worker_id, stage, marks, self.now, limit=limit)
-        if self.book.is_worth_moving(self.worker_id, stage, found[0] if found else None):
-            moved = claim_queries.marks_beyond(self.conn, self.worker_id, stage, marks, self.now)
-            self.book.move(self.worker_id, stage, moved)
+        if self.book is not None and self.may_move:
+            self._move(self.book, stage, marks, found[0] if found else None)
         return found
 
+    def _move(self, book: MarkBook, stage: Stage, marks: Marks, found: AnyRow | None) -> None:
+        if book.is_worth_moving(self.worker_id, stage, found):
+            moved = claim_queries.marks_beyond(self.conn, self.worker_id, stage, marks, self.now)
+            made_at = self.now - timedelta(seconds=book.move(self.worker_id, stage, moved))
+            claim_queries.keep_marks(self.conn, self.worker_id, stage, moved, made_at)
+
     def _marks(self, stage: Stage) -> Marks:
-        """Where to begin; a process that does not know them yet begins where they last were."""
+        """Where to begin; a process that does not know it yet begins where another one did."""
+        if self.book is None:
+            return NONE
         if not self.book.knows(self.worker_id, stage):
-            last = claim_queries.last_claims(self.conn, self.worker_id, stage, self.now)
-            self.book.begin(self.worker_id, stage, last)
+            kept = claim_queries.kept_marks(self.conn, self.worker_id, stage, self.now)
+            self.book.begin(self.worker_id, stage, kept.by_priority, age=kept.age)
         return self.book.of(self.worker_id, stage)
 
 
 def _take_several(claimant: Claimant, search: _Search, wanted: int, policy: Policy) -> list[AnyRow]:
     taken: list[AnyRow] = []
     while (missing := wanted - len(taken)) > 0 and (found := search.several(missing)):
+        search = replace(search, may_move=False)
         # Both seats of an image can be in one answer: the second one stays in the queue, and
         # the next search no longer finds it.
         first_seats = {row.image_id: row for row in reversed(found)}

@@ -2,8 +2,9 @@
 
 Without marks somebody whose own labels fill the head of a review queue makes every claim of theirs
 read all of them, and so does everybody while an old snapshot keeps claimed rows from being cleaned
-away. Only a hint, kept in the memory of each process: a mark never decides who gets a task, and a
-search that finds nothing is repeated without the marks that are no longer fresh.
+away. Only a hint: a mark never decides who gets a task, and a search that finds nothing is repeated
+without the marks that are no longer fresh. Each process has them in its memory, and keeps them in the
+database (`crowd.tasks.claim_queries`) for those that know a person not yet.
 """
 
 import threading
@@ -11,7 +12,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.engine import ExceptionContext
 
 from crowd.core.db import AnyRow, Database
 from crowd.policy import Stage
@@ -68,9 +73,11 @@ class MarkBook:
         """Whether there are marks, or it was looked for some."""
         return self.of(worker_id, stage) is not NONE
 
-    def begin(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> None:
-        """Have these marks to begin with."""
-        self._keep(worker_id, stage, Marks(by_priority, self._monotonic(), float("-inf")))
+    def begin(
+        self, worker_id: int, stage: Stage, by_priority: Mapping[int, int], *, age: float = 0.0
+    ) -> None:
+        """Have these marks, made `age` seconds ago, to begin with."""
+        self._keep(worker_id, stage, Marks(by_priority, self._monotonic() - age, float("-inf")))
 
     def is_worth_moving(self, worker_id: int, stage: Stage, found: AnyRow | None) -> bool:
         """Whether the search that ended at this task, or at none, passed over enough to move the marks."""
@@ -84,8 +91,8 @@ class MarkBook:
         marks = self.of(worker_id, stage)
         return bool(marks.by_priority) and self._age(marks) > FRESH_SECONDS
 
-    def move(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> None:
-        """Have these marks in place of the earlier ones; they are as old as the first of them."""
+    def move(self, worker_id: int, stage: Stage, by_priority: Mapping[int, int]) -> float:
+        """Have these marks in place of the earlier ones; returns their age, that of the first of them."""
         before = self.of(worker_id, stage)
         now = self._monotonic()
         moved = Marks(
@@ -94,6 +101,7 @@ class MarkBook:
             tried_at=now,
         )
         self._keep(worker_id, stage, moved)
+        return self._age(moved)
 
     def forget(self, worker_id: int, stage: Stage) -> None:
         """The next search begins at the head."""
@@ -119,5 +127,15 @@ _BOOKS: WeakKeyDictionary[Database, MarkBook] = WeakKeyDictionary()
 
 
 def book_of(db: Database) -> MarkBook:
-    """The marks kept for a database, shared by its threads."""
-    return _BOOKS.setdefault(db, MarkBook())
+    """The marks in memory for a database, shared by its threads."""
+    book = _BOOKS.get(db)
+    if book is None:
+        book = _BOOKS.setdefault(db, MarkBook())
+        sa.event.listen(db.engine, "handle_error", partial(_forget_if_lost, book))
+    return book
+
+
+def _forget_if_lost(book: MarkBook, context: ExceptionContext) -> None:
+    # What answers next may be a standby that lacks the last transactions and gives their ids anew.
+    if context.is_disconnect:
+        book.forget_all()

@@ -241,6 +241,17 @@ class Participation(Base):
     __table_args__ = (sa.Index("ix_participations_part", "part", "worker_id", "image_id"),)
 
 
+class QueueMark(Base):
+    """Where a person's search in a stage begins, by priority; see crowd.tasks.marks. A hint, not a state."""
+
+    __tablename__ = "queue_marks"
+
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
+    stage: Mapped[Stage] = mapped_column(STAGE, primary_key=True)
+    by_priority: Mapped[Any] = mapped_column(Json)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class TaxonomyVersion(Base):
     """A taxonomy as it was loaded; a task keeps the one it was claimed under."""
 

@@ -133,11 +133,20 @@ class Engine:
 
     def claim_batch(self, worker_id: int, limit: int) -> list[Lease]:
         """See leases.claim_batch."""
+        claimant = self._claimant(worker_id)
         with self.db.begin() as conn:
-            tasks = leases.claim_batch(
-                conn, self._claimant(worker_id), self.policy, self.now, limit, book=self.book
-            )
-            return [_lease(conn, task) for task in tasks]
+            unmarked = self._batch_without_marks(conn, claimant, limit) if self.is_alone else None
+            tasks = leases.claim_batch(conn, claimant, self.policy, self.now, limit, book=self.book)
+            taken = [_lease(conn, task) for task in tasks]
+        assert not self.is_alone or taken == unmarked, "marks spare a search, they do not change it"
+        return taken
+
+    def _batch_without_marks(self, conn: Connection, claimant: leases.Claimant, limit: int) -> list[Lease]:
+        trial = conn.begin_nested()
+        tasks = leases.claim_batch(conn, claimant, self.policy, self.now, limit)
+        taken = [_lease(conn, task) for task in tasks]
+        trial.rollback()
+        return taken
 
     def answer(self, lease: Lease, result: object, kind: Kind = Kind.SUBMIT) -> str | None:
         """See answers.answer; the code of its Conflict, None for an answer that stands."""

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import claim_queries, leases
+from crowd.tasks import claim_queries, leases, queries
 from crowd.tasks.leases import Claimant, QueueState
-from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook
+from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook, book_of
 from crowd.tasks.models import Task
 from tests.tasks.engine import Engine, Lease, eager_book, passing
 
@@ -145,20 +146,129 @@ def test_a_seat_beside_ones_own_is_not_passed_for_good(engine: Engine, reviewer:
     assert seat.task_id in both
 
 
-def test_a_new_process_begins_where_the_person_last_was(engine: Engine, reviewer: int) -> None:
-    newest = [engine.add_image() for _ in range(4)]
+def test_a_new_process_begins_where_another_one_did(engine: Engine, reviewer: int) -> None:
+    to_first_review(engine, engine.crew[Grade.GENERAL][0])
     engine.now += LATER
+    claimed(engine, reviewer, Stage.FIRST_REVIEW)
+    known = engine.book.of(reviewer, Stage.FIRST_REVIEW).by_priority
+    another = to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    engine.now += timedelta(minutes=5)
+    fresh = engine.book = MarkBook()
+    assert claimed(engine, reviewer, Stage.FIRST_REVIEW).image_id == another
+    assert fresh.of(reviewer, Stage.FIRST_REVIEW).by_priority == known
+    assert known
+
+
+def test_marks_do_not_outlive_their_time_by_moving_into_another_process(
+    engine: Engine, reviewer: int
+) -> None:
     for _ in range(2):
-        last = claimed(engine, reviewer, Stage.SEGMENTATION)
-        assert engine.answer(last, passing(last)) is None
+        to_first_review(engine, engine.crew[Grade.GENERAL][0])
     engine.now += LATER
-    book = MarkBook()
-    with engine.db.begin() as conn:
-        claimant = Claimant(reviewer, engine.taxonomy_id)
-        found = leases.claim(conn, claimant, engine.policy, engine.now, Stage.SEGMENTATION, book=book)
-    assert book.of(reviewer, Stage.SEGMENTATION).by_priority == {0: last.task_id}
-    assert not isinstance(found, QueueState)
-    assert found.image_id == newest[2]
+    claimed(engine, reviewer, Stage.FIRST_REVIEW)
+    timer = Timer()
+    engine.now += timedelta(seconds=LIFE_SECONDS - 10)
+    engine.book = MarkBook(timer)
+    claimed(engine, reviewer, Stage.FIRST_REVIEW)
+    assert engine.book.of(reviewer, Stage.FIRST_REVIEW).by_priority
+    timer.now += 20
+    assert not engine.book.of(reviewer, Stage.FIRST_REVIEW).by_priority
+    engine.now += timedelta(seconds=20)
+    with engine.db.read() as conn:
+        kept = claim_queries.kept_marks(conn, reviewer, Stage.FIRST_REVIEW, engine.now)
+    assert kept == ({}, 0.0)
+
+
+def test_a_claim_that_was_rolled_back_is_found_by_who_passed_over_it(rt: Runtime) -> None:
+    """Whoever took the next task while it was locked has seen nothing of it, nor will a new process."""
+    if rt.db.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    engine = Engine(rt)
+    first, second = engine.hire(Grade.GENERAL), engine.hire(Grade.GENERAL)
+    images = [engine.add_image() for _ in range(4)]
+    engine.now += LATER
+    other = engine.again()
+    with engine.db.engine.connect() as conn, conn.begin() as dying:
+        claimant = Claimant(first, engine.taxonomy_id)
+        held = leases.claim(conn, claimant, engine.policy, engine.now, Stage.SEGMENTATION)
+        assert not isinstance(held, QueueState)
+        passed = claimed(other, second, Stage.SEGMENTATION)
+        dying.rollback()
+    other.db.close()
+    assert [held.image_id, passed.image_id] == images[:2]
+    assert engine.answer(passed, passing(passed)) is None
+    engine.now += timedelta(minutes=5)
+    engine.book = eager_book()
+    assert claimed(engine, second, Stage.SEGMENTATION).image_id == images[0]
+
+
+def test_a_transaction_that_took_tasks_moves_no_marks(engine: Engine, reviewer: int) -> None:
+    """It may yet give them back, to where the marks would then hide them."""
+    inspector, seats = to_second_review(engine, 3)
+    engine.now += LATER
+    with engine.db.engine.connect() as conn, conn.begin() as undone:
+        claimant = Claimant(inspector, engine.taxonomy_id)
+        taken = leases.claim_batch(conn, claimant, engine.policy, engine.now, 9, book=engine.book)
+        assert len(taken) == 3
+        undone.rollback()
+    assert mark(engine, inspector, Stage.SECOND_REVIEW) <= min(seats)
+    assert len(engine.claim_batch(inspector, 9)) == 3
+
+
+def test_in_a_grid_too_an_old_mark_does_not_hide_what_is_left(engine: Engine, reviewer: int) -> None:
+    inspector, seats = to_second_review(engine, 2)
+    timer = Timer()
+    book = engine.book = MarkBook(timer)
+    book.move(inspector, Stage.SECOND_REVIEW, {0: max(seats) + 1})
+    engine.is_alone = False
+    assert engine.claim_batch(inspector, 9) == []
+    timer.now += FRESH_SECONDS + 1
+    assert len(engine.claim_batch(inspector, 9)) == 2
+
+
+def test_a_seat_given_back_from_a_large_grid_is_found_by_a_new_process(engine: Engine, reviewer: int) -> None:
+    one, _ = to_second_review(engine, 26)
+    other = engine.hire(Grade.INSPECTOR)
+    engine.now += LATER
+    first, *rest = engine.claim_batch(one, 26)
+    for lease in rest:
+        assert engine.answer(lease, passing(lease)) is None
+    engine.release(first)
+    while taken := engine.claim_batch(other, 60):
+        for lease in taken:
+            assert engine.answer(lease, passing(lease)) is None
+    engine.now += timedelta(minutes=10)
+    engine.book = MarkBook()
+    assert [lease.image_id for lease in engine.claim_batch(one, 60)] == [first.image_id]
+
+
+def to_second_review(engine: Engine, images: int) -> tuple[int, list[int]]:
+    """An inspector, and the seats of so many images at their second review."""
+    inspector = engine.hire(Grade.INSPECTOR)
+    general, checker = engine.crew[Grade.GENERAL][0], engine.crew[Grade.REVIEWER][0]
+    for _ in range(images):
+        to_first_review(engine, general)
+        lease = claimed(engine, checker, Stage.FIRST_REVIEW)
+        assert engine.answer(lease, passing(lease)) is None
+    return inspector, task_ids(engine, Stage.SECOND_REVIEW)
+
+
+def test_marks_of_a_database_that_went_away_are_forgotten(rt: Runtime) -> None:
+    """The next one may be a standby that gives ids anew."""
+    if rt.db.is_sqlite:
+        pytest.skip("SQLite has no server that could go away")
+    book = book_of(rt.db)
+    book.move(1, Stage.STYLES, {0: 7})
+
+    def lose_the_connection() -> None:
+        with rt.db.begin() as conn, rt.db.begin() as other:
+            own = conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            other.exec_driver_sql(f"SELECT pg_terminate_backend({own})")
+            queries.task_row(conn, 1)
+
+    with pytest.raises(exc.DBAPIError):
+        lose_the_connection()
+    assert not book.of(1, Stage.STYLES).by_priority
 
 
 class Timer:
@@ -172,7 +282,7 @@ class Timer:
 
 
 def test_a_queue_is_called_empty_only_by_fresh_marks(engine: Engine, reviewer: int) -> None:
-    """Whatever went wrong with a mark, the next search but for a minute sees all of the queue."""
+    """Whatever went wrong with a mark, a search five minutes later sees all of the queue."""
     timer = Timer()
     book = MarkBook(timer)
     engine.add_image()
