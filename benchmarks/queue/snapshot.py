@@ -42,7 +42,7 @@ def measure(database: Built, length: Length, _say: Say) -> list[Figure]:
         look.round()
         before, cost_before = look.round(), look.bills()
         with held_snapshot(database):
-            load.carry_out(order(database, web, Length(seconds - 2 * at_end, 1, PEOPLE)))
+            load.carry_out(order(database, web, Length(max(0.0, seconds - 2 * at_end), 1, PEOPLE)))
             after, cost_after = look.round(), look.bills()
     name = f"{seconds:g} s, {size_name(database.tasks)}"
     errors = Figure(PART, f"errors, {name}", "errors", float(look.errors), bound=0)
@@ -85,7 +85,7 @@ class _Look:
         found: list[Bill] = []
         self._load.begin(self._order)
         until = time.monotonic() + self._order.seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(found) < 2 * ASKED:
             for member in members:
                 claimant = Claimant(member.id, taxonomy)
                 found.append(explain_claim(self._db, claimant, policy, self._book)[1])
