@@ -166,16 +166,16 @@ def _figures(size: str, seen: _Seen) -> list[Figure]:
     return [
         Figure(PART, f"images imported meanwhile, {size}", "/s", uploaded),
         Figure(PART, f"uploads that failed, {size}", "uploads", failed, bound=0),
-        *_waits(f"beside an import, {size}", seen.beside_import, seen.alone),
+        *waits(f"beside an import, {size}", seen.beside_import, seen.alone),
         Figure(PART, f"images bounced meanwhile, {size}", "/s", bounced),
-        *_waits(f"beside bounces, {size}", seen.beside_bounces, seen.alone),
+        *waits(f"beside bounces, {size}", seen.beside_bounces, seen.alone),
         _errors(f"errors alone, {size}", seen.alone),
         _errors(f"errors beside an import, {size}", seen.beside_import),
         _errors(f"errors beside bounces, {size}", [*seen.beside_bounces, *seen.bouncing]),
     ]
 
 
-def _waits(name: str, beside: list[Outcome], alone: list[Outcome]) -> list[Figure]:
+def waits(name: str, beside: list[Outcome], alone: list[Outcome]) -> list[Figure]:
     """The crowd's waits beside something against those alone: medians of the rounds."""
 
     def ms(rounds: list[Outcome], kind: str, share: float) -> float:
