@@ -25,7 +25,7 @@ def main() -> None:
         from benchmarks.capacity.measure import measure  # noqa: PLC0415
 
         RECORD.write_text(
-            PAIR.sub(r"[\1, \2]", json.dumps(measure(given.images, given.multiplied), indent=1))
+            PAIR.sub(r"[\1, \2]", json.dumps(measure(given.images, given.multiplied), indent=1)) + "\n"
         )
     for heading, table in all_tables():
         print(f"\n## {heading}\n\n{table}")

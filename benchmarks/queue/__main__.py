@@ -9,10 +9,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmarks.queue import explain, web
+from benchmarks.queue import web
 from benchmarks.queue.build import Built, built
 from benchmarks.queue.figures import Figure, parse_size, size_name, table
-from benchmarks.queue.parts import PARTS
+from benchmarks.queue.parts import BY_SIZE, PARTS
 from benchmarks.queue.web import Length
 
 # Parts with traffic run on the largest queue up to this size: beyond it they would only take longer to build.
@@ -31,7 +31,7 @@ def _sizes(_ctx: Any, _param: Any, text: str) -> list[int]:
 
 def _parts(_ctx: Any, _param: Any, text: str) -> list[str]:
     names = text.split(",")
-    if unknown := sorted(set(names) - set(PARTS) - {explain.PART}):
+    if unknown := sorted(set(names) - set(PARTS) - set(BY_SIZE)):
         raise click.BadParameter(f"there is no part {', '.join(unknown)}")
     return names
 
@@ -39,7 +39,7 @@ def _parts(_ctx: Any, _param: Any, text: str) -> list[str]:
 @click.command()
 @click.option("--sizes", callback=_sizes, default="10k,1M", help="Tasks in each queue, smallest to largest.")
 @click.option("--seconds", default=30.0, help="Seconds of load of each measurement, all its rounds together.")
-@click.option("--parts", callback=_parts, default=",".join((explain.PART, *PARTS)), help="What to measure.")
+@click.option("--parts", callback=_parts, default=",".join((*BY_SIZE, *PARTS)), help="What to measure.")
 @click.option("--people", default=web.PEOPLE, help="People who work at once.")
 @click.option("--rounds", default=ROUNDS, help="Rounds that the seconds are cut into.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Find the built queues here, and leave them.")
@@ -67,7 +67,7 @@ def main(
                     databases[size] = stack.enter_context(built(size, _say, keep=keep))
             return databases[size]
 
-        figures = _explain(sizes, on) if explain.PART in parts else []
+        figures = _by_size([name for name in parts if name in BY_SIZE], sizes, on)
         traffic = max([size for size in sizes if size <= MOST_FOR_TRAFFIC] or sizes[:1])
         failed = []
         for name in parts:
@@ -86,13 +86,14 @@ def main(
         raise click.ClickException(f"these parts did not come to an end: {', '.join(failed)}")
 
 
-def _explain(sizes: list[int], on: Callable[[int], Built]) -> list[Figure]:
-    by_size: dict[int, explain.Costs] = {}
-    for size in sizes:
+def _by_size(names: list[str], sizes: list[int], on: Callable[[int], Built]) -> list[Figure]:
+    found: dict[str, dict[int, Any]] = {name: {} for name in names}
+    for size in sizes if names else []:
         database = on(size)
-        with console.status(f"explaining claims among {size_name(size)} tasks"):
-            by_size[size] = explain.measure(database, _say)
-    return explain.compare(by_size)
+        for name in names:
+            with console.status(f"measuring {name} among {size_name(size)} tasks"):
+                found[name][size] = BY_SIZE[name].measure(database, _say)
+    return [figure for name in names for figure in BY_SIZE[name].compare(found[name])]
 
 
 def _say(line: str) -> None:

@@ -6,16 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import httpx
 from PIL import Image
 
 from benchmarks.queue import people
 from benchmarks.queue.build import Built, Say
-from benchmarks.queue.figures import Figure, percentile, size_name
+from benchmarks.queue.figures import Figure, middle, percentile, size_name
 from benchmarks.queue.load import HOST, Order, Outcome
-from benchmarks.queue.serving import Load, Web, environment, gunicorn, load_generator, place
+from benchmarks.queue.serving import Web, environment, gunicorn, load_generator, place
 from benchmarks.queue.web import Length
 from crowd.core.supervisor import spawn_bound
 from crowd.policy import Grade
@@ -26,32 +26,54 @@ THINK = 1.0
 UPLOADS_A_SECOND = 4.0
 SIDE = 240
 REJECTION = {"score": 2, "blame": "styles", "reasons": ["wrong_entry"], "comment": "look again"}
+# By how much what runs beside may move the crowd's p95.
+MOST = 1.5
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What became of the rounds: the crowd's in each company, and of those who were beside it."""
+
+    alone: list[Outcome] = field(default_factory=list)
+    beside_import: list[Outcome] = field(default_factory=list)
+    beside_bounces: list[Outcome] = field(default_factory=list)
+    bouncing: list[Outcome] = field(default_factory=list)
+    uploading: list["Uploads"] = field(default_factory=list)
 
 
 def measure(database: Built, length: Length, _say: Say) -> list[Figure]:
-    """The same crowd three times: alone, beside an import, and beside reviewers who reject all they see."""
-    size, seconds = size_name(database.tasks), length.seconds * length.rounds
+    """The same crowd in turns: alone, beside an import, and beside reviewers who reject all they see."""
+    seen = _Seen()
     with (
         place() as (folder, redis),
         load_generator() as load,
         load_generator() as rejecting,
         gunicorn("application", database.url, folder, redis) as web,
+        job_worker(environment(database.url, folder, redis)),
     ):
-        crowd, bouncers = _orders(database, web, seconds)
-        load.carry_out(replace(crowd, seconds=seconds / 2))
-        alone = load.carry_out(crowd)
-        with importing(database, web, environment(database.url, folder, redis)) as uploads:
-            beside_import = load.carry_out(crowd)
-        beside_bounces, bounced = _together(load, rejecting, crowd, bouncers)
-    return [
-        Figure(PART, f"images imported meanwhile, {size}", "/s", uploads.done / uploads.seconds),
-        Figure(PART, f"uploads that failed, {size}", "uploads", float(uploads.failed), bound=0),
-        *_figures(f"beside an import, {size}", beside_import, alone),
-        Figure(
-            PART, f"images bounced meanwhile, {size}", "/s", sum(bounced.cycles.values()) / bounced.seconds
-        ),
-        *_figures(f"beside bounces, {size}", beside_bounces, alone, len(bounced.errors)),
-    ]
+        crowd, bouncers = _orders(database, web, length.seconds)
+
+        def alone() -> None:
+            seen.alone.append(load.carry_out(crowd))
+
+        def importing() -> None:
+            with uploads(database, web) as sent:
+                seen.beside_import.append(load.carry_out(crowd))
+            seen.uploading.append(sent)
+
+        def bouncing() -> None:
+            rejecting.begin(bouncers)
+            seen.beside_bounces.append(load.carry_out(crowd))
+            seen.bouncing.append(rejecting.end())
+
+        with uploads(database, web):
+            load.carry_out(crowd)
+        # Whatever else the machine does, and however the queue changes, meets all three.
+        turns = (alone, importing, bouncing)
+        for number in range(length.rounds):
+            for turn in turns if number % 2 == 0 else reversed(turns):
+                turn()
+    return _figures(size_name(database.tasks), seen)
 
 
 class Uploads:
@@ -101,16 +123,24 @@ class Uploads:
 
 
 @contextlib.contextmanager
-def importing(database: Built, web: Web, env: Mapping[str, str]) -> Iterator[Uploads]:
-    """Uploads, and the job worker that serves them, for the time of the block."""
+def uploads(database: Built, web: Web) -> Iterator[Uploads]:
+    """Uploads for the time of the block."""
+    sent = Uploads(database, web)
+    sent.start()
+    try:
+        yield sent
+    finally:
+        sent.stop()
+
+
+@contextlib.contextmanager
+def job_worker(env: Mapping[str, str]) -> Iterator[None]:
+    """The job worker that prepares what is uploaded; it is there in every turn, as in production."""
     command = [sys.executable, "-m", "crowd.jobworker", "--queues", "upkeep", "images"]
     worker = spawn_bound(command, env=dict(env))
-    uploads = Uploads(database, web)
-    uploads.start()
     try:
-        yield uploads
+        yield
     finally:
-        uploads.stop()
         # Nothing is lost with it, and asking it to end would wait for its next look at the queue.
         worker.kill()
         worker.wait()
@@ -128,24 +158,42 @@ def _orders(database: Built, web: Web, seconds: float) -> tuple[Order, Order]:
     )
 
 
-def _together(load: Load, other: Load, order: Order, others_order: Order) -> tuple[Outcome, Outcome]:
-    other.begin(others_order)
-    found = load.carry_out(order)
-    return found, other.end()
+def _figures(size: str, seen: _Seen) -> list[Figure]:
+    uploaded = sum(each.done for each in seen.uploading) / sum(each.seconds for each in seen.uploading)
+    failed = float(sum(each.failed for each in seen.uploading))
+    bounces = sum(sum(each.cycles.values()) for each in seen.bouncing)
+    bounced = bounces / sum(each.seconds for each in seen.bouncing)
+    return [
+        Figure(PART, f"images imported meanwhile, {size}", "/s", uploaded),
+        Figure(PART, f"uploads that failed, {size}", "uploads", failed, bound=0),
+        *waits(f"beside an import, {size}", seen.beside_import, seen.alone),
+        Figure(PART, f"images bounced meanwhile, {size}", "/s", bounced),
+        *waits(f"beside bounces, {size}", seen.beside_bounces, seen.alone),
+        _errors(f"errors alone, {size}", seen.alone),
+        _errors(f"errors beside an import, {size}", seen.beside_import),
+        _errors(f"errors beside bounces, {size}", [*seen.beside_bounces, *seen.bouncing]),
+    ]
 
 
-def _figures(name: str, outcome: Outcome, alone: Outcome, other_errors: int = 0) -> list[Figure]:
-    pairs = (("claim", outcome.claims, alone.claims), ("answer", outcome.submits, alone.submits))
-    found = [
+def waits(name: str, beside: list[Outcome], alone: list[Outcome]) -> list[Figure]:
+    """The crowd's waits beside something against those alone: medians of the rounds."""
+
+    def ms(rounds: list[Outcome], kind: str, share: float) -> float:
+        return 1000 * middle(percentile(getattr(each, kind), share) for each in rounds)
+
+    return [
         Figure(
             PART,
-            f"{kind} p{100 * share:.0f} {name}",
+            f"{word} p{100 * share:.0f} {name}",
             "ms",
-            1000 * percentile(ours, share),
-            1000 * percentile(base, share),
+            ms(beside, kind, share),
+            ms(alone, kind, share),
+            most=most,
         )
-        for kind, ours, base in pairs
-        for share in (0.5, 0.95)
+        for word, kind in (("claim", "claims"), ("answer", "submits"))
+        for share, most in ((0.5, None), (0.95, MOST))
     ]
-    errors = len(outcome.errors) + other_errors
-    return [*found, Figure(PART, f"errors {name}", "errors", float(errors), bound=0)]
+
+
+def _errors(name: str, rounds: list[Outcome]) -> Figure:
+    return Figure(PART, name, "errors", float(sum(len(each.errors) for each in rounds)), bound=0)

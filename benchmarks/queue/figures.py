@@ -2,8 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any
+
+SMALL_RATIO = 0.1
+# Above so many tasks an index has the height that it has at eight million.
+TALL = 1_000_000
+FLAT = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,38 @@ def table(figures: Sequence[Figure]) -> str:
     verdicts = {True: "yes", False: "**no**", None: ""}
     for figure in figures:
         other = "" if figure.other is None else f"{_number(figure.other)} {figure.unit}"
-        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        ratio = "" if figure.ratio is None else _ratio(figure.ratio)
         words = (f"{figure.part}: {figure.name}", f"{_number(figure.ours)} {figure.unit}", other, ratio)
         lines.append(f"| {' | '.join(words)} | {figure.target} | {verdicts[figure.is_met]} |")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Pages that something looked at, and how often it entered an index from its root."""
+
+    count: float
+    descents: float
+
+
+def compared_sizes(sizes: Iterable[int]) -> list[tuple[int, int]]:
+    """Which two sizes are held against each other: neighbours, and the smallest with the largest."""
+    ordered = sorted(sizes)
+    pairs = list(pairwise(ordered))
+    return pairs if len(ordered) < 3 else [*pairs, (ordered[0], ordered[-1])]
+
+
+def grown(part: str, name: str, small: int, large: int, pages: Pages, before: Pages) -> Figure:
+    """How many pages the same thing takes at the larger size, against what it may.
+
+    From a million tasks on FLAT times as many. From fewer, an index may have grown by a level: one page
+    more each time that it was entered from its root at the smaller size. (Not at the larger one: a search
+    that enters indexes more often, the more there is, would earn itself the pages for it.)
+    """
+    words = f"{name}, {size_name(large)}/{size_name(small)}"
+    if small >= TALL:
+        return Figure(part, words, "pages", pages.count, before.count, most=FLAT)
+    return Figure(part, words, "pages", pages.count, before.count, bound=before.count + before.descents)
 
 
 def middle(values: Iterable[float]) -> float:
@@ -88,6 +122,11 @@ def parse_size(text: str) -> int:
     """The other way round. Raises ValueError."""
     factor = {"k": 1000, "m": 1_000_000}.get(text[-1:].lower(), 1)
     return int(float(text.rstrip("kKmM")) * factor)
+
+
+def _ratio(value: float) -> str:
+    """Of a peer that costs many times as much: 1/24."""
+    return f"1/{1 / value:,.0f}" if 0 < value < SMALL_RATIO else f"{value:.2f}"
 
 
 def _number(value: float) -> str:

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 import sqlalchemy as sa
 from psycopg import sql
 
-from benchmarks.queue import explain, people, plans, web
+from benchmarks.queue import beside, explain, people, plans, progress, web
 from benchmarks.queue.build import Built, built
 from benchmarks.queue.explain import CASES
 from benchmarks.queue.fates import OWN_HEAD
-from benchmarks.queue.figures import Figure, parse_size, size_name, table
+from benchmarks.queue.figures import Figure, Pages, compared_sizes, grown, parse_size, size_name, table
+from benchmarks.queue.load import Outcome
 from benchmarks.queue.web import Length
 from crowd.app import create_app
 from crowd.core.config import Settings
@@ -26,6 +28,8 @@ from crowd.images.models import Image, ImageEvent, ImageState, What
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
 from crowd.tasks import counts
+from crowd.tasks.leases import Claimant
+from crowd.tasks.marks import MarkBook
 from crowd.tasks.models import Task, TaskState
 from tests.servers import find_postgres_binaries
 
@@ -225,6 +229,83 @@ def test_the_table_holds_what_was_explained_and_what_was_loaded(database: Built)
 )
 def test_a_figure_knows_whether_its_target_is_met(figure: Figure, met: bool | None) -> None:
     assert figure.is_met is met
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "pages", "met"),
+    [
+        (1_000_000, 8_000_000, 48, True),
+        (1_000_000, 8_000_000, 49, False),
+        (10_000, 1_000_000, 50, True),
+        (10_000, 8_000_000, 51, False),
+        # More than FLAT allows: below a million the trees' height alone counts, the other way round too.
+        (10_000, 100_000, 50, True),
+    ],
+)
+def test_pages_may_grow_by_a_fifth_above_a_million_and_by_one_a_descent_below(
+    small: int, large: int, pages: float, met: bool
+) -> None:
+    """From 40 pages with 10 descents; that the larger one enters indexes more often earns it nothing."""
+    figure = grown("p", "n", small, large, Pages(pages, descents=99), Pages(40, descents=10))
+    assert figure.is_met is met
+
+
+def test_few_descents_allow_less_than_a_fifth() -> None:
+    assert grown("p", "n", 10_000, 8_000_000, Pages(43, 2), Pages(40, 2)).is_met is False
+
+
+def test_the_largest_size_is_also_held_against_the_smallest() -> None:
+    assert compared_sizes([3, 1, 2]) == [(1, 2), (2, 3), (1, 3)]
+    assert compared_sizes([1, 2]) == [(1, 2)]
+    assert compared_sizes([1]) == []
+
+
+def test_a_claim_is_written_into_the_indexes_that_its_state_belongs_to(
+    db: Database, conn: psycopg.Connection[Any]
+) -> None:
+    names = {name for (name,) in conn.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'tasks'")}
+    written = {"pk_tasks", "uq_tasks_seat", "uq_tasks_person", "ix_tasks_leased", "ix_tasks_lease_until"}
+    assert written < names
+    assert explain.indexes_written(db) == {"tasks": len(written), "claims": 2}
+
+
+def test_descents_count_what_a_claim_writes(database: Built, db: Database) -> None:
+    claimant = Claimant(people.of_grade(database.seed, Grade.GENERAL)[0].id, database.taxonomy_id)
+    _, bill = plans.explain_claim(db, claimant, load_policy(), MarkBook())
+    wrote = explain.descents(bill, {"tasks": 100, "claims": 1000}) - bill.descents
+    # One task taken, one claim noted.
+    assert wrote == 1100
+
+
+def test_progress_is_explained_with_all_that_waits(database: Built, db: Database) -> None:
+    cost = progress.measure(database, lambda _line: None)
+    with db.read() as conn:
+        ready = conn.execute(sa.select(sa.func.count()).where(Task.state == TaskState.READY)).scalar_one()
+    assert cost.waiting >= ready > 0
+    assert cost.statements > 3
+    assert cost.pages.count > cost.pages.descents > 0
+    (grew,) = [
+        figure
+        for figure in progress.compare({10_000: cost, 1_000_000: replace(cost, pages=Pages(10_000, 9))})
+        if figure.bound is not None
+    ]
+    assert grew.is_met is False
+
+
+def test_what_runs_beside_the_crowd_may_move_its_p95_by_half() -> None:
+    alone = [Outcome(claims=[0.010], submits=[0.020])]
+    moved = [Outcome(claims=[0.014], submits=[0.031])]
+    met = {figure.name: figure.is_met for figure in beside.waits("beside it", moved, alone)}
+    assert met == {
+        "claim p50 beside it": None,
+        "claim p95 beside it": True,
+        "answer p50 beside it": None,
+        "answer p95 beside it": False,
+    }
+
+
+def test_a_small_ratio_is_told_as_a_fraction() -> None:
+    assert "| 1/25 |" in table([Figure("p", "n", "ms", 8.0, 200.0, bound=200 / 60)])
 
 
 def test_sizes_read_as_they_are_written() -> None:
