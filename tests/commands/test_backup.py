@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,95 @@ def test_a_database_that_somebody_uses_is_not_replaced(place: Place, kept: Path)
     assert refused.exit_code == 2
     assert "DATABASE_URL" in refused.stderr
     assert place.crowd("restore", kept, "--force").exit_code == 0
+
+
+@ON_POSTGRESQL
+def test_a_client_on_a_database_that_is_still_empty_is_noticed(kept: Path, make_place: MakePlace) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with _connected(other):
+        refused = other.crowd("restore", kept)
+    assert refused.exit_code == 2
+    assert "stop web processes" in refused.stderr
+    assert _files(other.data_dir / "storage") == {}, "it is said before anything is copied"
+    assert other.crowd("restore", kept).exit_code == 0
+
+
+def test_rows_that_appear_while_files_are_copied_are_not_replaced(
+    place: Place, kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    _follow(monkeypatch, commands, "_bring_files", lambda: _hire(other))
+    refused = other.crowd("restore", kept)
+    assert refused.exit_code == 2
+    assert "not empty any more" in refused.stderr
+    assert len(_content(other)["workers"]) == 1
+    assert len(_content(other)["images"]) == 0
+    monkeypatch.undo()
+    assert other.crowd("restore", kept, "--force").exit_code == 0
+    assert _content(other) == _content(place)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("words", [(), ("--force",)], ids=["empty", "forced"])
+def test_a_client_that_comes_while_files_are_copied_is_noticed(
+    kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with ExitStack() as stack:
+        _follow(monkeypatch, commands, "_bring_files", lambda: stack.enter_context(_connected(other)))
+        refused = other.crowd("restore", kept, *words)
+    assert refused.exit_code == 2
+    assert "stop web processes" in refused.stderr
+    assert len(_content(other)["images"]) == 0
+
+
+@ON_POSTGRESQL
+def test_whoever_comes_after_the_last_look_is_noticed_by_the_loading_itself(
+    kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with ExitStack() as stack:
+        _follow(monkeypatch, dumps, "_guards", lambda: stack.enter_context(_connected(other)))
+        forced = other.crowd("restore", kept, "--force")
+        monkeypatch.undo()
+    _follow(monkeypatch, dumps, "_guards", lambda: _hire(other))
+    refused = other.crowd("restore", kept)
+    assert (forced.exit_code, refused.exit_code) == (2, 2)
+    assert "stop web processes" in forced.stderr
+    assert "not empty any more" in refused.stderr
+    assert len(_content(other)["workers"]) == 1
+    assert len(_content(other)["images"]) == 0
+
+
+@contextmanager
+def _connected(place: Place) -> Iterator[None]:
+    """A process that has a connection to the database and asks nothing at the moment."""
+    with place.opened() as rt:
+        with rt.db.read() as conn:
+            conn.execute(sa.select(Image.id))
+        yield
+
+
+def _hire(place: Place) -> None:
+    """Somebody is added, by a process that is gone at once."""
+    with place.opened() as rt, rt.db.begin() as conn:
+        tiers.join(conn, "박서준", Grade.GENERAL, by=None)
+
+
+def _follow(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, happening: Callable[[], object]) -> None:
+    """Have something happen right after a step."""
+    step = getattr(module, name)
+
+    def followed(*words: Any) -> Any:
+        result = step(*words)
+        happening()
+        return result
+
+    monkeypatch.setattr(module, name, followed)
 
 
 @ON_POSTGRESQL
