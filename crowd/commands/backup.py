@@ -60,6 +60,7 @@ def backup(folder: Path, with_secret_key: bool) -> None:
     database names were missing in the storage.
     """
     settings = load_settings()
+    _refuse_pooler(settings)
     storage = open_storage(settings.storage)
     folder = folder.resolve()
     _refuse_overlap(folder, storage.root)
@@ -185,6 +186,7 @@ def _keep_secret(settings: Settings, folder: Path) -> str:
 def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
     """Everything; returns what the backup lacked from the start. Raises Problem."""
     settings = load_settings()
+    _refuse_pooler(settings)
     storage = open_storage(settings.storage)
     _refuse_overlap(folder, storage.root)
     _refuse_unfit(manifest, settings)
@@ -209,6 +211,16 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
             "unsound", f"the database is restored, but {len(unexpected)} files that it names are missing"
         )
     return missing
+
+
+def _refuse_pooler(settings: Settings) -> None:
+    """PostgreSQL's tools rely on their session and on start-up options, which a pooler does not carry."""
+    if "pooler" in sa.make_url(settings.database_url).query:
+        raise Problem(
+            "behind_a_pooler",
+            "DATABASE_URL: backup and restore want PostgreSQL's own address: name that instead of the "
+            "pooler's, and leave CROWD_DB_POOLER out",
+        )
 
 
 def _refuse_unfit(manifest: Manifest, settings: Settings) -> None:

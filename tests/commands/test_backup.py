@@ -609,6 +609,21 @@ def test_tools_older_than_the_server_are_told_with_what_to_install(
 
 
 @ON_POSTGRESQL
+def test_a_pooler_is_refused_at_once_with_what_to_name_instead(
+    kept: Path, make_place: MakePlace, tmp_path: Path
+) -> None:
+    other = make_place()
+    for words in (("backup", tmp_path / "new"), ("restore", kept), ("restore", kept, "--force")):
+        refused = other.crowd(*words, CROWD_DB_POOLER="transaction")
+        assert refused.exit_code == 2
+        assert "PostgreSQL's own address" in refused.stderr
+        assert "CROWD_DB_POOLER" in refused.stderr
+    assert not (tmp_path / "new").exists()
+    assert _is_empty(other)
+    assert other.crowd("restore", kept, "--check", CROWD_DB_POOLER="transaction").exit_code == 0
+
+
+@ON_POSTGRESQL
 def test_no_password_stands_on_a_command_line(place: Place) -> None:
     url = place.url.replace("postgres@", "postgres:geheim%40@")
     database = Database(url)
