@@ -34,7 +34,9 @@ from crowd.policy import Grade
 from crowd.runtime import Runtime
 from crowd.standalone import LOCK_FILE
 from crowd.tasks import taxonomies
+from crowd.tasks.models import CountDelta
 from crowd.tiers import service as tiers
+from tests.commands.drills import assert_consistent
 from tests.commands.places import MakePlace, Place, places
 from tests.pictures import jpeg
 
@@ -137,6 +139,16 @@ def test_a_restored_system_guards_its_history_and_counts_on(kept: Path, make_pla
         assert taken.image_id == 3
         with rt.db.read() as conn:
             assert accounts.find_person_named(conn, "김민지").grade is Grade.ADMIN
+
+
+def test_the_drills_notice_a_figure_that_came_back_wrong(place: Place, make_place: MakePlace) -> None:
+    with place.opened() as rt, rt.db.begin() as conn:
+        conn.execute(sa.delete(CountDelta))
+    assert place.crowd("backup", place.data_dir.parent / "backup").exit_code == 0
+    other = make_place()
+    assert other.crowd("restore", place.data_dir.parent / "backup").exit_code == 0
+    with other.opened() as rt, pytest.raises(AssertionError, match="not what they count"):
+        assert_consistent(rt)
 
 
 @ON_SQLITE
