@@ -93,10 +93,10 @@ def backup(folder: Path, with_secret_key: bool) -> None:
 def restore(folder: Path, force: bool, check: bool) -> None:
     """Bring the backup in DIR into the database and the storage that the environment names.
 
-    The database must be empty and nobody may be connected to it, at the beginning and again when it is
-    loaded; it is brought to this version's migration afterwards. Files that the storage has already stay.
-    Nothing is touched before the whole backup has been read and found sound, and the database gets all of
-    it or nothing.
+    The database must be empty and nobody may be connected to it, also when it is loaded in the end; it is
+    brought to this version's migration afterwards. Files that the storage has already stay. Nothing is
+    touched before the whole backup has been read and found sound, and the database gets all of it or
+    nothing.
     """
     folder = folder.resolve()
     with _told_failures():
