@@ -60,6 +60,7 @@ def backup(folder: Path, with_secret_key: bool) -> None:
     database names were missing in the storage.
     """
     settings = load_settings()
+    _refuse_pooler(settings)
     storage = open_storage(settings.storage)
     folder = folder.resolve()
     _refuse_overlap(folder, storage.root)
@@ -92,9 +93,10 @@ def backup(folder: Path, with_secret_key: bool) -> None:
 def restore(folder: Path, force: bool, check: bool) -> None:
     """Bring the backup in DIR into the database and the storage that the environment names.
 
-    The database must be empty, and is brought to this version's migration afterwards. Files that the
-    storage has already stay. Nothing is touched before the whole backup has been read and found sound,
-    and the database gets all of it or nothing.
+    The database must be empty and nobody may be connected to it, also when it is loaded in the end; it is
+    brought to this version's migration afterwards. Files that the storage has already stay. Nothing is
+    touched before the whole backup has been read and found sound, and the database gets all of it or
+    nothing.
     """
     folder = folder.resolve()
     with _told_failures():
@@ -184,6 +186,7 @@ def _keep_secret(settings: Settings, folder: Path) -> str:
 def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
     """Everything; returns what the backup lacked from the start. Raises Problem."""
     settings = load_settings()
+    _refuse_pooler(settings)
     storage = open_storage(settings.storage)
     _refuse_overlap(folder, storage.root)
     _refuse_unfit(manifest, settings)
@@ -192,7 +195,8 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
         _check(folder, manifest)
         _bring_files(folder, manifest, storage)
         with console.status("Database"):
-            dumps.load(db, folder / manifest.dump.name, manifest.dump.version)
+            only_filled = None if force else MIGRATION_TABLE
+            dumps.load(db, folder / manifest.dump.name, manifest.dump.version, only_filled=only_filled)
             _check_counts(db, manifest)
             if manifest.dump.migration != head_revision():
                 upgrade(settings.database_url)
@@ -207,6 +211,16 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
             "unsound", f"the database is restored, but {len(unexpected)} files that it names are missing"
         )
     return missing
+
+
+def _refuse_pooler(settings: Settings) -> None:
+    """PostgreSQL's tools rely on their session and on start-up options, which a pooler does not carry."""
+    if "pooler" in sa.make_url(settings.database_url).query:
+        raise Problem(
+            "behind_a_pooler",
+            "DATABASE_URL: backup and restore want PostgreSQL's own address: name that instead of the "
+            "pooler's, and leave CROWD_DB_POOLER out",
+        )
 
 
 def _refuse_unfit(manifest: Manifest, settings: Settings) -> None:
@@ -225,7 +239,12 @@ def _refuse_unfit(manifest: Manifest, settings: Settings) -> None:
 
 
 def _refuse_full(db: Database, storage: FolderStorage, force: bool) -> None:
-    """Raises Problem unless database and exports are empty, or may be replaced and nobody uses them."""
+    """Raises Problem unless nobody uses the database, and it and the exports are empty or may be replaced.
+
+    Here so that nobody waits for hours to be told; loading looks at the database again.
+    """
+    if not db.is_sqlite:
+        dumps.require_alone(db)
     if db.is_sqlite and not Path(db.engine.url.database or "").exists():
         tables = {}
     else:
@@ -233,8 +252,6 @@ def _refuse_full(db: Database, storage: FolderStorage, force: bool) -> None:
             tables = {name: rows for name, rows in dumps.count_rows(conn).items() if name != MIGRATION_TABLE}
     exports = storage.root / EXPORTS
     if force:
-        if any(tables.values()) and not db.is_sqlite:
-            dumps.require_alone(db)
         return
     if full := [f"{name}: {rows}" for name, rows in tables.items() if rows]:
         raise Problem(

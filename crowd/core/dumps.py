@@ -44,10 +44,19 @@ SELECT format('DROP %s IF EXISTS %s CASCADE', kind, name) FROM (
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = id AND d.deptype = 'e')
 """
+_TABLES = """
+SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+"""
 _OTHERS = """
-SELECT count(*) FROM pg_stat_activity
+SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+_REFUSE = "DO $guard$ BEGIN IF EXISTS ({rows}) THEN RAISE EXCEPTION '{words}'; END IF; END $guard$"
+_IN_USE = "DATABASE_URL: others use the database: stop web processes and job workers first"
+_FILLED = "DATABASE_URL: the database is not empty any more: --force replaces what it holds"
+_CODES = {_IN_USE: "database_in_use", _FILLED: "database_not_empty"}
 
 
 @contextmanager
@@ -85,27 +94,26 @@ def dump(conn: Connection, target: Path, on_progress: Callable[[int], None]) -> 
     return _pg_dump(conn, target, on_progress)
 
 
-def load(db: Database, source: Path, version: int) -> None:
+def load(db: Database, source: Path, version: int, *, only_filled: str | None) -> None:
     """Make the database what the dump `source` holds, in place of what is there.
 
-    `version`: that of the server the dump was taken from; SQLite's tools have none. Raises Problem when
-    somebody else uses the database or the dump cannot be loaded: then the database is what it was.
+    `version`: that of the server the dump was taken from; SQLite's tools have none. `only_filled`: the one
+    table that may hold rows; None: whatever is there may be replaced. Raises Problem when somebody else is
+    connected, when other tables hold rows, or when the dump cannot be loaded: then the database is what it
+    was. Both are looked for at the last moment, whatever was seen before.
     """
     if db.is_sqlite:
-        _load_sqlite(db, source)
+        _load_sqlite(db, source, only_filled)
     else:
-        _load_postgresql(db, source, version)
+        _load_postgresql(db, source, version, only_filled)
 
 
 def require_alone(db: Database) -> None:
     """Raises Problem when others are connected to the PostgreSQL database."""
     with db.read() as conn:
-        others = conn.scalar(sa.text(_OTHERS))
+        others = conn.scalars(sa.text(_OTHERS)).all()
     if others:
-        raise Problem(
-            "database_in_use",
-            f"DATABASE_URL: {others} other connections use the database: stop web and job workers first",
-        )
+        raise Problem("database_in_use", f"{_IN_USE} ({len(others)} other connections)")
 
 
 def server_version(conn: Connection) -> int:
@@ -155,8 +163,13 @@ def _copy_sqlite(conn: Connection, target: Path, on_progress: Callable[[int], No
         copy.close()
 
 
-def _load_sqlite(db: Database, source: Path) -> None:
+def _load_sqlite(db: Database, source: Path, only_filled: str | None) -> None:
     path = Path(db.engine.url.database or "")
+    if only_filled and path.exists():
+        with snapshot(db) as conn:
+            counts = count_rows(conn)
+        if any(rows for name, rows in counts.items() if name != only_filled):
+            raise Problem("database_not_empty", _FILLED)
     db.close()
     _fold_journal(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,10 +220,11 @@ def _pg_dump(conn: Connection, target: Path, on_progress: Callable[[int], None])
     return digest.hexdigest()
 
 
-def _load_postgresql(db: Database, source: Path, version: int) -> None:
+def _load_postgresql(db: Database, source: Path, version: int, only_filled: str | None) -> None:
+    require_alone(db)
     with db.read() as conn:
         tools = find_tools(max(version, server_version(conn)))
-        drops = conn.scalars(sa.text(_OBJECTS)).all()
+        clearing = [*_guards(conn, only_filled), *conn.scalars(sa.text(_OBJECTS))]
     db.close()
     restore = [str(tools / "pg_restore"), "--no-owner", "--no-privileges", "--file=-", str(source)]
     psql = [
@@ -225,7 +239,7 @@ def _load_postgresql(db: Database, source: Path, version: int) -> None:
         assert reader.stdout is not None
         assert writer.stdin is not None
         try:
-            writer.stdin.write("".join(f"{line};\n" for line in ("BEGIN", *drops)).encode())
+            writer.stdin.write("".join(f"{line};\n" for line in ("BEGIN", *clearing)).encode())
             shutil.copyfileobj(reader.stdout, writer.stdin, CHUNK)
             # Without this word, said only when all has been read, the server takes everything back.
             if reader.wait() == 0:
@@ -237,6 +251,24 @@ def _load_postgresql(db: Database, source: Path, version: int) -> None:
             raise _failed("psql", write_said)
         if reader.wait():
             raise _failed("pg_restore", read_said)
+
+
+def _guards(conn: Connection, only_filled: str | None) -> list[str]:
+    """What the loading transaction does before it removes anything: it keeps everybody out, and looks again.
+
+    Between a look from here and the first DROP somebody could still come, write, and be told that it is kept.
+    """
+    own = conn.scalar(sa.text("SELECT pg_backend_pid()"))
+    tables = conn.scalars(sa.text(_TABLES)).all()
+    lock = [f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE"] if tables else []
+    # This process's own connection may take a moment to end.
+    alone = _REFUSE.format(rows=f"{_OTHERS} AND pid <> {own}", words=_IN_USE)
+    empty = [
+        _REFUSE.format(rows=f"SELECT FROM {table}", words=_FILLED)
+        for table in tables
+        if only_filled and table != only_filled
+    ]
+    return [*lock, alone, *empty]
 
 
 @contextmanager
@@ -269,7 +301,11 @@ def _close(pipe: IO[bytes]) -> None:
 def _failed(tool: str, said: IO[bytes]) -> Problem:
     said.seek(0)
     lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
-    return Problem("tool_failed", f"{tool}: {lines[0] if lines else 'failed without a word'}")
+    first = lines[0] if lines else "failed without a word"
+    for words, code in _CODES.items():
+        if first.endswith(words):
+            return Problem(code, words)
+    return Problem("tool_failed", f"{tool}: {first}")
 
 
 def _connect_words(engine: Engine) -> dict[str, Any]:

@@ -29,7 +29,11 @@ class Statement:
         """What it returns, read to the end. Raises what `conn.execute` would."""
         text = self._text(conn, values)
         cursor = text.execute(conn, values)
-        rows = cursor.fetchall()
+        try:
+            rows = cursor.fetchall()
+        except BaseException as error:
+            # As SQLAlchemy's own results do: some errors come only while rows are read.
+            conn._handle_dbapi_exception(error, None, None, cursor, None)
         cursor.close()
         return IteratorResult(text.columns, iter(rows))
 
@@ -71,7 +75,11 @@ class _Text:
         """The cursor after running it with `values`."""
         assert conn.in_transaction(), "transactions open at the edges"
         parameters = self._parameters(values)
-        cursor = conn.connection.cursor()
+        connection = conn.connection
+        try:
+            cursor = connection.cursor()
+        except BaseException as error:
+            conn._handle_dbapi_exception(error, self._sql, parameters, None, None)
         # Not the driver's own `execute`: this one tells listeners, translates errors, and lets go of a
         # connection that broke.
         conn._cursor_execute(cursor, self._sql, parameters)

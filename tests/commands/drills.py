@@ -30,6 +30,7 @@ from crowd.simulation.ledger import Ledger
 from crowd.simulation.member import Account, Member, Workshop
 from crowd.simulation.truths import Truths
 from crowd.simulation.vocabulary import Vocabulary
+from crowd.tasks import counts
 from crowd.tasks.models import Kind, Standing, Submission
 from crowd.tiers import service as tiers
 from crowd.webserver import gunicorn_command
@@ -228,8 +229,10 @@ def _says(kept: Any, given: Any) -> bool:
 
 
 def assert_consistent(rt: Runtime) -> None:
-    """Each image is where its history leads, each task was answered at most once, and no file is missing."""
+    """Figures are right, images where their history leads, no task has two answers, no file is missing."""
     with rt.db.read() as conn:
+        wrong = counts.differences(conn)
+        assert not wrong, f"figures that are not what they count: {wrong}"
         images = conn.execute(sa.select(Image.__table__)).all()
         happened: dict[int, list[Any]] = {}
         for event in conn.execute(sa.select(ImageEvent.image_id, ImageEvent.what).order_by(ImageEvent.id)):

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from crowd.policy import Grade
 from crowd.runtime import Runtime
 from crowd.standalone import LOCK_FILE
 from crowd.tasks import taxonomies
+from crowd.tasks.models import CountDelta
 from crowd.tiers import service as tiers
+from tests.commands.drills import assert_consistent
 from tests.commands.places import MakePlace, Place, places
 from tests.pictures import jpeg
 
@@ -136,6 +139,16 @@ def test_a_restored_system_guards_its_history_and_counts_on(kept: Path, make_pla
         assert taken.image_id == 3
         with rt.db.read() as conn:
             assert accounts.find_person_named(conn, "김민지").grade is Grade.ADMIN
+
+
+def test_the_drills_notice_a_figure_that_came_back_wrong(place: Place, make_place: MakePlace) -> None:
+    with place.opened() as rt, rt.db.begin() as conn:
+        conn.execute(sa.delete(CountDelta))
+    assert place.crowd("backup", place.data_dir.parent / "backup").exit_code == 0
+    other = make_place()
+    assert other.crowd("restore", place.data_dir.parent / "backup").exit_code == 0
+    with other.opened() as rt, pytest.raises(AssertionError, match="not what they count"):
+        assert_consistent(rt)
 
 
 @ON_SQLITE
@@ -354,6 +367,95 @@ def test_a_database_that_somebody_uses_is_not_replaced(place: Place, kept: Path)
 
 
 @ON_POSTGRESQL
+def test_a_client_on_a_database_that_is_still_empty_is_noticed(kept: Path, make_place: MakePlace) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with _connected(other):
+        refused = other.crowd("restore", kept)
+    assert refused.exit_code == 2
+    assert "stop web processes" in refused.stderr
+    assert _files(other.data_dir / "storage") == {}, "it is said before anything is copied"
+    assert other.crowd("restore", kept).exit_code == 0
+
+
+def test_rows_that_appear_while_files_are_copied_are_not_replaced(
+    place: Place, kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    _follow(monkeypatch, commands, "_bring_files", lambda: _hire(other))
+    refused = other.crowd("restore", kept)
+    assert refused.exit_code == 2
+    assert "not empty any more" in refused.stderr
+    assert len(_content(other)["workers"]) == 1
+    assert len(_content(other)["images"]) == 0
+    monkeypatch.undo()
+    assert other.crowd("restore", kept, "--force").exit_code == 0
+    assert _content(other) == _content(place)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("words", [(), ("--force",)], ids=["empty", "forced"])
+def test_a_client_that_comes_while_files_are_copied_is_noticed(
+    kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with ExitStack() as stack:
+        _follow(monkeypatch, commands, "_bring_files", lambda: stack.enter_context(_connected(other)))
+        refused = other.crowd("restore", kept, *words)
+    assert refused.exit_code == 2
+    assert "stop web processes" in refused.stderr
+    assert len(_content(other)["images"]) == 0
+
+
+@ON_POSTGRESQL
+def test_whoever_comes_after_the_last_look_is_noticed_by_the_loading_itself(
+    kept: Path, make_place: MakePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_place()
+    upgrade(other.settings.database_url)
+    with ExitStack() as stack:
+        _follow(monkeypatch, dumps, "_guards", lambda: stack.enter_context(_connected(other)))
+        forced = other.crowd("restore", kept, "--force")
+        monkeypatch.undo()
+    _follow(monkeypatch, dumps, "_guards", lambda: _hire(other))
+    refused = other.crowd("restore", kept)
+    assert (forced.exit_code, refused.exit_code) == (2, 2)
+    assert "stop web processes" in forced.stderr
+    assert "not empty any more" in refused.stderr
+    assert len(_content(other)["workers"]) == 1
+    assert len(_content(other)["images"]) == 0
+
+
+@contextmanager
+def _connected(place: Place) -> Iterator[None]:
+    """A process that has a connection to the database and asks nothing at the moment."""
+    with place.opened() as rt:
+        with rt.db.read() as conn:
+            conn.execute(sa.select(Image.id))
+        yield
+
+
+def _hire(place: Place) -> None:
+    """Somebody is added, by a process that is gone at once."""
+    with place.opened() as rt, rt.db.begin() as conn:
+        tiers.join(conn, "박서준", Grade.GENERAL, by=None)
+
+
+def _follow(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, happening: Callable[[], object]) -> None:
+    """Have something happen right after a step."""
+    step = getattr(module, name)
+
+    def followed(*words: Any) -> Any:
+        result = step(*words)
+        happening()
+        return result
+
+    monkeypatch.setattr(module, name, followed)
+
+
+@ON_POSTGRESQL
 def test_a_dump_that_cannot_be_loaded_leaves_the_database_as_it_was(
     place: Place, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -516,6 +618,21 @@ def test_tools_older_than_the_server_are_told_with_what_to_install(
     assert said in refused.stderr
     assert "postgresql-client-" in refused.stderr
     assert not (tmp_path / "backup" / MANIFEST).exists()
+
+
+@ON_POSTGRESQL
+def test_a_pooler_is_refused_at_once_with_what_to_name_instead(
+    kept: Path, make_place: MakePlace, tmp_path: Path
+) -> None:
+    other = make_place()
+    for words in (("backup", tmp_path / "new"), ("restore", kept), ("restore", kept, "--force")):
+        refused = other.crowd(*words, CROWD_DB_POOLER="transaction")
+        assert refused.exit_code == 2
+        assert "PostgreSQL's own address" in refused.stderr
+        assert "CROWD_DB_POOLER" in refused.stderr
+    assert not (tmp_path / "new").exists()
+    assert _is_empty(other)
+    assert other.crowd("restore", kept, "--check", CROWD_DB_POOLER="transaction").exit_code == 0
 
 
 @ON_POSTGRESQL

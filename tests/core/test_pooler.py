@@ -17,11 +17,13 @@ import sqlalchemy as sa
 from crowd.core.config import Settings, SettingsError, load_settings
 from crowd.core.db import Database
 from crowd.core.health import database_fault
+from crowd.core.statements import Statement
 from tests.conftest import Migrated
 from tests.core.processes import eventually
 from tests.hosts import Balancer, Site, is_ready, start_pooler, work_through
 from tests.servers import Postgres, start_postgres
 
+NEXT = Statement(sa.select((sa.bindparam("number", type_=sa.Integer) + 1).label("next")))
 POOLED = {"CROWD_DB_POOLER": "transaction"}
 SERVER_CONNECTIONS = 4
 # Others, such as an autovacuum, are not the application's.
@@ -84,11 +86,13 @@ def test_statements_repeat_on_sessions_that_never_prepared_them(
         counting = _counting(own_postgres, "postgres")
         with counting as seen, closing(Database(url)) as db, ThreadPoolExecutor(12) as pool:
 
-            def ask(number: int) -> int:
+            def ask(number: int) -> tuple[int, int]:
+                values = {"number": number}
                 with db.begin() as conn:
-                    return int(conn.execute(sa.text("SELECT :number + 1"), {"number": number}).scalar_one())
+                    plain = conn.execute(sa.text("SELECT :number + 1"), values).scalar_one()
+                    return plain, NEXT.run(conn, values).scalar_one()
 
-            assert list(pool.map(ask, range(600))) == list(range(1, 601))
+            assert list(pool.map(ask, range(600))) == [(number, number) for number in range(1, 601)]
         assert 0 < max(seen) <= SERVER_CONNECTIONS
 
 

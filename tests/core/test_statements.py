@@ -55,6 +55,14 @@ RAISE_ONE = Statement(
 )
 
 
+READ = Statement(sa.select(things.c.at, sa.func.abs(things.c.times).label("times")).order_by(things.c.id))
+# A second row that the database finds well enough, and that fails when it is read.
+UNREADABLE = {
+    "sqlite": "UPDATE statement_things SET times = -9223372036854775808 WHERE id = 2",
+    "postgresql": "UPDATE statement_things SET at = 'infinity' WHERE id = 2",
+}
+
+
 def thing(number: int, **words: Any) -> dict[str, Any]:
     return {"id": number, "mood": Mood.CALM, "at": MORNING, "said": {"a": [1, "ä"]}, **words}
 
@@ -150,3 +158,29 @@ def test_a_connection_that_broke_is_let_go(db: Database) -> None:
     assert refused.value.connection_invalidated
     with db.begin() as conn:
         assert ADD.change(conn, thing(1)) == 1
+
+
+def test_a_connection_that_was_closed_fails_as_sqlalchemys_own_does(db: Database) -> None:
+    def run_on_closed() -> None:
+        with db.begin() as conn:
+            assert conn.connection.dbapi_connection is not None
+            conn.connection.dbapi_connection.close()
+            BY_ID.run(conn, {"of": 1})
+
+    with pytest.raises(exc.DBAPIError) as refused:
+        run_on_closed()
+    assert refused.value.connection_invalidated
+    assert "statement_things" in str(refused.value)
+    with db.begin() as conn:
+        assert ADD.change(conn, thing(1)) == 1
+
+
+def test_an_error_while_rows_are_read_is_sqlalchemys(db: Database) -> None:
+    with db.begin() as conn:
+        for number in (1, 2):
+            ADD.change(conn, thing(number))
+        conn.exec_driver_sql(UNREADABLE[conn.dialect.name])
+    for run in (READ.run, lambda conn, values: conn.execute(READ.construct, values).all()):
+        with pytest.raises(exc.DBAPIError) as refused, db.read() as conn:
+            run(conn, {})
+        assert refused.type is (exc.OperationalError if db.is_sqlite else exc.DataError)

@@ -1,6 +1,7 @@
 """Holds what the clients were told against what the database knows, and says what does not fit.
 
-Reads tables and ledger; asks no service of the application, which is what is being audited.
+Reads tables and ledger; asks no service of the application, which is what is being audited. Only the figures
+that triggers keep are held against a full count by the application's own statement, which a job runs daily.
 """
 
 from collections import Counter, defaultdict
@@ -16,8 +17,9 @@ import sqlalchemy as sa
 from crowd.core.db import AnyRow, Database
 from crowd.images.models import Image, ImageEvent, ImageState, What
 from crowd.policy import Policy, Stage
+from crowd.tasks import counts
 from crowd.tasks.flow import LABELLING, Cause
-from crowd.tasks.models import Claim, Kind, Miss, Standing, Submission, Task, TaskState
+from crowd.tasks.models import Claim, CountCorrection, Kind, Miss, Standing, Submission, Task, TaskState
 from tests.faults.expected import Seat, walk
 from tests.faults.ledger import ANSWERS, Act, Entry, Ledger, by_token
 
@@ -107,6 +109,21 @@ def audit(ledger: Ledger, facts: Facts, policy: Policy, now: float, *, settled: 
         *_odd_statuses(ledger),
         *(_unequal_to_history(ledger, facts, now) if settled else ()),
     ]
+
+
+def audit_figures(database: Database, now: float) -> Iterator[Finding]:
+    """The kept figures that differ from a full count, now or when the daily job last looked.
+
+    Fits at any moment: it is one statement, and a change and its delta are one transaction.
+    """
+    with database.read() as conn:
+        found = counts.differences(conn)
+        corrected = conn.execute(sa.select(CountCorrection.__table__)).all()
+    for each in found:
+        text = f"{each.figure} of {each.of} (worker {each.worker_id}): kept {each.kept}, are {each.counted}"
+        yield Finding(Breach.OTHER, now, text)
+    for row in corrected:
+        yield Finding(Breach.OTHER, now, f"a figure had to be corrected: {row}")
 
 
 def unfinished(facts: Facts) -> list[int]:

@@ -18,7 +18,7 @@ from crowd.images.models import Image, ImageState
 from crowd.policy import Grade
 from crowd.runtime import Runtime
 from crowd.tiers import service as tiers
-from tests.faults.audit import Breach, Finding, audit, read_facts, unfinished
+from tests.faults.audit import Breach, Finding, audit, audit_figures, read_facts, unfinished
 from tests.faults.bots import Bot, Crew, Person, Quirk, settle
 from tests.faults.injuries import EMBEDDED, IN_PRODUCTION, Injury, Scene
 from tests.faults.ledger import ANSWERS, Act, Ledger
@@ -128,6 +128,7 @@ def run_drill(plan: Plan, system: Production | Embedded, say: Say = lambda line:
         now = time.time()
         facts = read_facts(rt.db)
         report.findings += audit(ledger, facts, rt.policy, now, settled=True)
+        report.findings += audit_figures(rt.db, now)
         report.findings += audit_supply(ledger, rt, scene.imported, admin, now)
         report.findings += [
             Finding(Breach.ORPHANED, now, f"image {image_id} was never finished")
@@ -264,6 +265,7 @@ def _look_in(report: Report, rt: Runtime) -> None:
     ledger = report.ledger.copy()
     facts = read_facts(rt.db)
     report.findings += audit(ledger, facts, rt.policy, time.time(), settled=False)
+    report.findings += audit_figures(rt.db, time.time())
     report.audits += 1
 
 

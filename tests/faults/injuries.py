@@ -14,6 +14,8 @@ from tests.faults.system import Embedded, Production, System, kill, until
 IMPORTED = 12
 CATCH_SECONDS = 15.0
 LONGEST_GLIMPSE_SECONDS = 0.4
+# Whether somebody is met in the middle of their work is a matter of luck, so it is tried again.
+TRIES = 6
 EXPORT_SECONDS = 60.0
 
 
@@ -72,13 +74,18 @@ def redis_flushed(scene: Scene) -> bool:
 
 
 def killed_while_preparing(scene: Scene) -> bool:
-    """kill -9 of all job workers while they make working images of an import."""
+    """kill -9 of all job workers while they make working images of an import; again until that was met."""
+    # Each time sooner after they have begun, the last time almost at once.
+    return any(_kill_while_preparing(scene, LONGEST_GLIMPSE_SECONDS / 2**tried) for tried in range(TRIES))
+
+
+def _kill_while_preparing(scene: Scene, longest_glimpse: float) -> bool:
     mark = f"import-{len(scene.imported)}"
     names = write_pictures(scene.pictures / mark, IMPORTED, mark)
     # While the import still runs: job workers begin as soon as there is something to do.
     importing = begin_import(scene.system, scene.pictures / mark)
     until(lambda: preparing(scene.database, names), CATCH_SECONDS, pause=0.002)
-    time.sleep(scene.rng.uniform(0, LONGEST_GLIMPSE_SECONDS))
+    time.sleep(scene.rng.uniform(0, longest_glimpse))
     killed = scene.system.kill_job_workers() > 0
     caught = preparing(scene.database, names)
     imported = importing.wait() == 0 or import_pictures(scene.system, scene.pictures / mark)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crowd.core import clock
 from crowd.core.db import Database
 from crowd.images.models import Image, ImageEvent, What
 from crowd.policy import Stage
 from crowd.runtime import Runtime
-from crowd.tasks.models import Task, TaskState
-from tests.faults.audit import Breach, Facts, Finding, audit, read_facts
+from crowd.tasks import counts
+from crowd.tasks.models import Count, CountDelta, Task, TaskState
+from tests.faults.audit import Breach, Facts, Finding, audit, audit_figures, read_facts
 from tests.faults.ledger import Act, Entry, Ledger
 from tests.races.conftest import CREW
 from tests.tasks.engine import Engine, Lease, open_database, passing
@@ -242,6 +244,29 @@ def test_a_server_error_is_found(story: Story) -> None:
     first = next(story.ledger.of(Act.CLAIM))
     story.ledger.note(replace(first, act=Act.HEARTBEAT, status=500))
     assert breaches(story.findings()) == {Breach.OTHER}
+
+
+def test_figures_that_were_kept_well_have_no_findings(story: Story) -> None:
+    assert [*audit_figures(story.db, story.clock)] == []
+    counts.fold(story.db)
+    assert [*audit_figures(story.db, story.clock)] == []
+
+
+def test_a_delta_that_was_lost_is_found(story: Story) -> None:
+    with story.db.read() as conn:
+        last = conn.scalar(sa.select(sa.func.max(CountDelta.id)))
+    story.change(sa.delete(CountDelta).where(CountDelta.id == last))
+    assert breaches([*audit_figures(story.db, story.clock)]) == {Breach.OTHER}
+
+
+def test_a_figure_that_was_folded_twice_is_found_also_after_it_was_put_right(story: Story) -> None:
+    counts.fold(story.db)
+    story.change(sa.update(Count).values(value=Count.value + 1))
+    assert breaches([*audit_figures(story.db, story.clock)]) == {Breach.OTHER}
+    counts.reconcile(story.db, clock.now())
+    with story.db.read() as conn:
+        assert counts.differences(conn) == []
+    assert breaches([*audit_figures(story.db, story.clock)]) == {Breach.OTHER}
 
 
 def claim_any(story: Story) -> Lease:

@@ -1,0 +1,140 @@
+"""A migration of a system at work: whoever is in the middle of a transaction goes on, and it waits."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from crowd.core.db import Database
+from crowd.core.migrate import downgrade, upgrade
+from crowd.images.models import ImageState
+from crowd.policy import Grade, Stage
+from crowd.runtime import Runtime
+from tests.faults.system import until
+from tests.races.conftest import CREW
+from tests.tasks.engine import Engine, Lease, open_database, passing, rejecting
+
+pytestmark = [
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+    pytest.mark.own_database,
+]
+BEFORE = "0002"
+MOST_WRITES = 30
+WRITES = ("INSERT", "UPDATE", "DELETE")
+# The migration waits for a lock, or lets go for a moment of those it has.
+HELD_UP = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+AND (wait_event_type = 'Lock' OR wait_event = 'PgSleep')
+"""
+
+
+class Upgrade:
+    """The upgrade in a thread of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.broken: list[BaseException] = []
+        self.thread = threading.Thread(target=self._run)
+
+    def begin(self) -> None:
+        """Return once it is held up, or done."""
+        self.thread.start()
+        assert until(lambda: not self.thread.is_alive() or self._is_held_up(), 20, pause=0.01)
+
+    def _is_held_up(self) -> bool:
+        with self.database.read() as conn:
+            return bool(conn.scalar(sa.text(HELD_UP)))
+
+    def _run(self) -> None:
+        try:
+            upgrade(self.database.url)
+        except BaseException as error:  # raised where the test is
+            self.broken.append(error)
+
+
+def add_image(engine: Engine) -> Callable[[], object]:
+    return engine.add_image
+
+
+def give_back(engine: Engine) -> Callable[[], object]:
+    engine.add_image()
+    lease = _claim(engine, Stage.SEGMENTATION)
+    return lambda: engine.release(lease, skip=True)
+
+
+def accept(engine: Engine) -> Callable[[], object]:
+    """The answer that ends an image's way: it writes task and answer before the image itself."""
+    engine.image_at(Stage.SECOND_REVIEW)
+    assert engine.pass_one()
+    lease = _claim(engine, Stage.SECOND_REVIEW)
+    return lambda: engine.answer(lease, passing(lease))
+
+
+def bounce(engine: Engine) -> Callable[[], object]:
+    engine.image_at(Stage.FIRST_REVIEW)
+    lease = _claim(engine, Stage.FIRST_REVIEW)
+    return lambda: engine.answer(lease, rejecting(Stage.SEGMENTATION))
+
+
+def claim(engine: Engine) -> Callable[[], object]:
+    engine.add_image()
+    return lambda: _claim(engine, Stage.SEGMENTATION)
+
+
+def withdraw(engine: Engine) -> Callable[[], object]:
+    image_id = engine.add_image()
+    admin = engine.hire(Grade.ADMIN)
+    return lambda: engine.decide(admin, image_id, ImageState.WITHDRAWN, Stage.SEGMENTATION)
+
+
+def _claim(engine: Engine, stage: Stage) -> Lease:
+    for worker in engine.people_for(stage):
+        lease = engine.claim(worker, stage)
+        if isinstance(lease, Lease):
+            return lease
+    raise AssertionError("there is nothing to do")
+
+
+@pytest.mark.parametrize("prepare", [add_image, give_back, accept, bounce, claim, withdraw])
+def test_a_live_upgrade_and_a_transaction_in_its_middle_both_come_to_their_end(
+    rt: Runtime, prepare: Callable[[Engine], Callable[[], object]]
+) -> None:
+    engine = Engine(replace(rt, db=open_database(rt.db.url)))
+    for grade, count in CREW.items():
+        for _ in range(count):
+            engine.hire(grade)
+    for number in range(MOST_WRITES):
+        act = prepare(engine)
+        downgrade(engine.db.url, BEFORE)
+        live = Upgrade(rt.db)
+        with _after_write(engine.db, number, live.begin):
+            act()
+        if not live.thread.ident:
+            break
+        live.thread.join(30)
+        assert not live.thread.is_alive()
+        assert live.broken == []
+        engine.clear()
+    assert 1 < number < MOST_WRITES - 1
+    engine.db.close()
+    rt.db.close()
+
+
+@contextmanager
+def _after_write(database: Database, number: int, do: Callable[[], None]) -> Iterator[None]:
+    """Do something in the middle of the block, behind the write of that number (from 0)."""
+    numbers = itertools.count()
+
+    def note(_conn: object, _cursor: object, text: str, *_: object) -> None:
+        if text.lstrip().startswith(WRITES) and next(numbers) == number:
+            do()
+
+    sa.event.listen(database.engine, "after_cursor_execute", note)
+    try:
+        yield
+    finally:
+        sa.event.remove(database.engine, "after_cursor_execute", note)
