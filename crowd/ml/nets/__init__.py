@@ -10,6 +10,7 @@ from crowd.ml.nets.backbones import BACKBONES, create_backbone
 from crowd.ml.nets.baseline import BaselineNet
 from crowd.ml.nets.features import Backbone, load_published
 from crowd.ml.nets.losses import asymmetric_loss
+from crowd.ml.nets.maskrcnn import MaskRCNN
 from crowd.ml.nets.ml_gcn import MLGCN, correlation_matrix, count_together
 from crowd.ml.nets.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from crowd.ml.nets.query2label import Query2Label
@@ -17,6 +18,7 @@ from crowd.ml.nets.query2label import Query2Label
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "attributes": AttributeNet,
     "baseline": BaselineNet,
+    "maskrcnn": MaskRCNN,
     "ml_gcn": MLGCN,
     "query2label": Query2Label,
 }
@@ -29,6 +31,8 @@ def create_model(name: str, **options: Any) -> nn.Module:
     attributes   questions={key: Question(values, multiple) or {"values": …, "multiple": …}}, backbone, size,
                  dropout
     baseline     labels, backbone, size
+    maskrcnn     classes, backbone, min_size, max_size, anchor_sizes, anchor_ratios, norm, norm_eps,
+                 frozen_stages, width, hidden, canonical_size, proposal_rules, region_rules
     ml_gcn       labels, word_vectors, correlation, word_dim, hidden, backbone, size
     query2label  labels, dim, heads, feedforward, layers, dropout, backbone, size
     Raises ValueError for an unknown name or an option that cannot be, TypeError for an unknown option.
@@ -48,6 +52,7 @@ __all__ = [
     "AttributeNet",
     "Backbone",
     "BaselineNet",
+    "MaskRCNN",
     "Preprocess",
     "Query2Label",
     "Question",

@@ -44,7 +44,7 @@ def correlation_matrix(together: Arrays, *, tau: float = 0.4, p: float = 0.25) -
 
 
 def normalised(correlation: Tensor) -> Tensor:
-    """D^-1/2 A D^-1/2 of a matrix (L, L), D being the diagonal of its row sums: what the layers multiply by."""
+    """D^-1/2 A D^-1/2 of a matrix (L, L), D the diagonal of its row sums: what layers multiply by."""
     root = correlation.sum(dim=1).clamp(min=1e-12).rsqrt()
     return root[:, None] * correlation * root[None, :]
 
@@ -141,7 +141,7 @@ class MLGCN(nn.Module):
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
         self.drop_cache()
-        super()._load_from_state_dict(*arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(*arguments)
 
     def _apply(self, *arguments: Any, **options: Any) -> "MLGCN":
         # Another device or dtype: the cached matrix stayed behind.
