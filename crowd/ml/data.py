@@ -80,7 +80,7 @@ class DataSet:
 def read_folder(
     folder: Path, taxonomy: Taxonomy, progress: Callable[[int], None] = lambda done: None
 ) -> DataSet:
-    """Every image of a K-Fashion folder, in either layout; the guideline's needs its `manifest.csv` for splits.
+    """Every image of a K-Fashion folder, in either layout; the guideline's needs `manifest.csv` for splits.
 
     `progress` is told how many were read. Raises DataError for a folder without images, a file that cannot
     be read, an image that is not there, and a number that comes twice.

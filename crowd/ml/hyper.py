@@ -1,4 +1,4 @@
-"""The hyper-parameters of training and their defaults, in one place. Knows no torch: options are made of it."""
+"""The hyper-parameters of training and their defaults, in one place. Knows no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Optimizer(StrEnum):
 
 
 class Schedule(StrEnum):
-    """How the learning rate goes down: to a tenth at 60 % and at 80 % of all steps, along a cosine, or not."""
+    """How the learning rate goes down: to a tenth at 60 % and 80 % of the steps, along a cosine, or not."""
 
     STEPS = "steps"
     COSINE = "cosine"
@@ -41,7 +41,9 @@ class Hyper:
     """Hyper-parameters of one training; the defaults are the guideline's wherever it names one."""
 
     backbone: Annotated[str, Told("resnet18, resnet50, resnet101 or vgg16.")] = "resnet101"
-    image_size: Annotated[int, Told("Pixels: side of the square; of segmentation the shorter side.", 32)] = 448
+    image_size: Annotated[int, Told("Pixels: side of the square; of segmentation the shorter side.", 32)] = (
+        448
+    )
     epochs: Annotated[int, Told("Passes over the training images.", 1)] = 50
     batch_size: Annotated[int, Told("Images or garments of a step, on each device.", 1)] = 16
     optimizer: Annotated[Optimizer, Told("How weights are moved.")] = Optimizer.SGD
@@ -73,5 +75,5 @@ DEFAULTS: Mapping[Task, Hyper] = {
 MODELS: Mapping[Task, tuple[str, ...]] = {
     Task.ATTRIBUTES: ("attributes",),
     Task.STYLES: ("ml_gcn", "query2label", "baseline"),
-    Task.SEGMENTATION: ("mask_rcnn",),
+    Task.SEGMENTATION: ("maskrcnn",),
 }

@@ -22,7 +22,7 @@ TOP = 3
 
 
 def average_precision(scores: Array, truth: Array) -> float | None:
-    """Area under the precision-recall steps of one label (N,), not interpolated; equal scores count at once."""
+    """Area under the precision-recall steps of one label (N,), not interpolated; equal scores at once."""
     positives = int(truth.sum())
     if not positives:
         return None
@@ -41,8 +41,10 @@ def mean_average_precision(scores: Array, truth: Array) -> float | None:
 
 
 def precision_and_recall(chosen: Array, truth: Array) -> dict[str, float | None]:
-    """Overall and by label, as ML-GCN reports them: OP, OR, OF1 from all labels in one heap; CP, CR the means
-    over the labels that occur, CF1 of those two. A label never chosen has a precision of 0.
+    """Overall and by label, as ML-GCN reports them.
+
+    OP, OR, OF1 from all labels in one heap; CP, CR the means over the labels that occur, CF1 of those two.
+    A label never chosen has a precision of 0.
     """
     hits = (chosen * truth).sum(axis=0)
     picked, there = chosen.sum(axis=0), truth.sum(axis=0)

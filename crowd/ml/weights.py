@@ -1,8 +1,8 @@
-"""Model files: weights as safetensors, with a card as JSON in the metadata that rebuilds the net that wrote them.
+"""Model files: weights as safetensors, with a card in the metadata that rebuilds the net that wrote them.
 
-The card's `crowd` document: `stage`, `net` and `options` (of `create_model`), `classes` and `multiple` (keys of the
-taxonomy in the order of the net's outputs), `inputs` (how an image becomes what the net takes), `benchmark`,
-`metrics`, `taxonomy` and `training`.
+The card is a JSON document under `crowd`: `stage`, `net` and `options` (of `create_model`), `classes` and
+`multiple` (keys of the taxonomy in the order of the net's outputs), `inputs` (how an image becomes what the
+net takes), `benchmark`, `metrics`, `taxonomy` and `training`.
 """
 
 import json
@@ -40,7 +40,7 @@ def save_model(path: Path, model: nn.Module, card: Card) -> None:
 
 
 def load_model(path: Path) -> tuple[nn.Module, Card]:
-    """The net of a file that `save_model` wrote, in eval mode on the CPU, and its card. Raises WeightsError."""
+    """The net of a file that `save_model` wrote, in eval mode, and its card. Raises WeightsError."""
     card = read_card(path)
     try:
         model = create_model(card["net"], **card["options"])

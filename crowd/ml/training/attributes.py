@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,17 +10,19 @@ from torch import Tensor, nn
 
 from crowd.ml.data import TRAIN, DataError, DataSet, Sample
 from crowd.ml.metrics import Array, Figures, attribute_figures
-from crowd.ml.nets import Preprocess
 from crowd.ml.training.datasets import CROP_MARGIN, Asked, Dice, GarmentCrops, plain_loader
 from crowd.ml.training.ranks import Ranks
-from crowd.ml.training.task import Prepared, Setting, build
+from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
 
 HEADLINE = "top1"
 
 
-def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting) -> Prepared:
-    """All attributes that any training garment has, learnt from its crop. Raises DataError, WeightsError, 422."""
+def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module | None = None) -> Prepared:
+    """All attributes that occur, learnt from crops, by `net` if it is given.
+
+    Raises DataError, WeightsError and a 422.
+    """
     samples = data.of(TRAIN)
     asked = asked_of(samples, taxonomy)
     if not asked:
@@ -33,15 +35,13 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting) -> Prepared:
         "backbone": hyper.backbone,
         "size": hyper.image_size,
     }
-    net = build(setting, **options)
-    preprocess = cast(Preprocess, net.preprocess)
+    net = net or build(setting, **options)
+    preprocess = preprocess_of(net)
     dice = Dice(setting.seed)
 
     def figures_of(model: nn.Module, shown: Sequence[Sample], ranks: Ranks) -> Figures:
         crops = GarmentCrops(shown, asked, preprocess, dice)
-        return attribute_figures(
-            predict(model, crops, ranks, hyper.batch_size, hyper.workers), _truth(crops)
-        )
+        return attribute_figures(predict(model, crops, ranks, hyper.batch_size, hyper.workers), _truth(crops))
 
     def prior_of(shown: Sequence[Sample]) -> Figures:
         crops = GarmentCrops(shown, asked, preprocess, dice)
@@ -139,5 +139,3 @@ def _counts(samples: Sequence[Sample]) -> Mapping[tuple[str, str], Counter[str]]
         for key, values in garment.attributes.items():
             counts[garment.part, key].update(values)
     return counts
-
-

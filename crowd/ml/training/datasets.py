@@ -101,7 +101,7 @@ class StyleImages(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An attribute to the data: its values in the order of the net's outputs, and whether several may hold."""
+    """An attribute to the data: its values in the net's order, and whether several may hold."""
 
     values: tuple[str, ...]
     multiple: bool
@@ -181,7 +181,9 @@ class GarmentImages(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         }
 
 
-def as_lists(batch: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+def as_lists(
+    batch: Sequence[tuple[Tensor, dict[str, Tensor]]],
+) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """Images of different sizes stay a list, and so do their targets."""
     return [image for image, _ in batch], [target for _, target in batch]
 
@@ -220,7 +222,12 @@ def _shown(sample: Sample, box: Box, preprocess: Preprocess, dice: random.Random
     wanted = math.ceil(sample.width * share), math.ceil(sample.height * share)
     image = _opened(sample, wanted)
     scale = image.width / sample.width
-    edges = (left * scale, top * scale, max(right * scale, left * scale + 1), max(bottom * scale, top * scale + 1))
+    edges = (
+        left * scale,
+        top * scale,
+        max(right * scale, left * scale + 1),
+        max(bottom * scale, top * scale + 1),
+    )
     image = image.resize((size, size), Image.Resampling.BILINEAR, box=_inside(edges, image))
     if dice and dice.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

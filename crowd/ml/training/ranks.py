@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process's place among `world` processes, and the device it computes on. Rank 0 writes and speaks."""
+    """This process's place among `world` processes, and its device. Rank 0 writes and speaks."""
 
     rank: int
     world: int

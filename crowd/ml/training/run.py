@@ -19,16 +19,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from crowd.core.clock import now, rfc3339
 from crowd.core.errors import Problem
-from crowd.ml.card_text import render
 from crowd.ml.curves import draw_curves
 from crowd.ml.data import TEST, TRAIN, VALIDATION, DataError, DataSet
 from crowd.ml.hyper import Hyper, Optimizer, Schedule, Task
 from crowd.ml.metrics import Figures
 from crowd.ml.training import attributes, segmentation, styles
 from crowd.ml.training.datasets import training_loader
+from crowd.ml.training.model_card import render
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.training.task import Prepared, Setting, backbone_of
-from crowd.ml.weights import Card, load_model, save_model
+from crowd.ml.weights import load_model, save_model
 from crowd.taxonomy import Taxonomy
 
 WEIGHTS = "model.safetensors"
@@ -36,7 +36,7 @@ METRICS = "metrics.json"
 CARD = "MODEL_CARD.md"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
-PREPARE: Mapping[Task, Callable[[DataSet, Taxonomy, Setting], Prepared]] = {
+PREPARE: Mapping[Task, Callable[..., Prepared]] = {
     Task.ATTRIBUTES: attributes.prepare,
     Task.STYLES: styles.prepare,
     Task.SEGMENTATION: segmentation.prepare,
@@ -61,7 +61,13 @@ class Watcher(Protocol):
 
 
 def train(
-    setting: Setting, data: DataSet, taxonomy: Taxonomy, ranks: Ranks, watcher: Watcher, *, resume: bool = False
+    setting: Setting,
+    data: DataSet,
+    taxonomy: Taxonomy,
+    ranks: Ranks,
+    watcher: Watcher,
+    *,
+    resume: bool = False,
 ) -> dict[str, Any]:
     """Train, and leave weights, metrics, model card and curves in the output folder; returns the metrics.
 
@@ -88,17 +94,17 @@ def train(
         state.load(setting.output / CHECKPOINT, ranks.device)
     for epoch in range(len(state.history) + 1, hyper.epochs + 1):
         started = time.monotonic()
-        # Dropout and the like are thrown anew in each epoch, whether or not the ones before ran in this process.
+        # Dropout and the like are thrown anew in each epoch, be it the first of this process or not.
         torch.manual_seed(setting.seed * 1_000_003 + epoch * ranks.world + ranks.rank)
         sampler.set_epoch(epoch)
         watcher.epoch_begins(epoch, hyper.epochs, len(loader))
-        lr = schedule.get_last_lr()[-1]
+        lr = float(schedule.get_last_lr()[-1])
         loss = train_one_epoch(model, prepared, loader, optimizer, schedule, setting, ranks, watcher)
         figures = prepared.figures_of(net, data.of(VALIDATION), ranks)
         row = state.remember(epoch, loss, lr, figures[prepared.headline] or 0.0, started)
         if ranks.leads:
             state.save(setting.output / CHECKPOINT)
-            watcher.epoch_done(row)
+            watcher.epoch_done({**row, "name": prepared.headline})
     net.load_state_dict(state.best)
     metrics = _final_metrics(setting, data, prepared, ranks, state)
     if ranks.leads:
@@ -142,9 +148,16 @@ def evaluate(
     """The figures of a trained file on a split, and the baseline's beside it. Raises as `train` does."""
     _require(data, TRAIN, split)
     net, card = load_model(path)
-    _match(path, card, setting, prepared_card := PREPARE[setting.task](data, taxonomy, setting))
-    figures = prepared_card.figures_of(net.to(ranks.device), data.of(split), ranks)
-    return {"model": figures, "prior": prepared_card.prior_of(data.of(split))}
+    if card["stage"] != setting.task.value:
+        raise Problem("other_task", f"{path}: was trained for {card['stage']}, not {setting.task.value}")
+    told = dataclasses.replace(setting, model=card["net"])
+    prepared = PREPARE[setting.task](data, taxonomy, told, net.to(ranks.device))
+    if card["classes"] != prepared.card["classes"]:
+        raise Problem("other_classes", f"{path}: was trained for other classes than this data has")
+    return {
+        "model": prepared.figures_of(net, data.of(split), ranks),
+        "prior": prepared.prior_of(data.of(split)),
+    }
 
 
 def make_optimizer(net: nn.Module, setting: Setting) -> torch.optim.Optimizer:
@@ -202,9 +215,7 @@ class _Progress:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
 
-    def remember(
-        self, epoch: int, loss: float, lr: float, headline: float, started: float
-    ) -> dict[str, Any]:
+    def remember(self, epoch: int, loss: float, lr: float, headline: float, started: float) -> dict[str, Any]:
         """Note an epoch; of equally good ones the first stays the best."""
         before = max((row["headline"] for row in self.history), default=-math.inf)
         if headline > before:
@@ -276,14 +287,6 @@ def _require(data: DataSet, *splits: str) -> None:
             raise DataError(f"{data.folder}: has no {split} images")
 
 
-def _match(path: Path, card: Card, setting: Setting, prepared: Prepared) -> None:
-    """Refuse a file that was trained for something else than this data."""
-    if card["stage"] != setting.task.value:
-        raise Problem("other_task", f"{path}: was trained for {card['stage']}, not {setting.task.value}")
-    if card["classes"] != prepared.card["classes"]:
-        raise Problem("other_classes", f"{path}: was trained for other classes than this data has")
-
-
 def _final_metrics(
     setting: Setting, data: DataSet, prepared: Prepared, ranks: Ranks, state: _Progress
 ) -> dict[str, Any]:
@@ -316,7 +319,11 @@ def _write_all(
     score = metrics[held_out]["model"][prepared.headline]
     card = {
         **prepared.card,
-        "benchmark": {"set": f"{data.folder.name} {held_out}", "measure": prepared.headline, "score": score or 0},
+        "benchmark": {
+            "set": f"{data.folder.name} {held_out}",
+            "measure": prepared.headline,
+            "score": score or 0,
+        },
         "metrics": _headlines(metrics[held_out]["model"]),
         "prior": _headlines(metrics[held_out]["prior"]),
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},

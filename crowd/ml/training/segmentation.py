@@ -1,4 +1,4 @@
-"""Garments of a whole image, each with its box and mask, by a detector that speaks torchvision's convention."""
+"""Garments of a whole image, each with its box and mask, by a detector with torchvision's convention."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from crowd.ml.data import TRAIN, DataError, DataSet, Garment, Sample
 from crowd.ml.metrics import Array, Figures, detection_figures
-from crowd.ml.nets import Preprocess
 from crowd.ml.training.datasets import Dice, GarmentImages, as_lists, mask_of, plain_loader, rle_of
 from crowd.ml.training.ranks import Ranks
-from crowd.ml.training.task import Prepared, Setting, build
+from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
 
 HEADLINE = "mask_AP50"
@@ -23,16 +22,24 @@ HEADLINE = "mask_AP50"
 GRID = 64
 
 
-def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting) -> Prepared:
-    """The parts of the taxonomy, learnt from outlines. Raises DataError, WeightsError and a 422."""
+def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module | None = None) -> Prepared:
+    """The parts of the taxonomy, learnt from outlines, by `net` if it is given.
+
+    Raises DataError, WeightsError and a 422.
+    """
     parts = [part.key for part in taxonomy.parts]
     samples = [sample for sample in data.of(TRAIN) if sample.garments]
     if not samples:
         raise DataError(f"{data.folder}: no training image has an outlined garment")
     hyper = setting.hyper
-    options = {"classes": len(parts) + 1, "backbone": hyper.backbone, **_sides(hyper.image_size)}
-    net = build(setting, **options)
-    preprocess = Preprocess(None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    options = {
+        "classes": len(parts),
+        "backbone": hyper.backbone,
+        **_scales(hyper.image_size),
+        **_norm(setting),
+    }
+    net = net or build(setting, **options)
+    preprocess = preprocess_of(net)
     dice = Dice(setting.seed)
 
     def figures_of(model: nn.Module, shown: Sequence[Sample], ranks: Ranks) -> Figures:
@@ -68,9 +75,23 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting) -> Prepared:
     )
 
 
-def _sides(shorter: int) -> dict[str, int]:
-    """Images are scaled to this shorter side, unless the longer one then passes five thirds of it."""
-    return {"min_size": shorter, "max_size": round(shorter * 5 / 3)}
+def _scales(shorter: int) -> dict[str, Any]:
+    """Images are scaled to this shorter side, unless the longer one then passes five thirds of it.
+
+    Anchors are those of torchvision at 512 px and more, and shrink with smaller images.
+    """
+    share = min(1.0, max(0.25, shorter / 512))
+    return {
+        "min_size": shorter,
+        "max_size": round(shorter * 5 / 3),
+        "anchor_sizes": [size * share for size in (32, 64, 128, 256, 512)],
+        "canonical_size": 224 * share,
+    }
+
+
+def _norm(setting: Setting) -> dict[str, Any]:
+    """Published weights keep the statistics they came with, and their first stages."""
+    return {"norm": "frozen", "frozen_stages": 2} if setting.weights else {"norm": "batch"}
 
 
 def _summed(losses: Mapping[str, Tensor]) -> Tensor:
@@ -113,7 +134,7 @@ def _as_coco(image_id: int, result: Mapping[str, Tensor]) -> list[dict[str, Any]
 
 def coco_document(samples: Sequence[Sample], parts: Sequence[str]) -> dict[str, Any]:
     """The samples' garments in COCO's form; categories count from 1 in the order of parts."""
-    annotations = []
+    annotations: list[dict[str, Any]] = []
     for sample in samples:
         for garment in sample.garments:
             runs = rle_of(garment, sample)
@@ -137,9 +158,7 @@ def coco_document(samples: Sequence[Sample], parts: Sequence[str]) -> dict[str, 
     }
 
 
-def _prior(
-    samples: Sequence[Sample], shown: Sequence[Sample], parts: Sequence[str]
-) -> list[dict[str, Any]]:
+def _prior(samples: Sequence[Sample], shown: Sequence[Sample], parts: Sequence[str]) -> list[dict[str, Any]]:
     """On every image each part's mean mask, where most of them lie, as sure as the part is frequent."""
     masks, shares = _mean_masks(samples)
     found = []
@@ -164,9 +183,10 @@ def _prior(
 def _mean_masks(samples: Sequence[Sample]) -> tuple[dict[str, Array], dict[str, float]]:
     sums: dict[str, Array] = defaultdict(lambda: np.zeros((GRID, GRID), np.float32))
     counts: dict[str, int] = defaultdict(int)
-    for sample, garment in ((sample, garment) for sample in samples for garment in sample.garments):
-        sums[garment.part] += _on_grid(garment, sample)
-        counts[garment.part] += 1
+    for sample in samples:
+        for garment in sample.garments:
+            sums[garment.part] += _on_grid(garment, sample)
+            counts[garment.part] += 1
     means = {part: sums[part] / counts[part] for part in sums}
     return means, {part: min(1.0, counts[part] / len(samples)) for part in sums}
 

@@ -14,20 +14,23 @@ from crowd.ml.metrics import Figures, style_figures
 from crowd.ml.nets import Preprocess, correlation_matrix, count_together
 from crowd.ml.training.datasets import Dice, StyleImages, plain_loader
 from crowd.ml.training.ranks import Ranks
-from crowd.ml.training.task import Prepared, Setting, build
+from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
 
 HEADLINE = "mAP"
 
 
-def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting) -> Prepared:
-    """The styles of the taxonomy, learnt from whole images. Raises a 422 and WeightsError."""
+def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module | None = None) -> Prepared:
+    """The styles of the taxonomy, learnt from whole images, by `net` if it is given.
+
+    Raises WeightsError and a 422.
+    """
     labels = [style.key for style in taxonomy.styles]
     samples = data.of(TRAIN)
     targets = _targets(samples, labels)
     hyper, options = setting.hyper, {"backbone": setting.hyper.backbone, "size": setting.hyper.image_size}
-    net = build(setting, labels=len(labels), **options, **_graph(setting, targets, taxonomy))
-    preprocess = cast(Preprocess, net.preprocess)
+    net = net or build(setting, labels=len(labels), **options, **_graph(setting, targets, labels))
+    preprocess = preprocess_of(net)
 
     def figures_of(model: nn.Module, shown: Sequence[Sample], ranks: Ranks) -> Figures:
         images = StyleImages(shown, labels, preprocess, Dice(setting.seed))
@@ -70,7 +73,7 @@ def _targets(samples: Sequence[Sample], labels: Sequence[str]) -> Tensor:
     return torch.tensor([[float(label in sample.styles) for label in labels] for sample in samples])
 
 
-def _graph(setting: Setting, targets: Tensor, taxonomy: Taxonomy) -> dict[str, Any]:
+def _graph(setting: Setting, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
     """What the graph of ML-GCN is made of: which labels stand together, and vectors of their names."""
     if setting.model != "ml_gcn":
         if setting.word_vectors:
@@ -78,7 +81,7 @@ def _graph(setting: Setting, targets: Tensor, taxonomy: Taxonomy) -> dict[str, A
         return {}
     found: dict[str, Any] = {"correlation": correlation_matrix(count_together(targets))}
     if setting.word_vectors:
-        found["word_vectors"] = read_vectors(setting.word_vectors, [style.key for style in taxonomy.styles])
+        found["word_vectors"] = read_vectors(setting.word_vectors, labels)
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -12,7 +12,7 @@ from crowd.core.errors import field_error
 from crowd.ml.data import Sample
 from crowd.ml.hyper import Hyper, Task
 from crowd.ml.metrics import Figures
-from crowd.ml.nets import Backbone, create_model, load_published
+from crowd.ml.nets import Backbone, Preprocess, create_model, load_published
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.weights import WeightsError, read_state
 
@@ -50,6 +50,11 @@ class Prepared:
     prior_of: Callable[[Sequence[Sample]], Figures]
     headline: str
     collate: Callable[[Any], Any] | None = None
+
+
+def preprocess_of(net: nn.Module) -> Preprocess:
+    """How the net takes images."""
+    return cast(Preprocess, net.preprocess)
 
 
 def build(setting: Setting, **options: Any) -> nn.Module:
