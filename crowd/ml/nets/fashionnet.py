@@ -72,7 +72,7 @@ class FashionNet(nn.Module):
         self.heads = AttributeHeads(self.questions, self.backbone.channels + local_features)
 
     def forward(self, images: Tensor, boxes: Tensor | None = None) -> dict[str, Any]:
-        """Read the garments in `boxes` (N, parts, 4) px; where these are nan, or none given, in those found."""
+        """Read the garments in `boxes` (N, parts, 4) px; where these are nan, or none given, those found."""
         stages = self.backbone.forward_stages(images)
         present, found = self._locate(stages[-1], images.shape[2:])
         read_from = found if boxes is None else torch.where(boxes.isnan(), found, boxes.to(found))
@@ -113,7 +113,7 @@ class FashionNet(nn.Module):
     def _local_features(self, maps: Tensor, boxes: Tensor) -> Tensor:
         images = torch.arange(len(boxes), device=boxes.device).repeat_interleave(self.parts)
         pooled = roi_align(maps, boxes.flatten(0, 1), images, _BINS, scale=1 / STRIDES[_LOCAL_STAGE])
-        return cast(Tensor, self.local(pooled)).unflatten(0, (-1, self.parts))
+        return cast(Tensor, self.local(pooled)).reshape(len(boxes), self.parts, -1)
 
 
 def _box_loss(found: Tensor, wanted: Tensor) -> Tensor:
