@@ -8,6 +8,7 @@ from torch import nn
 from crowd.ml.nets.attributes import UNANSWERED, AttributeNet, Question, attribute_loss
 from crowd.ml.nets.backbones import BACKBONES, create_backbone
 from crowd.ml.nets.baseline import BaselineNet
+from crowd.ml.nets.fashionnet import FashionNet, detection_weight
 from crowd.ml.nets.features import Backbone, load_published
 from crowd.ml.nets.losses import asymmetric_loss
 from crowd.ml.nets.maskrcnn import MaskRCNN
@@ -18,6 +19,7 @@ from crowd.ml.nets.query2label import Query2Label
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "attributes": AttributeNet,
     "baseline": BaselineNet,
+    "fashionnet": FashionNet,
     "maskrcnn": MaskRCNN,
     "ml_gcn": MLGCN,
     "query2label": Query2Label,
@@ -31,6 +33,7 @@ def create_model(name: str, **options: Any) -> nn.Module:
     attributes   questions={key: Question(values, multiple) or {"values": …, "multiple": …}}, backbone, size,
                  dropout
     baseline     labels, backbone, size
+    fashionnet   questions (as of attributes), parts, backbone, size, local_channels, local_features
     maskrcnn     classes, backbone, min_size, max_size, anchor_sizes, anchor_ratios, norm, norm_eps,
                  frozen_stages, width, hidden, canonical_size, proposal_rules, region_rules
     ml_gcn       labels, word_vectors, correlation, word_dim, hidden, backbone, size
@@ -52,6 +55,7 @@ __all__ = [
     "AttributeNet",
     "Backbone",
     "BaselineNet",
+    "FashionNet",
     "MaskRCNN",
     "Preprocess",
     "Query2Label",
@@ -62,5 +66,6 @@ __all__ = [
     "count_together",
     "create_backbone",
     "create_model",
+    "detection_weight",
     "load_published",
 ]

@@ -22,6 +22,20 @@ class Question:
     multiple: bool = False
 
 
+class AttributeHeads(nn.ModuleDict):
+    """One linear layer per attribute: features (..., channels) to {attribute: (..., values) logits}."""
+
+    def __init__(self, questions: Mapping[str, Question], channels: int) -> None:
+        super().__init__(
+            {_module_name(key): nn.Linear(channels, question.values) for key, question in questions.items()}
+        )
+        self.attributes = tuple(questions)
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """The logits of every attribute."""
+        return {key: self[_module_name(key)](features) for key in self.attributes}
+
+
 class AttributeNet(nn.Module):
     """One linear head per attribute on the pooled map of a shared ImageNet backbone.
 
@@ -39,18 +53,11 @@ class AttributeNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not questions:
-            raise ValueError("questions: at least one attribute is needed")
         self.preprocess = Preprocess(size)
-        self.questions = {key: _question(question) for key, question in questions.items()}
+        self.questions = read_questions(questions)
         self.backbone = create_backbone(backbone)
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict(
-            {
-                _module_name(key): nn.Linear(self.backbone.channels, question.values)
-                for key, question in self.questions.items()
-            }
-        )
+        self.heads = AttributeHeads(self.questions, self.backbone.channels)
 
     def forward_features(self, crops: Tensor) -> Tensor:
         """Crops (N, 3, S, S) to the backbone's last map (N, channels, S / 32, S / 32)."""
@@ -58,8 +65,8 @@ class AttributeNet(nn.Module):
 
     def forward_head(self, features: Tensor) -> dict[str, Tensor]:
         """The last map to {attribute: (N, values) logits}."""
-        pooled = self.dropout(features.mean(dim=(2, 3)))
-        return {key: self.heads[_module_name(key)](pooled) for key in self.questions}
+        logits: dict[str, Tensor] = self.heads(self.dropout(features.mean(dim=(2, 3))))
+        return logits
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
         """Crops (N, 3, S, S) to {attribute: (N, values) logits}."""
@@ -102,6 +109,13 @@ def _mean_loss(logits: Tensor, given: Tensor, counted: Tensor, multiple: bool) -
     if multiple:
         return functional.binary_cross_entropy_with_logits(logits[counted], given[counted].to(logits.dtype))
     return functional.cross_entropy(logits[counted], given[counted])
+
+
+def read_questions(questions: Mapping[str, Question | Mapping[str, int | bool]]) -> dict[str, Question]:
+    """Questions, or plain data of the same fields, to questions. Raises ValueError if there are none."""
+    if not questions:
+        raise ValueError("questions: at least one attribute is needed")
+    return {key: _question(question) for key, question in questions.items()}
 
 
 def _question(question: Question | Mapping[str, int | bool]) -> Question:

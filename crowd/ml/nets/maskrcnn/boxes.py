@@ -18,9 +18,12 @@ def box_area(boxes: Tensor) -> Tensor:
 
 def box_iou(first: Tensor, second: Tensor) -> Tensor:
     """Boxes (n, 4) and (m, 4) to intersection over union (n, m); 0 for boxes without area."""
-    corner = torch.maximum(first[:, None, :2], second[None, :, :2])
-    opposite = torch.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = (opposite - corner).clamp(min=0).prod(dim=2)
+    # Coordinate by coordinate: pairs as the innermost dimension would cost three times as much.
+    left, top, right, bottom = first.T[:, :, None].contiguous()
+    other_left, other_top, other_right, other_bottom = second.T[:, None, :].contiguous()
+    wide = torch.minimum(right, other_right) - torch.maximum(left, other_left)
+    high = torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)
+    common = wide.clamp(min=0) * high.clamp(min=0)
     union = box_area(first)[:, None] + box_area(second)[None, :] - common
     return common / union.clamp(min=torch.finfo(union.dtype).tiny)
 

@@ -27,9 +27,10 @@ def roi_align(
 
     To (K, C, bins, bins) float32: each bin is the mean of samples² points of the map, which is `scale` times
     as large as the image. Points more than a px outside count 0. `samples` None takes as many as the bin
-    covers px, rounded up, as wanted for masks; it needs memory for K * bins * (H + W) numbers.
+    covers px, rounded up, as wanted for masks; it needs memory for K * bins * (H + W) numbers. Gradients go
+    to the maps, not to the boxes.
     """
-    x0, y0, x1, y1 = (boxes.float() * scale).unbind(dim=1)
+    x0, y0, x1, y1 = (boxes.detach().float() * scale).unbind(dim=1)
     height, width = maps.shape[2:]
     down = _taps(y0, (y1 - y0).clamp(min=1), bins, samples, height)
     across = _taps(x0, (x1 - x0).clamp(min=1), bins, samples, width)
