@@ -19,13 +19,12 @@ from pathlib import Path
 
 from crowd.core.errors import Conflict
 from crowd.datasets import datasheet
-from crowd.datasets.exports import COLUMNS, MANIFEST, README
 from crowd.datasets.formats import KFashion
 from crowd.datasets.formats.kfashion import Layout, document, encode, paths
-from crowd.datasets.records import ReleasedImage, Split
+from crowd.datasets.records import COLUMNS, MANIFEST, README, ReleasedImage, Split
 from crowd.datasets.split import look_of, split_looks
 from crowd.simulation.drawing import draw_outfit
-from crowd.simulation.uploads import LOOK_SIZE, as_jpeg, look_name
+from crowd.simulation.looks import LOOK_SIZE, as_jpeg, look_name
 from crowd.simulation.wardrobe import Outfit, dress_up
 from crowd.taxonomy import Taxonomy, load_taxonomy
 
