@@ -73,7 +73,7 @@ DEFAULTS: Mapping[Task, Hyper] = {
 }
 # Nets by task, the default first.
 MODELS: Mapping[Task, tuple[str, ...]] = {
-    Task.ATTRIBUTES: ("attributes",),
+    Task.ATTRIBUTES: ("attributes", "fashionnet"),
     Task.STYLES: ("ml_gcn", "query2label", "baseline"),
     Task.SEGMENTATION: ("maskrcnn",),
 }

@@ -20,7 +20,7 @@ def changed(few: Path, tmp_path: Path, change: Callable[[Json], None]) -> tuple[
     """A copy of the set with one JSON changed; returns the copy and the number of the changed image."""
     folder = tmp_path / "copy"
     shutil.copytree(few, folder)
-    path = sorted(folder.rglob("[0-9]*.json"))[0]
+    path = min(folder.rglob("[0-9]*.json"))
     form = json.loads(path.read_bytes())
     change(form)
     path.write_bytes(json.dumps(form, ensure_ascii=False).encode())
@@ -43,7 +43,7 @@ def test_styles_parts_and_colours_are_read_as_they_were_drawn(few_read: DataSet)
 
 
 def test_outlines_lie_in_the_image_and_an_open_coat_is_one_garment_of_two(few_read: DataSet) -> None:
-    rings = {}
+    rings: dict[str, set[int]] = {}
     for sample in few_read.samples:
         for garment in sample.garments:
             left, top, right, bottom = garment.box

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crowd.ml.data import TRAIN, DataError, DataSet, Sample
 from crowd.ml.metrics import Array, Figures, attribute_figures
-from crowd.ml.training.datasets import CROP_MARGIN, Asked, Dice, GarmentCrops, plain_loader
+from crowd.ml.training.datasets import CROP_MARGIN, Asked, Dice, GarmentCrops, batches, plain_loader
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
@@ -23,15 +23,10 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module 
 
     Raises DataError, WeightsError and a 422.
     """
-    samples = data.of(TRAIN)
-    asked = asked_of(samples, taxonomy)
-    if not asked:
-        raise DataError(f"{data.folder}: no training image has a garment with attributes")
+    samples, asked, questions = begin(data, taxonomy)
     hyper = setting.hyper
     options = {
-        "questions": {
-            key: {"values": len(each.values), "multiple": each.multiple} for key, each in asked.items()
-        },
+        "questions": questions,
         "backbone": hyper.backbone,
         "size": hyper.image_size,
     }
@@ -41,11 +36,13 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module 
 
     def figures_of(model: nn.Module, shown: Sequence[Sample], ranks: Ranks) -> Figures:
         crops = GarmentCrops(shown, asked, preprocess, dice)
-        return attribute_figures(predict(model, crops, ranks, hyper.batch_size, hyper.workers), _truth(crops))
+        return attribute_figures(
+            predict(model, crops, ranks, hyper.batch_size, hyper.workers), truth_of(crops)
+        )
 
     def prior_of(shown: Sequence[Sample]) -> Figures:
         crops = GarmentCrops(shown, asked, preprocess, dice)
-        return attribute_figures(_prior(samples, crops), _truth(crops))
+        return attribute_figures(prior_scores(samples, crops), truth_of(crops))
 
     return Prepared(
         net,
@@ -75,6 +72,21 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module 
     )
 
 
+def begin(
+    data: DataSet, taxonomy: Taxonomy
+) -> tuple[list[Sample], dict[str, Asked], dict[str, dict[str, int | bool]]]:
+    """The training samples, the attributes they tell of, and these as options of a net. Raises DataError."""
+    samples = data.of(TRAIN)
+    asked = asked_of(samples, taxonomy)
+    if not asked:
+        raise DataError(f"{data.folder}: no training image has a garment with attributes")
+    return (
+        samples,
+        asked,
+        {key: {"values": len(each.values), "multiple": each.multiple} for key, each in asked.items()},
+    )
+
+
 def asked_of(samples: Sequence[Sample], taxonomy: Taxonomy) -> dict[str, Asked]:
     """The attributes that occur, in the taxonomy's order, each with all of its values."""
     seen = {key for sample in samples for garment in sample.garments for key in garment.attributes}
@@ -93,7 +105,7 @@ def predict(
     model.eval()
     loader = plain_loader(crops, ranks, batch_size=batch_size, workers=workers)
     mine: dict[str, list[Array]] = defaultdict(list)
-    for batch, _ in loader:
+    for batch, _ in batches(loader):
         for key, logits in model(batch.to(ranks.device)).items():
             mine[key].append(logits.float().cpu().numpy())
     places = list(range(ranks.rank, len(crops), ranks.world))
@@ -105,7 +117,7 @@ def _in_order(places: list[int], mine: list[Array], ranks: Ranks) -> Array:
     return np.stack([row for _, row in sorted(found, key=lambda pair: pair[0])])
 
 
-def _truth(crops: GarmentCrops) -> dict[str, Array]:
+def truth_of(crops: GarmentCrops) -> dict[str, Array]:
     """1 for every value that holds, (N, values) by attribute."""
     found: dict[str, Array] = {}
     for key, asked in crops.asked.items():
@@ -119,7 +131,7 @@ def _truth(crops: GarmentCrops) -> dict[str, Array]:
     return found
 
 
-def _prior(samples: Sequence[Sample], crops: GarmentCrops) -> dict[str, Array]:
+def prior_scores(samples: Sequence[Sample], crops: GarmentCrops) -> dict[str, Array]:
     """How often each value holds on that part of the training images: the part itself is always known."""
     counts = _counts(samples)
     return {

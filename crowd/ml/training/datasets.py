@@ -64,6 +64,14 @@ def plain_loader(
     return DataLoader(data, batch_size, sampler=share, num_workers=workers, collate_fn=collate)
 
 
+def batches(loader: "DataLoader[Any]") -> Iterator[Any]:
+    """The batches; an image that another process could not decode is named as if it had been this one."""
+    try:
+        yield from loader
+    except DataError as error:
+        raise DataError(error.detail.strip().rsplit("DataError: ", 1)[-1]) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Dice:
     """The dice of augmentation: one throw per sample and epoch."""
@@ -145,6 +153,62 @@ class GarmentCrops(Dataset[tuple[Tensor, dict[str, Tensor]]]):
             else:
                 found[key] = torch.tensor(places[0] if places else UNANSWERED)
         return found
+
+
+class Outfits(Dataset[tuple[Tensor, dict[str, Any]]]):
+    """Whole images squashed to (3, S, S), with a seat for one garment of each part.
+
+    `boxes` (parts, 4) px of the squashed image, nan where the part is not worn; `answers` by attribute
+    (parts,) or (parts, values) as of GarmentCrops, UNANSWERED on an empty seat; `round` (): the epoch,
+    counted from 0.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        asked: Mapping[str, Asked],
+        parts: Sequence[str],
+        preprocess: Preprocess,
+        dice: Dice,
+    ):
+        self.crops = GarmentCrops(samples, asked, preprocess, dice)
+        self.samples, self.parts, self.dice = samples, parts, dice
+        first: dict[tuple[int, str], int] = {}
+        for number, (sample, garment) in enumerate(self.crops.garments):
+            first.setdefault((sample.id, garment.part), number)
+        # Of two garments of a part the first is seated; the other one is passed over.
+        self._seats = first
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def seat(self, place: int, part: str) -> int | None:
+        """The number among the crops of the garment that sits there, if one does."""
+        return self._seats.get((self.samples[place].id, part))
+
+    def __getitem__(self, index: Index) -> tuple[Tensor, dict[str, Any]]:
+        place, epoch = index
+        sample, dice = self.samples[place], self.dice.of(place, epoch)
+        preprocess = self.crops.preprocess
+        size = preprocess.size or 1
+        image = preprocess.resize(_lit(_opened(sample, (size, size)), dice))
+        boxes = torch.full((len(self.parts), 4), math.nan)
+        answers = {
+            key: torch.full((len(self.parts), *([len(asked.values)] if asked.multiple else [])), UNANSWERED)
+            for key, asked in self.crops.asked.items()
+        }
+        for row, part in enumerate(self.parts):
+            number = self.seat(place, part)
+            if number is not None:
+                scales = torch.tensor([size / sample.width, size / sample.height] * 2)
+                boxes[row] = torch.tensor(self.crops.garments[number][1].box) * scales
+                for key, answer in self.crops.answers(number).items():
+                    answers[key][row] = answer
+        if dice and dice.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            boxes = torch.stack([size - boxes[:, 2], boxes[:, 1], size - boxes[:, 0], boxes[:, 3]], dim=1)
+        target = {"boxes": boxes, "answers": answers, "round": torch.tensor((epoch or 1) - 1)}
+        return preprocess.normalise(image), target
 
 
 class GarmentImages(Dataset[tuple[Tensor, dict[str, Tensor]]]):

@@ -21,10 +21,10 @@ from crowd.core.clock import now, rfc3339
 from crowd.core.errors import Problem
 from crowd.ml.curves import draw_curves
 from crowd.ml.data import TEST, TRAIN, VALIDATION, DataError, DataSet
-from crowd.ml.hyper import Hyper, Optimizer, Schedule, Task
+from crowd.ml.hyper import Hyper, Optimizer, Schedule
 from crowd.ml.metrics import Figures
-from crowd.ml.training import attributes, segmentation, styles
-from crowd.ml.training.datasets import training_loader
+from crowd.ml.training import attributes, fashionnet, segmentation, styles
+from crowd.ml.training.datasets import batches, training_loader
 from crowd.ml.training.model_card import render
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.training.task import Prepared, Setting, backbone_of
@@ -36,10 +36,13 @@ METRICS = "metrics.json"
 CARD = "MODEL_CARD.md"
 CURVES = "curves.png"
 CHECKPOINT = "checkpoint.pt"
-PREPARE: Mapping[Task, Callable[..., Prepared]] = {
-    Task.ATTRIBUTES: attributes.prepare,
-    Task.STYLES: styles.prepare,
-    Task.SEGMENTATION: segmentation.prepare,
+PREPARE: Mapping[str, Callable[..., Prepared]] = {
+    "attributes": attributes.prepare,
+    "fashionnet": fashionnet.prepare,
+    "ml_gcn": styles.prepare,
+    "query2label": styles.prepare,
+    "baseline": styles.prepare,
+    "maskrcnn": segmentation.prepare,
 }
 
 
@@ -76,7 +79,7 @@ def train(
     """
     _require(data, TRAIN, VALIDATION)
     torch.manual_seed(setting.seed)
-    prepared = PREPARE[setting.task](data, taxonomy, setting)
+    prepared = PREPARE[setting.model](data, taxonomy, setting)
     net, hyper = prepared.net.to(ranks.device), setting.hyper
     model = DistributedDataParallel(net) if ranks.world > 1 else net
     loader, sampler = training_loader(
@@ -125,7 +128,7 @@ def train_one_epoch(
     """One pass over the training images; returns the mean loss. Raises NotFinite."""
     model.train()
     total = 0.0
-    for step, batch in enumerate(loader, 1):
+    for step, batch in enumerate(batches(loader), 1):
         with torch.autocast(ranks.device.type, torch.bfloat16, enabled=setting.amp):
             loss = prepared.loss_of(model, moved(batch, ranks.device))
         value = ranks.mean(loss)
@@ -151,7 +154,7 @@ def evaluate(
     if card["stage"] != setting.task.value:
         raise Problem("other_task", f"{path}: was trained for {card['stage']}, not {setting.task.value}")
     told = dataclasses.replace(setting, model=card["net"])
-    prepared = PREPARE[setting.task](data, taxonomy, told, net.to(ranks.device))
+    prepared = PREPARE[told.model](data, taxonomy, told, net.to(ranks.device))
     if card["classes"] != prepared.card["classes"]:
         raise Problem("other_classes", f"{path}: was trained for other classes than this data has")
     return {

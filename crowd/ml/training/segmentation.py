@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from crowd.ml.data import TRAIN, DataError, DataSet, Garment, Sample
 from crowd.ml.metrics import Array, Figures, detection_figures
-from crowd.ml.training.datasets import Dice, GarmentImages, as_lists, mask_of, plain_loader, rle_of
+from crowd.ml.training.datasets import Dice, GarmentImages, as_lists, batches, mask_of, plain_loader, rle_of
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
@@ -105,9 +105,8 @@ def detect(
     """What is found on all images, in COCO's form, in every rank."""
     model.eval()
     found: list[dict[str, Any]] = []
-    for batch, targets in plain_loader(
-        images, ranks, batch_size=batch_size, workers=workers, collate=as_lists
-    ):
+    loader = plain_loader(images, ranks, batch_size=batch_size, workers=workers, collate=as_lists)
+    for batch, targets in batches(loader):
         for target, result in zip(targets, model([each.to(ranks.device) for each in batch]), strict=True):
             found += _as_coco(int(target["image_id"]), result)
     return ranks.gather(found)

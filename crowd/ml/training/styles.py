@@ -12,7 +12,7 @@ from crowd.core.errors import field_error
 from crowd.ml.data import TRAIN, DataSet, Sample
 from crowd.ml.metrics import Figures, style_figures
 from crowd.ml.nets import Preprocess, correlation_matrix, count_together
-from crowd.ml.training.datasets import Dice, StyleImages, plain_loader
+from crowd.ml.training.datasets import Dice, StyleImages, batches, plain_loader
 from crowd.ml.training.ranks import Ranks
 from crowd.ml.training.task import Prepared, Setting, build, preprocess_of
 from crowd.taxonomy import Taxonomy
@@ -63,7 +63,7 @@ def predict(model: nn.Module, images: StyleImages, ranks: Ranks, batch_size: int
     """Probabilities (N, labels) of all images, in their order, in every rank."""
     model.eval()
     loader = plain_loader(images, ranks, batch_size=batch_size, workers=workers)
-    mine = [model(batch.to(ranks.device)).float().sigmoid().cpu().numpy() for batch, _ in loader]
+    mine = [model(batch.to(ranks.device)).float().sigmoid().cpu().numpy() for batch, _ in batches(loader)]
     places = range(ranks.rank, len(images), ranks.world)
     found = ranks.gather(list(zip(places, np.concatenate(mine) if mine else [], strict=True)))
     return np.stack([scores for _, scores in sorted(found, key=lambda pair: pair[0])])
