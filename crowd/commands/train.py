@@ -51,7 +51,7 @@ def hyper_options(task: Task) -> Callable[[Command], Command]:
     return decorate
 
 
-def _type_of(kind: type, least: float) -> click.ParamType[Any]:
+def _type_of(kind: type, least: float) -> "click.ParamType[Any]":
     if issubclass(kind, StrEnum):
         return click.Choice([member.value for member in kind])
     if kind is int:

@@ -314,7 +314,7 @@ def test_word_vectors_are_means_of_the_words_of_a_name(few: Path, tmp_path: Path
     place = [style.key for style in taxonomy.styles].index("kitsch/kidult")
     numbers = [sorted(names).index(word) for word in ("kitsch", "kidult")]
     assert vectors[place].tolist() == pytest.approx([sum(numbers) / 2, 1.5, -2.0])
-    (tmp_path / "vectors.txt").write_text("\n".join(lines[1:]))
+    (tmp_path / "vectors.txt").write_text("\n".join(line for line in lines if not line.startswith("street")))
     refused = crowd_train(*words, tmp_path / "vectors.txt")
     assert (refused.exit_code, "has no vector of" in refused.stderr) == (2, True)
 
