@@ -84,25 +84,39 @@ PLANS = {
     "gpu-128": Plan(
         6000,
         128,
-        words(f"{ADAM} --backbone resnet18 --device cuda --amp"),
+        words(f"{ADAM} --backbone resnet18 --device cuda --workers 5"),
         (
-            Run("segmentation", "maskrcnn", words("--image-size 128 --epochs 6 --batch-size 16 --lr 0.0005")),
+            Run("segmentation", "maskrcnn", words("--image-size 128 --epochs 5 --batch-size 32 --lr 0.001")),
             Run(
-                "attributes", "attributes", words("--image-size 128 --epochs 30 --batch-size 128 --lr 0.001")
+                "attributes",
+                "attributes",
+                words("--image-size 128 --epochs 30 --batch-size 128 --lr 0.001 --amp"),
             ),
-            *style_runs("--image-size 128 --epochs 30 --batch-size 64 --lr 0.001", 3),
+            Run(
+                "attributes",
+                "fashionnet",
+                words("--image-size 128 --epochs 30 --batch-size 64 --lr 0.001 --amp"),
+            ),
+            *style_runs("--image-size 128 --epochs 30 --batch-size 64 --lr 0.001 --amp", 3),
         ),
     ),
     "gpu-256": Plan(
         4000,
         256,
-        words(f"{ADAM} --backbone resnet50 --device cuda --amp"),
+        words(f"{ADAM} --backbone resnet50 --device cuda --workers 5"),
         (
-            Run("segmentation", "maskrcnn", words("--image-size 256 --epochs 6 --batch-size 16 --lr 0.0003")),
+            Run("segmentation", "maskrcnn", words("--image-size 256 --epochs 5 --batch-size 16 --lr 0.0003")),
             Run(
-                "attributes", "attributes", words("--image-size 160 --epochs 20 --batch-size 128 --lr 0.0005")
+                "attributes",
+                "attributes",
+                words("--image-size 160 --epochs 20 --batch-size 128 --lr 0.0005 --amp"),
             ),
-            *style_runs("--image-size 256 --epochs 25 --batch-size 64 --lr 0.0005", 3),
+            Run(
+                "attributes",
+                "fashionnet",
+                words("--image-size 256 --epochs 20 --batch-size 64 --lr 0.0005 --amp"),
+            ),
+            *style_runs("--image-size 256 --epochs 15 --batch-size 64 --lr 0.0005 --amp", 3),
         ),
     ),
     # A look at whether everything runs.
@@ -112,6 +126,7 @@ PLANS = {
         words(f"{ADAM} --backbone resnet18 --device cpu --workers 0 --epochs 1 --image-size 32"),
         (
             Run("attributes", "attributes", ()),
+            Run("attributes", "fashionnet", ()),
             *style_runs("", 1),
             Run("segmentation", "maskrcnn", words(f"--image-size 64 --batch-size 8 {SMALL_DETECTOR}")),
         ),
