@@ -69,6 +69,9 @@ def train(plan: Plan, run: Run, seed: int, data: Path, given: argparse.Namespace
             print((output / "log").read_text()[-2000:], flush=True)
             return None
     metrics: dict[str, Any] = json.loads((output / "metrics.json").read_bytes())
+    figure = BARS[run.task].figure
+    pair = (metrics["test"][whose][figure] for whose in ("model", "prior"))
+    print(f"{run.model} seed {seed}: {figure} {next(pair):.3f}, prior {next(pair):.3f}", flush=True)
     return metrics
 
 
