@@ -77,7 +77,7 @@ def test_probabilities_sum_to_one_where_one_value_holds_alone(logits: dict[str, 
 
 def test_a_few_steps_lower_the_loss() -> None:
     model = _net()
-    crops = formula.numbers("crops", 4, 3, 64, 64)
+    crops = formula.numbers("crops", 4, 3, 32, 32)
     answers = {
         "category": torch.tensor([0, 1, UNANSWERED, 4]),
         "print": torch.tensor([[1, 0, 0], [0, 1, 1], [UNANSWERED] * 3, [0, 0, 0]]),

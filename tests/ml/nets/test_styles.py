@@ -65,7 +65,7 @@ def test_features_and_head_together_are_the_whole(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_a_few_steps_lower_the_loss(name: str) -> None:
     model = _net(name)
-    images = formula.numbers("style.images", 4, 3, 64, 64)
+    images = formula.numbers("style.images", 4, 3, 32, 32)
     targets = (formula.numbers("style.targets", 4, LABELS) > 0).long()
     losses = losses_while_training(model, lambda: model.loss(model(images), targets), steps=8)
     assert min(losses[-2:]) < losses[0] * 0.7
