@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-def losses_while_training(model: nn.Module, loss: Callable[[], Tensor], steps: int = 6) -> list[float]:
+def losses_while_training(model: nn.Module, loss: Callable[[], Tensor], steps: int = 5) -> list[float]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     found = []
     model.train()
