@@ -20,7 +20,8 @@ MOST = 10
 # Of each mask every so manieth row and column is stored.
 MASK_STEP = 4
 EVERYTHING = 100_000
-KEPT, LEFT = 300, 200
+# Proposals before and after suppression: fewer than usual, to be quick.
+KEPT, LEFT = 300, 80
 GRADIENTS = (
     "backbone.body.conv1.weight",
     "backbone.body.layer4.1.conv2.weight",

@@ -90,8 +90,6 @@ def losses() -> Arrays:
             "batch",
             rpn_batch_size_per_image=cases.EVERYTHING,
             box_batch_size_per_image=cases.EVERYTHING,
-            rpn_pre_nms_top_n_train=cases.KEPT,
-            rpn_post_nms_top_n_train=cases.LEFT,
         )
     ).train()
     with torch.enable_grad():
@@ -118,6 +116,10 @@ def _detector(name: str, norm: str, **options: Any) -> Any:
             tuple((size,) for size in cases.ANCHOR_SIZES), ((0.5, 1.0, 2.0),) * len(cases.ANCHOR_SIZES)
         ),
         box_detections_per_img=cases.MOST,
+        rpn_pre_nms_top_n_train=cases.KEPT,
+        rpn_pre_nms_top_n_test=cases.KEPT,
+        rpn_post_nms_top_n_train=cases.LEFT,
+        rpn_post_nms_top_n_test=cases.LEFT,
         **options,
     )
 
