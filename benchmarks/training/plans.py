@@ -13,6 +13,12 @@ class Run:
     model: str
     options: Words
     seeds: int = 1
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return self.label or self.model
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def style_runs(options: str, seeds: int) -> tuple[Run, ...]:
     return (
         Run("styles", "baseline", words(options), seeds),
         Run("styles", "ml_gcn", words(options), seeds),
+        Run("styles", "ml_gcn", words(f"{options} --model-option p=0"), seeds, "ml_gcn-without-graph"),
         Run("styles", "query2label", words(f"{options} {SMALL_QUERIES}")),
     )
 
@@ -116,7 +123,7 @@ PLANS = {
                 "fashionnet",
                 words("--image-size 256 --epochs 20 --batch-size 64 --lr 0.0005 --amp"),
             ),
-            *style_runs("--image-size 256 --epochs 15 --batch-size 64 --lr 0.0005 --amp", 3),
+            *style_runs("--image-size 256 --epochs 12 --batch-size 64 --lr 0.0005 --amp", 3),
         ),
     ),
     # A look at whether everything runs.

@@ -1,5 +1,6 @@
 """Styles of a whole image: several labels at once, of which one is far more frequent than all others."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,8 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module 
     samples = data.of(TRAIN)
     targets = _targets(samples, labels)
     hyper, options = setting.hyper, {"backbone": setting.hyper.backbone, "size": setting.hyper.image_size}
-    net = net or build(setting, labels=len(labels), **options, **_graph(setting, targets, labels))
+    setting, graph = _graph(setting, targets, labels)
+    net = net or build(setting, labels=len(labels), **options, **graph)
     preprocess = preprocess_of(net)
 
     def figures_of(model: nn.Module, shown: Sequence[Sample], ranks: Ranks) -> Figures:
@@ -73,16 +75,25 @@ def _targets(samples: Sequence[Sample], labels: Sequence[str]) -> Tensor:
     return torch.tensor([[float(label in sample.styles) for label in labels] for sample in samples])
 
 
-def _graph(setting: Setting, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-    """What the graph of ML-GCN is made of: which labels stand together, and vectors of their names."""
+def _graph(setting: Setting, targets: Tensor, labels: Sequence[str]) -> tuple[Setting, dict[str, Any]]:
+    """What the graph of ML-GCN is made of: which labels stand together, and vectors of their names.
+
+    The options `tau` and `p` are the graph's own, and taken out of the net's: from which share on two labels
+    are linked, and how much of a label its neighbours make up (0: there is no graph).
+    """
     if setting.model != "ml_gcn":
         if setting.word_vectors:
             raise field_error("--word-vectors", f"{setting.model} has no use for them")
-        return {}
-    found: dict[str, Any] = {"correlation": correlation_matrix(count_together(targets))}
+        return setting, {}
+    own = {name: setting.options[name] for name in ("tau", "p") if name in setting.options}
+    rest = {name: value for name, value in setting.options.items() if name not in own}
+    try:
+        found: dict[str, Any] = {"correlation": correlation_matrix(count_together(targets), **own)}
+    except (TypeError, ValueError) as error:
+        raise field_error("--model-option", str(error)) from None
     if setting.word_vectors:
         found["word_vectors"] = read_vectors(setting.word_vectors, labels)
-    return found
+    return dataclasses.replace(setting, options=rest), found
 
 
 def read_vectors(path: Path, names: Sequence[str]) -> Tensor:

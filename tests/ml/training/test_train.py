@@ -266,6 +266,7 @@ def test_a_bad_folder_is_refused(
         (("--device", "toaster"), "--device"),
         (("--model-option", "colour=1"), "colour"),
         (("--model-option", "colour"), "NAME=VALUE"),
+        (("--model-option", "p=2"), "p: 2"),
         (("--weights", "nowhere.pth"), "--weights"),
         (("--model", "baseline", "--word-vectors", "pyproject.toml"), "--word-vectors"),
     ],
@@ -301,6 +302,17 @@ def test_without_torch_the_command_says_what_to_install_and_help_works() -> None
     assert "pip install 'crowd[ml]'" in refused.stderr
     assert crowd("train", "styles", "--help").returncode == 0
     assert crowd("--help").returncode == 0
+
+
+def test_without_its_neighbours_a_label_stands_alone_in_the_graph(few: Path, tmp_path: Path) -> None:
+    links = {}
+    for p in ("0", "0.25"):
+        words = ("styles", few, "--output", tmp_path / p, *QUICK, "--model-option")
+        assert crowd_train(*words, f"p={p}", "--model-option", "tau=0.3").exit_code == 0
+        adjacency = load_model(tmp_path / p / run.WEIGHTS)[0].state_dict()["adjacency"]
+        links[p] = int((adjacency > 0).sum()) - len(adjacency)
+    assert links["0"] == 0
+    assert links["0.25"] > 5
 
 
 def test_word_vectors_are_means_of_the_words_of_a_name(few: Path, tmp_path: Path, taxonomy: Taxonomy) -> None:
