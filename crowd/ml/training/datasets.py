@@ -229,8 +229,10 @@ class GarmentImages(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         number, epoch = index
         sample, dice = self.samples[number], self.dice.of(number, epoch)
         image = self.preprocess(_lit(_opened(sample, (sample.width, sample.height)), dice))
-        kept = [garment for garment in sample.garments if mask_of(garment, sample).any()]
-        masks = np.stack([mask_of(garment, sample) for garment in kept]) if kept else _no_masks(sample)
+        # A garment thinner than a pixel has no mask, and cannot be learnt from.
+        drawn = [(garment, mask_of(garment, sample)) for garment in sample.garments]
+        kept = [garment for garment, mask in drawn if mask.any()]
+        masks = np.stack([mask for _, mask in drawn if mask.any()]) if kept else _no_masks(sample)
         boxes = torch.tensor([garment.box for garment in kept], dtype=torch.float32).reshape(-1, 4)
         if dice and dice.random() < 0.5:
             image, masks = image.flip(-1), masks[:, :, ::-1].copy()

@@ -84,15 +84,17 @@ def test_styles_are_learnt(drawn: DataSet, taxonomy: Taxonomy, tmp_path: Path) -
 
 
 def test_colours_are_learnt(drawn: DataSet, taxonomy: Taxonomy, tmp_path: Path) -> None:
-    metrics = learnt(Task.ATTRIBUTES, "attributes", drawn, taxonomy, tmp_path, epochs=3, batch_size=32)
+    metrics = learnt(Task.ATTRIBUTES, "attributes", drawn, taxonomy, tmp_path, epochs=2, batch_size=32)
     model, prior = held_out(metrics, "top1", ("attributes", "color"))
     assert model > prior + 0.15
-    assert metrics["epochs_done"][-1]["loss"] < 0.8 * metrics["epochs_done"][0]["loss"]
+    assert metrics["epochs_done"][-1]["loss"] < 0.9 * metrics["epochs_done"][0]["loss"]
 
 
 def test_garments_are_found(drawn: DataSet, taxonomy: Taxonomy, tmp_path: Path) -> None:
+    kept = [sample for sample in drawn.samples if sample.split != "train" or sample.id <= 150]
+    fewer = DataSet(drawn.folder, tuple(kept))
     metrics = learnt(
-        Task.SEGMENTATION, "maskrcnn", drawn, taxonomy, tmp_path, SMALL_DETECTOR, epochs=3, batch_size=4
+        Task.SEGMENTATION, "maskrcnn", fewer, taxonomy, tmp_path, SMALL_DETECTOR, epochs=3, batch_size=4
     )
     model, prior = held_out(metrics, "mask_AP50")
     assert model > prior + 0.05
