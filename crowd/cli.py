@@ -26,6 +26,8 @@ COMMANDS = {
     "serve": Entry("crowd.commands.serve", "serve", "Run the web process."),
     "simulate": Entry("crowd.commands.simulate", "simulate", "Let a crowd of bots work over HTTP."),
     "standalone": Entry("crowd.commands.standalone", "standalone", "Run the whole system, embedded."),
+    "synthetic": Entry("crowd.commands.synthetic", "synthetic", "Draw a data set to train on."),
+    "train": Entry("crowd.commands.train", "train", "Train a model on a data set, or evaluate one."),
     "workers": Entry("crowd.commands.workers", "workers", "People: add, list, grade, suspend, erase."),
 }
 

@@ -36,7 +36,7 @@ from crowd.core.health import head_revision
 from crowd.core.migrate import alembic_config, upgrade
 from crowd.core.storage import FolderStorage, open_storage
 from crowd.core.supervisor import AlreadyRunning, exclusive
-from crowd.datasets.exports import MANIFEST as EXPORT_DONE
+from crowd.datasets.records import MANIFEST as EXPORT_DONE
 from crowd.standalone import LOCK_FILE
 
 EXPORTS = "exports"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from crowd.core.db import AnyRow, AnySelect, Database
-from crowd.datasets.exports import MANIFEST
 from crowd.datasets.jobs import export_key
 from crowd.datasets.models import Export, ExportState
+from crowd.datasets.records import MANIFEST
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageEvent, ImageState, What
 

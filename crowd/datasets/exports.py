@@ -24,17 +24,14 @@ from crowd.core.errors import Conflict
 from crowd.core.storage import FolderStorage
 from crowd.datasets import datasheet, queries
 from crowd.datasets.formats import File, Format
-from crowd.datasets.records import ReleasedImage
+from crowd.datasets.records import COLUMNS, MANIFEST, README, ReleasedImage
 from crowd.images.files import files_of
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
 
 PAGE = 500
 MARKER = ".export.json"
-MANIFEST = "manifest.csv"
 JOURNAL = "manifest.csv.part"
-README = "README.md"
-COLUMNS = ("id", "split", "style", "files", "sha256")
 
 
 class ExportError(Exception):

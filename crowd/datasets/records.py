@@ -7,6 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+# The files beside the images of every export: the list of them all with its columns, and the data sheet.
+MANIFEST = "manifest.csv"
+COLUMNS = ("id", "split", "style", "files", "sha256")
+README = "README.md"
+
 
 class Split(StrEnum):
     """The share of the data set an image is kept for."""

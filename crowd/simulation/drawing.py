@@ -23,7 +23,10 @@ Point = tuple[float, float]
 Ornament = Callable[["Brush"], None]
 
 OVERSAMPLING = 2
+WIDTHS = (480, 560, 600, 640, 720, 800)
+# Lengths in pixels below are those of an image of the least of these widths; in a smaller one they shrink.
 MIN_RING_AREA = 120.0
+SHADOW = 4.0
 BACKDROPS: tuple[RGB, ...] = (
     (232, 230, 226), (224, 228, 232), (236, 228, 218), (222, 229, 222), (232, 222, 224), (214, 218, 224),
 )  # fmt: skip
@@ -121,8 +124,12 @@ class Brush:
 def draw(seed: int) -> Drawn:
     """Draws one image, 480 to 800 pixels wide and upright; the same seed gives the same image and truth."""
     rng = random.Random(seed)
-    outfit = dress_up(rng)
-    scene = Scene(rng, *_size(rng), _has_trousers(outfit))
+    return draw_outfit(rng, dress_up(rng))
+
+
+def draw_outfit(rng: random.Random, outfit: Outfit, width: int | None = None) -> Drawn:
+    """Draws a picture of the outfit: its pose and studio are thrown, and its width too if none is given."""
+    scene = Scene(rng, *_size(rng, width), _has_trousers(outfit))
     _draw_body(scene)
     regions: dict[str, dict[str, object]] = {}
     for number, garment in enumerate(_wearing_order(rng, outfit), 1):
@@ -148,8 +155,8 @@ def draw(seed: int) -> Drawn:
     )
 
 
-def _size(rng: random.Random) -> tuple[int, int]:
-    width = rng.choice((480, 560, 600, 640, 720, 800))
+def _size(rng: random.Random, width: int | None) -> tuple[int, int]:
+    width = width or rng.choice(WIDTHS)
     return width, round(width * rng.choice((4 / 3, 1.4, 1.5)))
 
 
@@ -171,6 +178,7 @@ class Scene:
     def __init__(self, rng: random.Random, width: int, height: int, needs_legs: bool) -> None:
         self.rng = rng
         self.width, self.height = width, height
+        self.shrunk = min(1.0, width / WIDTHS[0])
         self.figure = _pose(rng, width, height, needs_legs)
         self.layers: list[tuple[str | None, BaseGeometry]] = []
         self.canvas = _backdrop(rng, width * OVERSAMPLING, height * OVERSAMPLING, self.figure)
@@ -188,7 +196,7 @@ class Scene:
         self._paint_pixels(painted, cloth, ornaments)
 
     def _paint_pixels(self, outline: BaseGeometry, cloth: "Cloth", ornaments: Sequence[Ornament]) -> None:
-        pad = 12 * OVERSAMPLING
+        pad = math.ceil(12 * self.shrunk) * OVERSAMPLING
         left, top, right, bottom = (round(edge * OVERSAMPLING) for edge in outline.bounds)
         left, top, right, bottom = left - pad, top - pad, right + pad, bottom + pad
         size = (right - left, bottom - top)
@@ -207,7 +215,8 @@ class Scene:
         self.canvas.paste(fabric, (left, top), mask)
 
     def _cast_shadow(self, mask: Image.Image, corner: tuple[int, int]) -> None:
-        soft = mask.filter(ImageFilter.GaussianBlur(4 * OVERSAMPLING)).point(lambda value: value * 0.22)
+        blur = ImageFilter.GaussianBlur(SHADOW * self.shrunk * OVERSAMPLING)
+        soft = mask.filter(blur).point(lambda value: value * 0.22)
         dark = Image.new("RGB", mask.size, (40, 36, 40))
         self.canvas.paste(dark, (corner[0] + OVERSAMPLING, corner[1] + 2 * OVERSAMPLING), soft)
 
@@ -223,7 +232,8 @@ class Scene:
         seen = seen.buffer(0.6).buffer(-1.2).buffer(0.6)
         seen = seen.intersection(box(0, 0, self.width, self.height)).simplify(0.5)
         whole = [piece for part in _polygons(seen) for piece in _without_holes(part)]
-        rings = [ring for piece in whole for ring in _rounded(piece)]
+        least = MIN_RING_AREA * self.shrunk**2
+        rings = [ring for piece in whole for ring in _rounded(piece, least)]
         rings.sort(key=lambda ring: -Polygon(ring).area)
         return rings
 
@@ -412,7 +422,7 @@ def _without_holes(part: Polygon) -> list[Polygon]:
     return [piece for rest in _polygons(part.difference(slit)) for piece in _without_holes(rest)]
 
 
-def _rounded(piece: Polygon) -> list[list[list[float]]]:
+def _rounded(piece: Polygon, least_area: float) -> list[list[list[float]]]:
     points = [(round(x * 2) / 2, round(y * 2) / 2) for x, y in piece.exterior.coords]
     snapped = Polygon(points)
     # Rounding can make two edges touch; buffering by nothing takes such a ring apart into simple ones.
@@ -420,7 +430,7 @@ def _rounded(piece: Polygon) -> list[list[list[float]]]:
     return [
         [[float(x), float(y)] for x, y in part.exterior.coords[:-1]]
         for part in parts
-        if part.area >= MIN_RING_AREA and all((2 * x).is_integer() for p in part.exterior.coords for x in p)
+        if part.area >= least_area and all((2 * x).is_integer() for p in part.exterior.coords for x in p)
     ]
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crowd.simulation.drawing import draw
+from crowd.simulation.looks import as_jpeg, drawing_seed, look_name
 from crowd.simulation.run import Knowledge
 from crowd.simulation.samples import sample_photographs
 from crowd.simulation.truth import Truth
-from crowd.simulation.uploads import as_jpeg, drawing_seed, look_name
 
 # Neither shows anybody dressed.
 UNUSABLE_PHOTOGRAPHS = {"china.jpg": "not_fashion", "flower.jpg": "not_fashion"}

@@ -25,9 +25,10 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Unprocessable
 from crowd.datasets import exports, jobs, queries, service
 from crowd.datasets.check import check_export
-from crowd.datasets.exports import MANIFEST, Place, Plan, write_export
+from crowd.datasets.exports import Place, Plan, write_export
 from crowd.datasets.jobs import HOLD, export_key, run_exports
 from crowd.datasets.models import Export, ExportState
+from crowd.datasets.records import MANIFEST
 from crowd.images.files import files_of
 from crowd.images.history import Happening, record
 from crowd.images.models import Image, What

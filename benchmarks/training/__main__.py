@@ -1,0 +1,152 @@
+"""`python -m benchmarks.training`: trains every model on a drawn set, prints it beside the baseline."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training.plans import BARS, PLANS, Plan, Run
+from crowd.simulation.synthetic import Order, write_set
+
+SET_SEED = 11
+
+
+def main() -> int:
+    """Draw, train what is not trained yet, print the table; 1 if something does not hold."""
+    given = arguments()
+    plan = PLANS[given.plan]
+    data = given.out / f"set-{plan.size}"
+    started = time.monotonic()
+    write_set(data, Order(plan.images, SET_SEED, plan.size), os.cpu_count() or 1, lambda done: None)
+    print(f"{plan.images} images of {plan.size} px in {time.monotonic() - started:.0f} s", flush=True)
+    wanted = [
+        (run, seed)
+        for run in plan.runs
+        if run.name in given.models or not given.models
+        for seed in range(run.seeds)
+    ]
+    with ThreadPoolExecutor(given.at_once) as pool:
+        done = list(pool.map(lambda each: train(plan, each[0], each[1], data, given), wanted))
+    rows = [
+        row(run, [m for (other, _), m in zip(wanted, done, strict=True) if m and other is run])
+        for run in plan.runs
+    ]
+    found = [each for each in rows if each]
+    print_table(found)
+    print_faults(done, faults := shortcomings(found))
+    if given.json:
+        given.json.write_text(json.dumps({"plan": given.plan, "rows": found, "faults": faults}, indent=1))
+    return 1 if faults or not all(done) else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    parser.add_argument("--plan", choices=PLANS, default="cpu")
+    parser.add_argument("--models", type=lambda text: text.split(","), default=[], help="only these: a,b")
+    parser.add_argument("--out", type=Path, default=Path("training-runs"), help="sets and models; kept")
+    parser.add_argument("--at-once", type=int, default=1, help="trainings side by side")
+    parser.add_argument("--json", type=Path, help="the table as JSON")
+    return parser.parse_args()
+
+
+def train(plan: Plan, run: Run, seed: int, data: Path, given: argparse.Namespace) -> dict[str, Any] | None:
+    """One training as a user starts it, unless its figures are there already; None if it failed."""
+    output = given.out / given.plan / f"{run.task}-{run.name}-{seed}"
+    if not (output / "metrics.json").is_file():
+        output.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "crowd", "train", run.task, str(data), "--model", run.model]
+        command += ["--seed", str(seed), "--output", str(output), *plan.common, *run.options]
+        started = time.monotonic()
+        with (output / "log").open("w") as log:
+            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+        seconds = time.monotonic() - started
+        print(f"{run.task} {run.name} seed {seed}: {seconds:.0f} s, exit code {code}", flush=True)
+        if code:
+            print((output / "log").read_text()[-2000:], flush=True)
+            return None
+    metrics: dict[str, Any] = json.loads((output / "metrics.json").read_bytes())
+    figure = BARS[run.task].figure
+    pair = (metrics["test"][whose][figure] for whose in ("model", "prior"))
+    print(f"{run.name} seed {seed}: {figure} {next(pair):.3f}, prior {next(pair):.3f}", flush=True)
+    return metrics
+
+
+def row(run: Run, done: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The figures of a model, the mean of its seeds."""
+    if not done:
+        return None
+    bar = BARS[run.task]
+    scores = [metrics["test"]["model"][bar.figure] for metrics in done]
+    others = {
+        name: statistics.fmean(metrics["test"]["model"][name] for metrics in done)
+        for name, value in done[0]["test"]["model"].items()
+        if isinstance(value, float)
+    }
+    return {
+        "task": run.task,
+        "model": run.name,
+        "backbone": done[0]["backbone"],
+        "px": done[0]["image_size"],
+        "images": done[0]["images"]["train"],
+        "seeds": len(done),
+        "figure": bar.figure,
+        "score": statistics.fmean(scores),
+        "scores": scores,
+        "prior": done[0]["test"]["prior"][bar.figure],
+        "seconds": statistics.fmean(sum(each["seconds"] for each in m["epochs_done"]) for m in done),
+        "device": done[0]["device"],
+        "all": others,
+        "all_prior": {name: done[0]["test"]["prior"][name] for name in others},
+    }
+
+
+def shortcomings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What does not hold: a model near the prior, or a graph that makes things worse."""
+    faults = []
+    for each in rows:
+        bar = BARS[each["task"]]
+        least = max(bar.least, each["prior"] + bar.above_prior)
+        if each["score"] < least:
+            faults.append(f"{each['model']}: {bar.figure} {each['score']:.3f} is below {least:.3f}")
+    by_model = {each["model"]: each["score"] for each in rows}
+    below = [
+        f"ml_gcn {by_model['ml_gcn']:.3f} is below {other} {by_model[other]:.3f}"
+        for other in ("baseline", "ml_gcn-without-graph")
+        if {"ml_gcn", other} <= set(by_model) and by_model["ml_gcn"] < by_model[other]
+    ]
+    return [*faults, *below]
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    heads = ("model", "backbone", "px", "images", "seeds", "figure", "score", "prior", "seconds")
+    print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    for each in rows:
+        spread = f" ({min(each['scores']):.3f}–{max(each['scores']):.3f})" if len(each["scores"]) > 1 else ""
+        cells = [each["model"], each["backbone"], each["px"], each["images"], each["seeds"], each["figure"]]
+        cells += [f"{each['score']:.3f}{spread}", f"{each['prior']:.3f}", f"{each['seconds']:.0f}"]
+        print(f"| {' | '.join(map(str, cells))} |")
+    print()
+    for each in rows:
+        pairs = (
+            f"{name} {value:.3f} ({each['all_prior'][name] or 0:.3f})" for name, value in each["all"].items()
+        )
+        print(f"{each['model']}: {', '.join(pairs)}")
+
+
+def print_faults(done: Sequence[object], faults: Sequence[str]) -> None:
+    print()
+    for fault in faults:
+        print(f"DOES NOT HOLD: {fault}")
+    if not all(done):
+        print("DOES NOT HOLD: a training failed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

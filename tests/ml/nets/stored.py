@@ -1,0 +1,28 @@
+"""What the reference implementation answered; make_reference.py says how it was asked."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def _values() -> dict[str, np.ndarray]:
+    with np.load(FOLDER / "reference.npz") as file:
+        return dict(file)
+
+
+def value(name: str) -> Tensor:
+    return torch.from_numpy(_values()[name])
+
+
+@cache
+def keys(name: str) -> dict[str, tuple[int, ...]]:
+    """State-dict keys and shapes of a published net."""
+    text = (FOLDER / "reference_keys.json").read_text(encoding="utf-8")
+    return {key: tuple(shape) for key, shape in json.loads(text)[name].items()}
