@@ -20,8 +20,8 @@ from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
-from crowd.tasks import api as tasks
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
+from crowd.tasks import api as tasks
 from crowd.tiers import api as tiers
 from crowd.tiers import service as standing
 from crowd.web import pages

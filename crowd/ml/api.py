@@ -33,7 +33,7 @@ admins_only = requires_grade(Grade.ADMIN)
 @blueprint.arguments(ModelFileSchema, location="files")
 @blueprint.response(201, ModelSchema)
 def add_model(form: dict[str, Any], files: dict[str, Any]) -> dict[str, Any]:
-    """Register a model file as the next version of its name; a larger one than uploads may be: `crowd model add`."""
+    """Register a file as the next version of a model; one larger than uploads may be: `crowd model add`."""
     rt = runtime()
     sent: FileStorage = files["file"]
     kept = service.keep_file(rt.storage, sent.stream)

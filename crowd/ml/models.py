@@ -135,7 +135,7 @@ class CandidateMark(Base):
 
 
 class Showing(Base):
-    """Whose candidates a claim of a task came with, or would have, had they not been withheld. Append-only."""
+    """Whose candidates a claim came with, or would have, were they not withheld. Append-only."""
 
     __tablename__ = "showings"
 

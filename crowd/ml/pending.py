@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import AnyRow, AnySelect
 from crowd.images.models import Image
 from crowd.ml import queries
-from crowd.ml.models import CandidateJob, CandidateMark, Candidates
+from crowd.ml.models import CandidateJob, CandidateMark, Candidates, Serving
 from crowd.ml.queries import INSERT
 from crowd.ml.rules import may_have_candidates
 from crowd.policy import Policy, Stage
@@ -128,8 +128,8 @@ def keep(conn: Connection, model_id: int, task_ids: Sequence[int], now: datetime
 
 def _lock(conn: Connection, stage: Stage) -> AnyRow | None:
     # Who takes and who promotes come one after the other: a mark is moved by its model's takers alone.
-    conn.execute(sa.select(queries.Serving.stage).where(queries.Serving.stage == stage).with_for_update())
-    row = conn.execute(queries.SERVED.where(queries.Serving.stage == stage)).one_or_none()
+    conn.execute(sa.select(Serving.stage).where(Serving.stage == stage).with_for_update())
+    row = conn.execute(queries.SERVED.where(Serving.stage == stage)).one_or_none()
     return None if row is None or row.model_id is None else row
 
 
@@ -183,7 +183,7 @@ def _from_returned(
 
 
 def _from_queue(conn: Connection, model_id: int, stage: Stage, limit: int, now: datetime) -> list[int]:
-    """The first tasks behind the marks, priority by priority; each mark is moved beyond what was looked at."""
+    """The first tasks behind the marks, by priority; each mark is moved beyond what was looked at."""
     found: list[int] = []
     marks = _marks(conn, model_id)
     priority = -(2**15) - 1

@@ -26,7 +26,7 @@ def is_withheld(task_id: int, policy: Policy) -> bool:
 
 
 def is_better(new: Benchmark | None, old: Benchmark | None, policy: Policy) -> bool:
-    """Whether the policy promotes a model of this result over one of that: same set, same measure, a margin."""
+    """Whether the policy promotes a model of this result over one of that: on the same set, by a margin."""
     if not policy.promote_by_rule or new is None or old is None:
         return False
     if (new.set, new.measure) != (old.set, old.measure):

@@ -1,5 +1,7 @@
 """What goes over the wire about models, candidates and their figures."""
 
+from typing import Any
+
 from marshmallow import fields, validate
 
 from crowd.core.http import Moment, PageArgs, Schema
@@ -10,8 +12,8 @@ from crowd.tasks.flow import LABELLING
 _WHY = {"description": "Kept in the registry's history."}
 
 
-def _stage(**options: object) -> fields.Enum:
-    return fields.Enum(Stage, by_value=True, **options)  # type: ignore[arg-type]
+def _stage(**options: Any) -> fields.Enum[Stage]:
+    return fields.Enum(Stage, by_value=True, **options)
 
 
 class NewModelSchema(Schema):
@@ -86,7 +88,7 @@ class UseSideSchema(Schema):
     edit = fields.Float(
         allow_none=True,
         metadata={
-            "description": "Mean distance of an answer: 1 - IoU of the regions, attributes or styles that differ."
+            "description": "Mean distance of answers: 1 - IoU of regions, attributes or styles that differ."
         },
     )
     bounced = fields.Float(allow_none=True, metadata={"description": "Share of answers sent back later."})

@@ -1,4 +1,4 @@
-"""The registry of models: files come in as versions, one version of a stage serves, and steps back are one."""
+"""The registry of models: files come in as versions, one version serves a stage, a step back is one call."""
 
 import hashlib
 import os
