@@ -117,13 +117,31 @@ def give_back(conn: Connection, model_id: int, task_ids: Sequence[int], now: dat
     )
 
 
-def keep(conn: Connection, model_id: int, task_ids: Sequence[int], now: datetime) -> None:
-    """Say that the caller lives, and goes on with these."""
-    conn.execute(
+def try_again(conn: Connection, model_id: int, now: datetime) -> int:
+    """Let those that were given up be tried again. Returns how many there are."""
+    return conn.execute(
         sa.update(CandidateJob)
-        .where(CandidateJob.model_id == model_id, CandidateJob.task_id.in_(sorted(task_ids)))
-        .values(due_at=now + HOLD)
-    )
+        .where(CandidateJob.model_id == model_id, CandidateJob.due_at.is_(None))
+        .values(due_at=now, attempts=0)
+    ).rowcount
+
+
+def given_up(conn: Connection, model_id: int, limit: int) -> Sequence[AnyRow]:
+    """Tasks for which nobody tries any more, and why."""
+    return conn.execute(
+        sa.select(CandidateJob.task_id, CandidateJob.attempts, CandidateJob.error)
+        .where(CandidateJob.model_id == model_id, CandidateJob.due_at.is_(None))
+        .order_by(CandidateJob.task_id)
+        .limit(limit)
+    ).all()
+
+
+def is_pending(conn: Connection, model_id: int, stage: Stage, now: datetime) -> bool:
+    """Whether there seems to be something to take; read without a lock, and maybe wrong for a moment."""
+    due = sa.select(CandidateJob.task_id).where(CandidateJob.model_id == model_id, CandidateJob.due_at <= now)
+    if conn.execute(due.limit(1)).first() is not None:
+        return True
+    return bool(_look(conn, model_id, stage, 1).found)
 
 
 def _lock(conn: Connection, stage: Stage) -> AnyRow | None:
@@ -182,43 +200,59 @@ def _from_returned(
     return _without_candidates(conn, model_id, stage, rows)[:limit]
 
 
+@dataclass(slots=True)
+class _Look:
+    """What a look behind the marks found, and the last task looked at that is settled, by priority."""
+
+    found: list[int] = field(default_factory=list)
+    settled: dict[int, int] = field(default_factory=dict)
+
+
 def _from_queue(conn: Connection, model_id: int, stage: Stage, limit: int, now: datetime) -> list[int]:
     """The first tasks behind the marks, by priority; each mark is moved beyond what was looked at."""
-    found: list[int] = []
+    look = _look(conn, model_id, stage, limit, now)
+    for priority, task_id in look.settled.items():
+        _move_mark(conn, model_id, priority, task_id)
+    return look.found
+
+
+def _look(conn: Connection, model_id: int, stage: Stage, limit: int, now: datetime | None = None) -> _Look:
+    look = _Look()
     marks = _marks(conn, model_id)
     priority = -(2**15) - 1
-    while len(found) < limit:
+    while len(look.found) < limit:
         head = conn.execute(_queue(stage, 1).where(Task.priority > priority)).first()
         if head is None:
             break
         priority = head.priority
-        found += _from_priority(
-            conn, model_id, stage, priority, marks.get(priority, 0), limit - len(found), now
-        )
-    return found
+        _look_at(conn, model_id, stage, look, limit, (priority, marks.get(priority, 0)), now)
+    return look
 
 
-def _from_priority(
-    conn: Connection, model_id: int, stage: Stage, priority: int, mark: int, limit: int, now: datetime
-) -> list[int]:
-    found: list[int] = []
-    position = moved = mark
-    while len(found) < limit:
-        here = Task.priority == priority
-        rows = conn.execute(_queue(stage).where(here, Task.id > position)).all()
-        wanting = _without_candidates(conn, model_id, stage, rows)[: limit - len(found)]
-        found += wanting
+def _look_at(
+    conn: Connection,
+    model_id: int,
+    stage: Stage,
+    look: _Look,
+    limit: int,
+    mark: tuple[int, int],
+    now: datetime | None,
+) -> None:
+    priority, position = mark
+    while len(look.found) < limit:
+        rows = conn.execute(_queue(stage).where(Task.priority == priority, Task.id > position)).all()
+        wanting = _without_candidates(conn, model_id, stage, rows)[: limit - len(look.found)]
+        look.found += wanting
         # Only what is taken counts as looked at when there is more than was asked for.
-        last = wanting[-1] if len(found) == limit else (rows[-1].id if rows else position)
-        # Beside a young task one may appear whose transaction commits late, with a smaller id.
-        settled = [row.id for row in rows if row.id <= last and row.opened_at < now - SETTLED_AFTER]
-        moved = max([moved, *settled])
-        position = last
+        is_full = len(look.found) == limit
+        position = wanting[-1] if is_full else (rows[-1].id if rows else position)
+        if now is not None:
+            # Before a young task one may appear whose transaction commits late, with a smaller id.
+            settled = [row.id for row in rows if row.id <= position and row.opened_at < now - SETTLED_AFTER]
+            if settled:
+                look.settled[priority] = settled[-1]
         if len(rows) < PAGE:
-            break
-    if moved > mark:
-        _move_mark(conn, model_id, priority, moved)
-    return found
+            return
 
 
 def _queue(stage: Stage, limit: int = PAGE) -> AnySelect:

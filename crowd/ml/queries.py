@@ -128,6 +128,7 @@ SERVED: AnySelect = (
         Model.name,
         Model.version,
         Model.file,
+        Model.sha256,
         Model.card,
     )
     .join_from(Serving, Model, Model.id == Serving.model_id, isouter=True)
