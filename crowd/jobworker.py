@@ -49,7 +49,7 @@ class Listener(SimpleWorker):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until told to stop. Returns the exit code: 2 without Redis's address, or without what models need."""
+    """Work until told to stop. Returns the exit code: 2 without Redis's address or what models need."""
     parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
     parser.add_argument("--queues", nargs="+", choices=QUEUES, default=list(USUAL_QUEUES))
     queues = parser.parse_args(arguments).queues

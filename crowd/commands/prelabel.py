@@ -2,11 +2,12 @@
 
 import signal
 import threading
-import time
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import click
+from rich.progress import Progress, TaskID
 
 from crowd.commands.opening import open_runtime
 from crowd.commands.showing import progress_bar
@@ -46,15 +47,14 @@ def prelabel(
     stages = (Stage(stage),) if stage else LABELLING
     with open_runtime() as rt:
         _check(rt, stages, once=once, retry=retry)
-        line = import_module("crowd.ml.prelabel").Line(
-            rt, device=_device(device), batch=batch, decoders=decoders
-        )
+        make_line = import_module("crowd.ml.prelabel").Line
+        line = make_line(rt, device=_device(device), batch=batch, decoders=decoders)
         try:
-            tally = _work(line, stages, limit, once=once)
+            made, failed = _work(line, stages, limit, once=once)
         finally:
             line.close()
         _tell(rt, stages)
-    click.echo(f"{tally.made} tasks have candidates now, {tally.failed} attempts failed")
+    click.echo(f"{made} tasks have candidates now, {failed} attempts failed")
 
 
 def _device(name: str | None) -> str | None:
@@ -79,37 +79,30 @@ def _check(rt: Runtime, stages: tuple[Stage, ...], *, once: bool, retry: bool) -
             pending.try_again(conn, row.model_id, clock.now())
 
 
-def _work(line: Any, stages: tuple[Stage, ...], limit: int | None, *, once: bool) -> Any:
-    """Run the line until it is done or told to stop (Ctrl-C and SIGTERM end it after the present batch)."""
+def _work(line: Any, stages: tuple[Stage, ...], limit: int | None, *, once: bool) -> tuple[int, int]:
+    """Run the line until it is done, or told to stop by Ctrl-C or SIGTERM; how many were made, and failed."""
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, lambda *_: stop.set()) for kind in kinds]
+    made = failed = 0
     try:
         with progress_bar() as bar:
             step = bar.add_task("Making candidates", total=limit)
-            total = line.run(
-                stages, limit=limit, stop=stop, progress=lambda now: bar.update(step, completed=now.made)
-            )
-            while not (once or stop.is_set() or _is_enough(total, limit)):
-                time.sleep(REST_SECONDS)
-                left = None if limit is None else limit - total.made - total.failed
-                so_far = total.made
-                more = line.run(
-                    stages,
-                    limit=left,
-                    stop=stop,
-                    progress=lambda now, so_far=so_far: bar.update(step, completed=so_far + now.made),
-                )
-                total.made, total.failed = total.made + more.made, total.failed + more.failed
-            return total
+            while True:
+                left = None if limit is None else limit - made - failed
+                show = partial(_show, bar, step, made)
+                tally = line.run(stages, limit=left, stop=stop, progress=show)
+                made, failed = made + tally.made, failed + tally.failed
+                if once or stop.is_set() or made + failed == limit:
+                    return made, failed
+                stop.wait(REST_SECONDS)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
-def _is_enough(tally: Any, limit: int | None) -> bool:
-    return limit is not None and tally.made + tally.failed >= limit
+def _show(bar: Progress, step: TaskID, before: int, tally: Any) -> None:
+    bar.update(step, completed=before + tally.made)
 
 
 def _tell(rt: Runtime, stages: tuple[Stage, ...]) -> None:

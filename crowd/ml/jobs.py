@@ -1,4 +1,4 @@
-"""Job: make the candidates that are pending, for a while. Imports torch, so imported where it is needed only."""
+"""Job: make the candidates that are pending, for a while. It imports torch: import it where it is needed."""
 
 from crowd.core import clock
 from crowd.ml import pending, queries
@@ -13,7 +13,10 @@ _LINES: dict[str, Line] = {}
 
 def line_of(rt: Runtime) -> Line:
     """This process's production line, with its models."""
-    return _LINES.setdefault(rt.settings.database_url, Line(rt))
+    key = rt.settings.database_url
+    if key not in _LINES:
+        _LINES[key] = Line(rt)
+    return _LINES[key]
 
 
 def make_candidates(rt: Runtime) -> int:

@@ -219,12 +219,13 @@ def _from_queue(conn: Connection, model_id: int, stage: Stage, limit: int, now: 
 def _look(conn: Connection, model_id: int, stage: Stage, limit: int, now: datetime | None = None) -> _Look:
     look = _Look()
     marks = _marks(conn, model_id)
-    priority = -(2**15) - 1
+    ahead: list[sa.ColumnElement[bool]] = []
     while len(look.found) < limit:
-        head = conn.execute(_queue(stage, 1).where(Task.priority > priority)).first()
+        head = conn.execute(_queue(stage, 1).where(*ahead)).first()
         if head is None:
             break
         priority = head.priority
+        ahead = [Task.priority > priority]
         _look_at(conn, model_id, stage, look, limit, (priority, marks.get(priority, 0)), now)
     return look
 

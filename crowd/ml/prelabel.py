@@ -287,7 +287,7 @@ class _Turn:
         self._items.extend(_Item(wanted, decode(self._predictor, wanted)) for wanted in taken.tasks)
 
     def _next_group(self) -> Group:
-        """The next tasks, as many as the net takes at once; whatever cannot be decoded is noted beside them."""
+        """The next tasks, as many as the net takes at once, and beside them what cannot be decoded."""
         group, batch = Group(), self._predictor.batch
         while self._items and group.units < batch and len(group.failed) < batch:
             item = self._items[0]
