@@ -26,8 +26,9 @@ from crowd.tasks.claim_queries import SETTLED_AFTER
 from crowd.tasks.models import Label, Task
 from crowd.tasks.queries import READY
 
-# Rows of the queue that are read at a time.
+# Rows of the queue that are read at a time, and tasks that are taken at once.
 PAGE = 512
+MOST_TAKEN = 1000
 # A job worker that was silent for so long is taken for dead.
 HOLD = timedelta(minutes=3)
 # After a failure that has been told: seconds until the next attempt, times the attempts so far squared.
@@ -75,6 +76,7 @@ def take(
     model = _lock(conn, stage)
     if model is None:
         return None
+    limit = min(limit, MOST_TAKEN)
     ids = _due(conn, model.model_id, limit, policy, now)
     if not ids:
         ids = _from_returned(conn, model.model_id, stage, limit, returned)
@@ -318,11 +320,10 @@ def _move_mark(conn: Connection, model_id: int, priority: int, task_id: int) -> 
 
 def _give_jobs(conn: Connection, model_id: int, ids: Sequence[int], now: datetime) -> None:
     if ids:
-        rows = [
-            {"task_id": task_id, "model_id": model_id, "due_at": now + HOLD, "attempts": 1, "error": None}
-            for task_id in ids
-        ]
-        conn.execute(sa.insert(CandidateJob), rows)
+        due_at = sa.literal(now + HOLD, CandidateJob.due_at.type)
+        jobs = sa.select(Task.id, sa.literal(model_id, Task.id.type), due_at, sa.literal_column("1"))
+        columns = ["task_id", "model_id", "due_at", "attempts"]
+        conn.execute(sa.insert(CandidateJob).from_select(columns, jobs.where(Task.id.in_(ids))))
 
 
 def _wanted(conn: Connection, stage: Stage, ids: Sequence[int]) -> list[Wanted]:

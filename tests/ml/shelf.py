@@ -1,7 +1,7 @@
 """Small real models, written to files as training writes them, and a system in which they serve."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -15,11 +15,19 @@ from safetensors.torch import save_file
 from crowd.core import clock
 from crowd.images.files import files_of
 from crowd.images.models import Image
-from crowd.ml import service
+from crowd.ml import pending, service
 from crowd.ml.models import CandidateJob, Candidates, CandidateUse, Showing
 from crowd.ml.nets import create_model
+from crowd.ml.pending import Returned, Wanted
+from crowd.ml.serving import Shelf, Waiter
+from crowd.ml.uses import Observer
+from crowd.policy import Stage
 from crowd.runtime import Runtime
+from crowd.tasks import answers, handover, leases, moves
+from crowd.tasks.leases import QueueState
+from crowd.tasks.models import Kind
 from crowd.taxonomy import load_taxonomy
+from tests.tasks.engine import Engine
 
 STYLES = [style.key for style in load_taxonomy().styles]
 SIDE = 32
@@ -144,14 +152,18 @@ def candidates_of(rt: Runtime, model_id: int) -> dict[int, Any]:
 def jobs_of(rt: Runtime, model_id: int) -> dict[int, Any]:
     """The jobs of a model, by task."""
     with rt.db.read() as conn:
-        rows = conn.execute(sa.select(*CandidateJob.__table__.columns).where(CandidateJob.model_id == model_id))
+        rows = conn.execute(
+            sa.select(*CandidateJob.__table__.columns).where(CandidateJob.model_id == model_id)
+        )
         return {row.task_id: row for row in rows}
 
 
 def showings(rt: Runtime) -> list[Any]:
     """Everything that was shown or withheld, by task."""
     with rt.db.read() as conn:
-        return list(conn.execute(sa.select(*Showing.__table__.columns).order_by(Showing.task_id, Showing.token)))
+        return list(
+            conn.execute(sa.select(*Showing.__table__.columns).order_by(Showing.task_id, Showing.token))
+        )
 
 
 def uses(rt: Runtime) -> list[Any]:
@@ -164,3 +176,41 @@ def uses(rt: Runtime) -> list[Any]:
 def with_policy(rt: Runtime, **changes: Any) -> Runtime:
     """The same system under a policy with these changes."""
     return replace(rt, policy=replace(rt.policy, **changes))
+
+
+def hear_at_once(rt: Runtime) -> None:
+    """Have this process know of a promotion at once, and show its candidates, as others do after seconds."""
+    shelf = Shelf(remember=0.0)
+    observer = Observer(shelf)
+    handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
+    answers.ANSWERED_HOOKS[:] = [observer.answered]
+    moves.BOUNCED_HOOKS[:] = [observer.bounced]
+
+
+def make(engine: Engine, model_id: int, stage: Stage, values: Callable[[Wanted], Any]) -> list[int]:
+    """Have everything pending made, as a line of hands would; the tasks."""
+    with engine.db.begin() as conn:
+        taken = pending.take(conn, stage, 1000, engine.policy, engine.now, Returned())
+        assert taken is not None
+        made = {wanted.task_id: values(wanted) for wanted in taken.tasks}
+        pending.finish(conn, model_id, made, {}, engine.policy, engine.now)
+    return list(made)
+
+
+def claim(engine: Engine, worker_id: int, stage: Stage | None = None) -> dict[str, Any]:
+    """A claimed task as its holder sees it."""
+    claimant = leases.Claimant(worker_id, engine.taxonomy_id)
+    with engine.db.begin() as conn:
+        task = leases.claim(conn, claimant, engine.policy, engine.now, stage)
+        assert not isinstance(task, QueueState), task
+        return handover.task_view(conn, task)
+
+
+def submit(
+    engine: Engine, worker_id: int, task: Mapping[str, Any], result: Any, seconds: float | None = None
+) -> str | None:
+    """Answer a claimed task; the code of what refused it."""
+    given = answers.Given(task["lease"]["token"], Kind.SUBMIT, result, seconds)
+    with engine.db.begin() as conn:
+        refused = answers.answer(conn, worker_id, task["id"], given, engine.rulebook, engine.now)
+    return refused.code if refused else None

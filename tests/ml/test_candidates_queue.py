@@ -1,8 +1,8 @@
 """Which tasks wait for candidates, in which order, and how several takers share them."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,13 +21,13 @@ LONG_AGO = SETTLED_AFTER + timedelta(seconds=5)
 
 
 @pytest.fixture
-def engine(rt: Runtime) -> Iterator[Engine]:
+def engine(rt: Runtime) -> Engine:
     made = Engine(rt)
     for grade in (Grade.GENERAL, Grade.GENERAL, Grade.SEMI_EXPERT, Grade.EXPERT, Grade.EXPERT, Grade.ADMIN):
         made.hire(grade)
     for _ in range(2):
         made.hire(Grade.INSPECTOR)
-    yield made
+    return made
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def take(engine: Engine, limit: int, stage: Stage = Stage.SEGMENTATION) -> list[
 
 def finish(engine: Engine, model: int, made: list[int], failed: list[int] | None = None) -> None:
     with engine.db.begin() as conn:
-        values = {task_id: {"regions": []} for task_id in made}
+        values: dict[int, Any] = {task_id: {"regions": []} for task_id in made}
         errors = dict.fromkeys(failed or [], "broken")
         pending.finish(conn, model, values, errors, engine.policy, engine.now)
 
@@ -161,9 +161,7 @@ def test_the_first_ones_stay_when_two_make_the_same(engine: Engine, model: int) 
     assert candidates_of(engine.rt, model) == {task_id: {"regions": ["first"]}}
 
 
-def test_only_the_first_look_at_an_image_gets_candidates(
-    engine: Engine, model: int, tmp_path: Path
-) -> None:
+def test_only_the_first_look_at_an_image_gets_candidates(engine: Engine, model: int, tmp_path: Path) -> None:
     promote(engine.rt, add_card(engine.rt, tmp_path, styles_card(), name="styles"))
     unusable, unsure = engine.add_image(), None
     lease = engine.claim(engine.crew[Grade.GENERAL][0])
@@ -237,7 +235,9 @@ def test_the_mark_follows_what_is_settled(engine: Engine, model: int) -> None:
     assert len(take(engine, 10)) == 1
 
 
-def test_taking_survives_more_done_tasks_than_a_page(engine: Engine, model: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_taking_survives_more_done_tasks_than_a_page(
+    engine: Engine, model: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pending, "PAGE", 4)
     for _ in range(14):
         engine.add_image()
@@ -249,6 +249,7 @@ def test_taking_survives_more_done_tasks_than_a_page(engine: Engine, model: int,
 
 def marks(engine: Engine, model: int) -> dict[int, int]:
     with engine.db.read() as conn:
-        rows = conn.execute(sa.select(CandidateMark.priority, CandidateMark.task_id).where(CandidateMark.model_id == model))
+        rows = conn.execute(
+            sa.select(CandidateMark.priority, CandidateMark.task_id).where(CandidateMark.model_id == model)
+        )
         return {row.priority: row.task_id for row in rows}
-
