@@ -13,6 +13,7 @@ from crowd.commands.opening import open_runtime
 from crowd.commands.showing import progress_bar
 from crowd.core import clock
 from crowd.core.errors import Problem
+from crowd.core.logs import configure_logs
 from crowd.ml import extra, pending, queries, service
 from crowd.policy import Stage
 from crowd.runtime import Runtime
@@ -44,6 +45,7 @@ def prelabel(
     It may be interrupted, killed, and run beside job workers: they share what is pending.
     """
     extra.require()
+    configure_logs("warning")
     stages = (Stage(stage),) if stage else LABELLING
     with open_runtime() as rt:
         _check(rt, stages, once=once, retry=retry)

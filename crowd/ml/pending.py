@@ -26,8 +26,10 @@ from crowd.tasks.claim_queries import SETTLED_AFTER
 from crowd.tasks.models import Label, Task
 from crowd.tasks.queries import READY
 
-# Rows of the queue that are read at a time, and tasks that are taken at once.
+# Rows of the queue that are read at a time: few at first, since most often the first ones are wanted.
+LEAST_PAGE = 32
 PAGE = 512
+# Tasks that are taken at once.
 MOST_TAKEN = 1000
 # A job worker that was silent for so long is taken for dead.
 HOLD = timedelta(minutes=3)
@@ -194,7 +196,7 @@ def _from_returned(
     returned.looked_at[model_id] = time.monotonic()
     priority, after = returned.beyond.get(model_id, (-(2**15), 0))
     place = sa.tuple_(Task.priority, Task.id) > sa.tuple_(sa.literal(priority), sa.literal(after))
-    rows = conn.execute(_queue(stage).where(Task.token > sa.literal_column("0"), place)).all()
+    rows = conn.execute(_queue(stage, PAGE).where(Task.token > sa.literal_column("0"), place)).all()
     if len(rows) == PAGE:
         returned.beyond[model_id] = rows[-1].priority, rows[-1].id
     else:
@@ -242,8 +244,9 @@ def _look_at(
     now: datetime | None,
 ) -> None:
     priority, position = mark
+    page = min(PAGE, max(2 * limit, LEAST_PAGE))
     while len(look.found) < limit:
-        rows = conn.execute(_queue(stage).where(Task.priority == priority, Task.id > position)).all()
+        rows = conn.execute(_queue(stage, page).where(Task.priority == priority, Task.id > position)).all()
         wanting = _without_candidates(conn, model_id, stage, rows)[: limit - len(look.found)]
         look.found += wanting
         # Only what is taken counts as looked at when there is more than was asked for.
@@ -254,11 +257,12 @@ def _look_at(
             settled = [row.id for row in rows if row.id <= position and row.opened_at < now - SETTLED_AFTER]
             if settled:
                 look.settled[priority] = settled[-1]
-        if len(rows) < PAGE:
+        if len(rows) < page:
             return
+        page = PAGE
 
 
-def _queue(stage: Stage, limit: int = PAGE) -> AnySelect:
+def _queue(stage: Stage, limit: int) -> AnySelect:
     """New ready tasks of a stage in the order of claims, read without a lock: claims go on meanwhile."""
     columns = (Task.id, Task.image_id, Task.round, Task.seat, Task.cause, Task.priority, Task.opened_at)
     return (
@@ -321,7 +325,9 @@ def _move_mark(conn: Connection, model_id: int, priority: int, task_id: int) -> 
 def _give_jobs(conn: Connection, model_id: int, ids: Sequence[int], now: datetime) -> None:
     if ids:
         due_at = sa.literal(now + HOLD, CandidateJob.due_at.type)
-        jobs = sa.select(Task.id, sa.literal(model_id, Task.id.type), due_at, sa.literal_column("1"))
+        jobs: AnySelect = sa.select(
+            Task.id, sa.literal(model_id, Task.id.type), due_at, sa.literal_column("1")
+        )
         columns = ["task_id", "model_id", "due_at", "attempts"]
         conn.execute(sa.insert(CandidateJob).from_select(columns, jobs.where(Task.id.in_(ids))))
 

@@ -135,7 +135,7 @@ class Predictor:
 
     def _units(self, image: Image.Image, wanted: Wanted) -> list[Any]:
         if self.takes_lists:
-            return [np.asarray(image.convert("RGB"))]
+            return [np.array(image.convert("RGB"))]
         inputs = self.card.inputs
         boxes = [(0.0, 0.0, float(wanted.width), float(wanted.height))]
         if inputs.crop == "region":

@@ -1,6 +1,7 @@
 """Small real models, written to files as training writes them, and a system in which they serve."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -25,7 +26,7 @@ from crowd.policy import Stage
 from crowd.runtime import Runtime
 from crowd.tasks import answers, handover, leases, moves
 from crowd.tasks.leases import QueueState
-from crowd.tasks.models import Kind
+from crowd.tasks.models import Kind, Task
 from crowd.taxonomy import load_taxonomy
 from tests.tasks.engine import Engine
 
@@ -214,3 +215,29 @@ def submit(
     with engine.db.begin() as conn:
         refused = answers.answer(conn, worker_id, task["id"], given, engine.rulebook, engine.now)
     return refused.code if refused else None
+
+
+def waiting_for_styles(rt: Runtime, count: int) -> list[int]:
+    """So many tasks of styles, each of an image of its own colour; the tasks in the order of claims."""
+    engine = Engine(rt)
+    for _ in range(count):
+        engine.add_image()
+    with rt.db.begin() as conn:
+        conn.execute(sa.update(Task).values(stage=Stage.STYLES))
+        tasks = conn.execute(sa.select(Task.id).order_by(Task.id)).scalars().all()
+    give_pictures(rt)
+    return list(tasks)
+
+
+def environment(rt: Runtime, **more: str) -> dict[str, str]:
+    """What a process of this system needs to know."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("CROWD_")}
+    return {
+        **kept,
+        "CROWD_DATA_DIR": str(rt.settings.data_dir),
+        "CROWD_STORAGE": rt.settings.storage,
+        "DATABASE_URL": rt.settings.database_url,
+        "REDIS_URL": str(rt.settings.redis_url),
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }

@@ -95,6 +95,12 @@ def _half_made(db: Database) -> int:
     return model_id
 
 
+@pytest.fixture(autouse=True)
+def short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of both queues as many rows are read at a time."""
+    monkeypatch.setattr(pending, "PAGE", pending.LEAST_PAGE)
+
+
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
 def test_taking_reads_no_more_in_a_longer_queue(places: tuple[Place, Place], generic: bool) -> None:
     small, large = (place.take(generic=generic) for place in places)

@@ -239,6 +239,7 @@ def test_taking_survives_more_done_tasks_than_a_page(
     engine: Engine, model: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pending, "PAGE", 4)
+    monkeypatch.setattr(pending, "LEAST_PAGE", 2)
     for _ in range(14):
         engine.add_image()
     taken: list[int] = []

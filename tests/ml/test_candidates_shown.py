@@ -27,8 +27,7 @@ PROPOSED = {"styles": [{"value": "resort", "score": 0.9}, {"value": "country", "
 @pytest.fixture
 def engine(rt: Runtime) -> Engine:
     """Nothing is withheld."""
-    made = crew(with_policy(rt, withheld_percent=0))
-    return made
+    return crew(with_policy(rt, withheld_percent=0))
 
 
 def crew(rt: Runtime) -> Engine:
