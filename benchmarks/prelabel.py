@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -29,12 +29,12 @@ from safetensors.torch import save_file
 
 from crowd.core import clock
 from crowd.core.config import Settings
+from crowd.core.logs import configure_logs
 from crowd.core.migrate import upgrade
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageState, Rights, Supplier
 from crowd.ml import pending, queries, service
 from crowd.ml.card import parse_card
-from crowd.ml.models import CandidateJob, CandidateMark
 from crowd.ml.nets import create_model
 from crowd.ml.pending import Returned
 from crowd.ml.predict import Predictor, load_predictor
@@ -83,11 +83,9 @@ class Bench:
 def measure_alone(bench: Bench) -> Callable[[], float]:
     """Images a second of the net alone, at a batch of 32 that lies on the device already."""
     predictor = bench.predictor()
-    noise = np.random.default_rng(0).integers(
-        0, 256, (BATCH, bench.setup.size, bench.setup.size, 3), np.uint8
-    )
+    side = bench.setup.size
+    noise = np.random.default_rng(0).integers(0, 256, (BATCH, side, side, 3), np.uint8)
     pixels = torch.from_numpy(noise).to(bench.setup.device)
-    predictor.__dict__["_moved"] = lambda given: given.to(bench.setup.device)
     batches = max(4, bench.setup.images // BATCH)
 
     @torch.inference_mode()
@@ -241,11 +239,8 @@ def _add_model(rt: Runtime, folder: Path, setup: Setup) -> int:
     }
     net = create_model("baseline", **options)
     path = folder / "model.safetensors"
-    save_file(
-        {name: tensor.contiguous() for name, tensor in net.state_dict().items()},
-        path,
-        {"crowd": json.dumps(card)},
-    )
+    state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    save_file(state, path, {"crowd": json.dumps(card)})
     with path.open("rb") as file:
         kept = service.keep_file(rt.storage, file)
     model_id: int = service.add(rt, kept, "measured", by=None, now=clock.now()).id
@@ -262,8 +257,10 @@ WAYS: dict[str, Callable[[Bench], Callable[[], float]]] = {
 }
 
 
-def measure(setup: Setup, say: Callable[[str], None]) -> dict[str, list[float]]:
-    """Images a second of each way, round by round."""
+def measure(
+    setup: Setup, say: Callable[[str], None]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Images a second of each way, round by round; and the processor's time of an image (ms)."""
     with tempfile.TemporaryDirectory(prefix="crowd-bench-") as folder:
         bench = build(Path(folder), setup)
         runs = {name: prepare(bench) for name, prepare in WAYS.items()}
@@ -271,17 +268,23 @@ def measure(setup: Setup, say: Callable[[str], None]) -> dict[str, list[float]]:
             run()
             say(f"warmed up: {name}")
         rates: dict[str, list[float]] = {name: [] for name in runs}
+        costs: dict[str, list[float]] = {name: [] for name in runs}
         for number in range(setup.rounds):
             for name, run in runs.items():
+                processor, began = time.process_time(), time.perf_counter()
                 rates[name].append(run())
-                say(f"round {number + 1}: {name}: {rates[name][-1]:.1f} images/s")
+                images = rates[name][-1] * (time.perf_counter() - began)
+                costs[name].append(1000 * (time.process_time() - processor) / images)
+                told = f"{rates[name][-1]:.1f} images/s, {costs[name][-1]:.1f} ms of processor each"
+                say(f"round {number + 1}: {name}: {told}")
         bench.rt.db.close()
-    return rates
+    return rates, costs
 
 
-def report(setup: Setup, rates: dict[str, list[float]]) -> dict[str, Any]:
+def report(setup: Setup, rates: dict[str, list[float]], costs: dict[str, list[float]]) -> dict[str, Any]:
     """Medians and ratios."""
     median = {name: statistics.median(values) for name, values in rates.items()}
+    cost = {name: statistics.median(values) for name, values in costs.items()}
     alone, line, single = (median[name] for name in list(WAYS)[:3])
     device = torch.cuda.get_device_name() if setup.device.startswith("cuda") else f"{os.cpu_count()} cores"
     return {
@@ -291,6 +294,7 @@ def report(setup: Setup, rates: dict[str, list[float]]) -> dict[str, Any]:
         "images": setup.images,
         "torch": torch.__version__,
         "images_per_second": {name: round(value, 1) for name, value in median.items()},
+        "processor_ms_per_image": {name: round(value, 1) for name, value in cost.items()},
         "line_of_model_alone": round(line / alone, 3),
         "line_of_one_image_a_job": round(line / single, 3),
         "goals_met": line / alone >= GOAL_ALONE and line / single >= GOAL_SINGLE,
@@ -309,10 +313,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--decoders", type=int)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    setup = Setup(
-        given.device, given.net, given.size, given.images, given.rounds, given.batch, given.decoders
-    )
-    found = report(setup, measure(setup, lambda line: print(line, file=sys.stderr, flush=True)))
+    options = {name: value for name, value in vars(given).items() if name != "json"}
+    setup = Setup(**options)
+    configure_logs("warning")
+    found = report(setup, *measure(setup, lambda line: print(line, file=sys.stderr, flush=True)))
     text = json.dumps(found, indent=1)
     print(text)
     if given.json:
@@ -324,10 +328,6 @@ def _synchronise(kind: str) -> None:
     if kind == "cuda":
         torch.cuda.synchronize()
 
-
-assert CandidateJob
-assert CandidateMark
-assert replace
 
 if __name__ == "__main__":
     sys.exit(main())

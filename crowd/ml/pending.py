@@ -325,8 +325,8 @@ def _move_mark(conn: Connection, model_id: int, priority: int, task_id: int) -> 
 def _give_jobs(conn: Connection, model_id: int, ids: Sequence[int], now: datetime) -> None:
     if ids:
         due_at = sa.literal(now + HOLD, CandidateJob.due_at.type)
-        values = (Task.id, sa.literal(model_id, Task.id.type), due_at, sa.literal_column("1"))
-        jobs: AnySelect = sa.select(*values)
+        attempts: sa.ColumnElement[int] = sa.literal_column("1")
+        jobs: AnySelect = sa.select(Task.id, sa.literal(model_id, Task.id.type), due_at, attempts)
         columns = ["task_id", "model_id", "due_at", "attempts"]
         conn.execute(sa.insert(CandidateJob).from_select(columns, jobs.where(Task.id.in_(ids))))
 
