@@ -148,7 +148,8 @@ class Predictor:
         )
         share = 1.0 / max(least, 1.0)
         image.draft("RGB", (math.ceil(wanted.width * share), math.ceil(wanted.height * share)))
-        rgb = image.convert("RGB")
+        # Converting what is RGB already would copy it.
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
         return [_squashed(rgb, box, wanted, (inputs.width, inputs.height)) for box in boxes]
 
     def _try(self, units: Sequence[Any]) -> tuple[Any, int]:

@@ -114,7 +114,7 @@ class Line:
         self._returned = Returned()
         self._predictors: dict[Stage, tuple[int, Predictor]] = {}
         self._resting: dict[int, float] = {}
-        self._decoders = ThreadPoolExecutor(decoders or os.cpu_count() or 1, "decoder")
+        self._decoders = ThreadPoolExecutor(decoders or _hands(self._device), "decoder")
         self._clerk = ThreadPoolExecutor(1, "clerk")
 
     def run(
@@ -353,3 +353,9 @@ class _Turn:
         self._work.tally.made += made
         self._work.tally.failed += failed
         self._work.progress(self._work.tally)
+
+
+def _hands(device: str) -> int:
+    """How many decode: every core beside a GPU; on a CPU the net itself wants most of them."""
+    cores = os.cpu_count() or 1
+    return cores if device.startswith("cuda") else max(1, cores // 4)

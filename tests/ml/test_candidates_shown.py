@@ -14,7 +14,7 @@ from crowd.ml.pending import Wanted
 from crowd.ml.rules import is_withheld
 from crowd.ml.service import roll_back
 from crowd.ml.serving import Shelf, Waiter
-from crowd.policy import Grade, Stage, load_policy
+from crowd.policy import Grade, PolicyError, Stage, load_policy
 from crowd.runtime import Runtime
 from crowd.tasks import handover, leases
 from tests.ml import shelf
@@ -164,6 +164,13 @@ def test_the_share_that_is_withheld_is_the_policys_and_spread_evenly() -> None:
     assert 0.09 < len(chosen) / 20_000 < 0.11
     for remainder in range(4):
         assert 0.08 < sum(task_id % 4 == remainder for task_id in chosen) * 4 / 20_000 < 0.12
+
+
+def test_a_share_above_the_whole_is_no_policy(tmp_path: Path) -> None:
+    own = tmp_path / "policy.yaml"
+    own.write_text("withheld_percent: 101\n")
+    with pytest.raises(PolicyError, match="withheld_percent: must be a whole number of at most 100"):
+        load_policy(own)
 
 
 def test_an_answer_keeps_what_was_taken_at_which_rank(engine: Engine, model: int) -> None:
