@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from crowd.ml.card import parse_card
 from crowd.ml.models import CandidateJob
 from crowd.ml.pending import Wanted
 from crowd.ml.predict import load_predictor
+from crowd.ml.prelabel import Line
 from crowd.runtime import Runtime
 from crowd.tasks.models import CountDelta, Task
 from tests.ml.shelf import (
@@ -140,13 +142,23 @@ def test_a_flushed_redis_costs_seconds(rt: Runtime, redis_url: str, model: int) 
 
 
 def test_two_workers_share_one_backlog(rt: Runtime, model: int) -> None:
-    tasks = waiting_for_styles(rt, 200)
-    both = [prelabel(rt, "--device", "cpu", "--batch", "8") for _ in range(2)]
+    """Neither may make more than half, so each has its share however late the other one starts."""
+    tasks = waiting_for_styles(rt, 160)
+    both = [prelabel(rt, "--batch", "8", "--limit", "80") for _ in range(2)]
     said = [process.communicate(timeout=SECONDS) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    shares = [int(out.split()[0]) for out, _ in said]
-    assert sum(shares) == 200
-    assert min(shares) > 0, "one of them came too late to tell anything"
+    assert [out for out, _ in said] == ["80 tasks have candidates now, 0 attempts failed\n"] * 2, said
+    assert_each_has_its_own(rt, model, tasks)
+
+
+def test_two_lines_at_the_same_time_make_each_task_once(rt: Runtime, model: int) -> None:
+    tasks = waiting_for_styles(rt, 160)
+    lines = [Line(rt, device="cpu", batch=4, decoders=1) for _ in range(2)]
+    with ThreadPoolExecutor(2) as threads:
+        shares = [tally.made for tally in threads.map(Line.run, lines)]
+    for line in lines:
+        line.close()
+    assert sum(shares) == 160
+    assert min(shares) > 0
     assert_each_has_its_own(rt, model, tasks)
 
 
@@ -248,7 +260,7 @@ def test_without_torch_the_other_queues_are_worked_on(
 SERVE = """
 import sys
 from crowd.app import create_app
-app = create_app(environ={})
+app = create_app()
 client = app.test_client()
 headers = {"Authorization": "Bearer " + sys.argv[1]}
 claimed = client.post("/api/v1/tasks/claim", json={}, headers=headers)
