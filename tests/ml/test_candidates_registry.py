@@ -47,10 +47,10 @@ class Registry:
 
     def add(self, file: bytes, name: str = "small") -> Answer:
         form = {"name": name, "file": (io.BytesIO(file), "model.safetensors")}
-        return self.client.post(f"{API}/models", data=form, headers=self.headers)  # type: ignore[no-any-return]
+        return self.client.post(f"{API}/models", data=form, headers=self.headers)
 
     def post(self, path: str, **body: Any) -> Answer:
-        return self.client.post(f"{API}{path}", json=body, headers=self.headers)  # type: ignore[no-any-return]
+        return self.client.post(f"{API}{path}", json=body, headers=self.headers)
 
     def get(self, path: str) -> Any:
         answer = self.client.get(f"{API}{path}", headers=self.headers)
