@@ -286,10 +286,10 @@ def _without_candidates(conn: Connection, model_id: int, stage: Stage, rows: Seq
     ids = [row.id for row in rows]
     if not ids:
         return []
-    known = {
-        *_among(conn, Candidates.task_id, Candidates.model_id == model_id, ids),
-        *_among(conn, CandidateJob.task_id, CandidateJob.model_id == model_id, ids),
-    }
+    # Jobs first: whoever is done writes candidates and removes the job at once, without our lock. Asked the
+    # other way round, a task that is finished in between would seem to have neither.
+    known = {*_among(conn, CandidateJob.task_id, CandidateJob.model_id == model_id, ids)}
+    known |= {*_among(conn, Candidates.task_id, Candidates.model_id == model_id, ids)}
     later = [row.image_id for row in rows if row.round > 1]
     labelled = set(_among(conn, Label.image_id, Label.stage == stage, later)) if later else set()
     return [

@@ -161,6 +161,24 @@ def test_the_first_ones_stay_when_two_make_the_same(engine: Engine, model: int) 
     assert candidates_of(engine.rt, model) == {task_id: {"regions": ["first"]}}
 
 
+def test_what_is_finished_while_somebody_looks_is_not_taken_again(
+    engine: Engine, model: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.db.is_sqlite:
+        pytest.skip("SQLite has one writer: nobody finishes while somebody takes")
+    engine.add_image()
+    taken = take(engine, 10)
+    ask = pending._among
+
+    def ask_and_let_them_finish(*question: Any) -> Any:
+        answer = ask(*question)
+        finish(engine, model, taken)
+        return answer
+
+    monkeypatch.setattr(pending, "_among", ask_and_let_them_finish)
+    assert take(engine, 10) == []
+
+
 def test_only_the_first_look_at_an_image_gets_candidates(engine: Engine, model: int, tmp_path: Path) -> None:
     promote(engine.rt, add_card(engine.rt, tmp_path, styles_card(), name="styles"))
     unusable, unsure = engine.add_image(), None
