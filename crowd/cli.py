@@ -21,6 +21,8 @@ COMMANDS = {
     "db": Entry("crowd.commands.db", "db", "Bring the database to a migration."),
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
+    "model": Entry("crowd.commands.model", "model", "Models: add, list, promote, roll back."),
+    "prelabel": Entry("crowd.commands.prelabel", "prelabel", "Make candidates by hand, as GPU workers do."),
     "release": Entry("crowd.commands.release", "release", "Freeze a data set, and export it."),
     "restore": Entry("crowd.commands.backup", "restore", "Bring a backup back."),
     "serve": Entry("crowd.commands.serve", "serve", "Run the web process."),

@@ -4,6 +4,7 @@ A job carries no data, may run twice, and may get lost; the database knows what 
 """
 
 from functools import lru_cache
+from importlib import import_module
 
 import structlog
 
@@ -11,13 +12,17 @@ from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
 from crowd.images.jobs import prepare_images
+from crowd.ml import service as models
+from crowd.ml import uses
 from crowd.runtime import Runtime, build_runtime
 from crowd.tasks import counts, leases
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
 
-QUEUES = ("upkeep", "images", "exports")
+QUEUES = ("upkeep", "images", "exports", "candidates")
+# What a job worker looks at that was not told: candidates need packages, and a GPU if there is one.
+USUAL_QUEUES = ("upkeep", "images", "exports")
 
 
 @lru_cache(maxsize=1)
@@ -41,9 +46,12 @@ def upkeep() -> int:
             if not leases.tidy(conn, rt.policy, clock.now()):
                 break
         rounds += 1
-    for kind in ("images", "exports"):
+    with rt.db.read() as conn:
+        makes_candidates = models.is_any_served(conn)
+    for kind in ("images", "exports", *(["candidates"] if makes_candidates else [])):
         rt.queue.nudge(kind)
     counts.fold(rt.db)
+    uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
     return rounds
 
@@ -56,3 +64,10 @@ def images() -> int:
 def exports() -> int:
     """Write the exports that are pending. Returns how many were finished."""
     return run_exports(job_runtime())
+
+
+def candidates() -> int:
+    """Make the candidates that are pending, for a while. Returns for how many tasks."""
+    # By name, now: no other job needs torch, or may have it.
+    made: int = import_module("crowd.ml.jobs").make_candidates(job_runtime())
+    return made

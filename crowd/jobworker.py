@@ -13,7 +13,8 @@ from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 
 from crowd.core.queue import JobQueue, connect
-from crowd.jobs import QUEUES, job_runtime
+from crowd.jobs import QUEUES, USUAL_QUEUES, job_runtime
+from crowd.ml import extra
 
 UPKEEP_SECONDS = 5.0
 
@@ -48,10 +49,13 @@ class Listener(SimpleWorker):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Work until told to stop. Returns the exit code: 2 without a Redis address."""
+    """Work until told to stop. Returns the exit code: 2 without Redis's address or what models need."""
     parser = argparse.ArgumentParser(prog="worker.py", description=__doc__)
-    parser.add_argument("--queues", nargs="+", choices=QUEUES, default=list(QUEUES))
+    parser.add_argument("--queues", nargs="+", choices=QUEUES, default=list(USUAL_QUEUES))
     queues = parser.parse_args(arguments).queues
+    if "candidates" in queues and not extra.is_there():
+        print(f"The queue candidates: {extra.ADVICE}", file=sys.stderr)
+        return 2
     rt = job_runtime()
     if rt.settings.redis_url is None:
         print("No Redis: set REDIS_URL, or run `crowd standalone`.", file=sys.stderr)

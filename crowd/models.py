@@ -3,6 +3,18 @@
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
+from crowd.ml.models import (
+    CandidateJob,
+    CandidateMark,
+    Candidates,
+    CandidateUse,
+    Model,
+    ModelEvent,
+    Serving,
+    Showing,
+    UseDelta,
+    UseSum,
+)
 from crowd.review.models import Comment
 from crowd.tasks.models import (
     Claim,
@@ -23,6 +35,10 @@ from crowd.tiers.models import GradeEvent
 __all__ = [
     "ApiToken",
     "Batch",
+    "CandidateJob",
+    "CandidateMark",
+    "CandidateUse",
+    "Candidates",
     "Claim",
     "Comment",
     "Count",
@@ -36,13 +52,19 @@ __all__ = [
     "ImageEvent",
     "Label",
     "Miss",
+    "Model",
+    "ModelEvent",
     "Participation",
     "Release",
     "ReleaseImage",
+    "Serving",
+    "Showing",
     "Submission",
     "Supplier",
     "Task",
     "TaxonomyVersion",
+    "UseDelta",
+    "UseSum",
     "Worker",
     "WorkerCount",
 ]

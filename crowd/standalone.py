@@ -33,6 +33,7 @@ from crowd.core.supervisor import (
     say_on_stderr,
     spawn_bound,
 )
+from crowd.ml import extra
 from crowd.policy import PolicyError, load_policy
 from crowd.taxonomy import TaxonomyError, load_taxonomy
 from crowd.webserver import gunicorn_command, shared_metrics
@@ -152,6 +153,8 @@ def _children(settings: Settings, host: str, port: int, environ: Mapping[str, st
         ),
         *(Child(name, _job_command(queues), env) for name, queues in JOB_QUEUES.items()),
     ]
+    if extra.is_there():
+        children.append(Child("jobs-candidates", _job_command(["candidates"]), env))
     if not environ.get("REDIS_URL"):
         children.insert(
             0,

@@ -12,12 +12,16 @@ from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
 from crowd.images import api as images
 from crowd.images import service as intake
+from crowd.ml import api as models_api
+from crowd.ml.schemas import EVERY_CANDIDATES
+from crowd.ml.serving import Shelf, Waiter
+from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
+from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
-from crowd.tasks import decisions, image_api, leases, results, rules
 from crowd.tiers import api as tiers
 from crowd.tiers import service as standing
 from crowd.web import pages
@@ -33,6 +37,7 @@ BLUEPRINTS = (
     images.blueprint,
     datasets.blueprint,
     tiers.blueprint,
+    models_api.blueprint,
 )
 
 
@@ -44,11 +49,16 @@ def wire(rt: Runtime) -> None:
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
+    shelf = Shelf()
+    observer = Observer(shelf)
+    handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
+    answers.ANSWERED_HOOKS[:] = [observer.answered]
+    moves.BOUNCED_HOOKS[:] = [observer.bounced]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:
     """Register every room's part of the API."""
-    for schema in results.EVERY_RESULT:
+    for schema in (*results.EVERY_RESULT, *EVERY_CANDIDATES):
         name = type(schema).__name__.removesuffix("Schema")
         api.spec.components.schema(name, schema=schema)
     for blueprint in BLUEPRINTS:

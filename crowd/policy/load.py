@@ -10,7 +10,7 @@ import yaml
 
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 
-_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds"}
+_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
 
 
 class PolicyError(Exception):
@@ -101,6 +101,8 @@ def _wrong(name: str, kind: object, value: object) -> str | None:
     least = 0 if name in _MAY_BE_ZERO else 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         return f"must be a whole number of at least {least}"
+    if name.endswith("_percent") and value > 100:
+        return "must be a whole number of at most 100"
     return None
 
 

@@ -50,6 +50,10 @@ class Policy:
     bounce_cap: int
     votes_needed: int
     votes_most: int
+    withheld_percent: int
+    candidate_attempts: int
+    promote_by_rule: bool
+    promotion_margin_percent: int
     working_width: int
     thumbnail_side: int
     hold_unknown_rights: bool

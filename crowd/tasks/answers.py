@@ -4,7 +4,7 @@ An answer is taken once. The same token again gets the first outcome again, what
 an answer that comes too late is kept as evidence and refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,11 @@ from crowd.taxonomy import Taxonomy
 
 # A day: more is a clock gone wrong.
 MOST_SECONDS = 86_400
+
+# Called with each answer that counts: task, token, labels (None: it was none of labels), seconds, moment.
+ANSWERED_HOOKS: list[
+    Callable[[Connection, AnyRow, int, Mapping[str, Any] | None, float | None, datetime], None]
+] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,9 @@ def _settle(
     if task.state is TaskState.STUCK:
         queries.forget_misses(conn, task.id)
     _keep(conn, task, worker_id, given, Standing.COUNTED, result, now)
+    is_labels = given.kind is Kind.SUBMIT and not says_unusable(result)
+    for hook in ANSWERED_HOOKS:
+        hook(conn, task, given.token, result if is_labels else None, _known_seconds(given.seconds), now)
 
 
 def _keep(

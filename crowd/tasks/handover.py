@@ -1,6 +1,6 @@
 """What is handed to the person who claims: the image, the labels so far, and why it came back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -21,6 +21,10 @@ _WITHOUT_FEEDBACK = frozenset(
         (Stage.ADJUDICATION, Cause.STYLES),
     }
 )
+
+
+# Given a task just claimed and the present labels, what a model proposes for it; None from each: nothing.
+PROPOSERS: list[Callable[[Connection, AnyRow, Mapping[Stage, Any]], dict[str, Any] | None]] = []
 
 
 def present_labels(rows: Iterable[AnyRow]) -> dict[Stage, Any]:
@@ -50,7 +54,8 @@ def labels_view(labels: dict[Stage, Any]) -> dict[str, Any]:
 
 def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
     """A claimed task as its holder gets it (the contract's "task")."""
-    width, height, labels = image_queries.size_and_labels(conn, task.image_id)
+    width, height, rows = image_queries.size_and_labels(conn, task.image_id)
+    labels = present_labels(rows)
     view: dict[str, Any] = {
         "id": task.id,
         "stage": task.stage.value,
@@ -62,14 +67,19 @@ def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
             "width": width,
             "height": height,
         },
-        "labels": labels_view(present_labels(labels)),
-        "candidates": None,
+        "labels": labels_view(labels),
+        "candidates": candidates_view(conn, task, labels),
         "feedback": feedback_view(conn, task),
     }
     if task.stage is Stage.ADJUDICATION:
         view["cause"] = task.cause.value
         view["disputed"] = task.disputed.value if task.disputed else None
     return view
+
+
+def candidates_view(conn: Connection, task: AnyRow, labels: Mapping[Stage, Any]) -> dict[str, Any] | None:
+    """What a model proposes for a task just claimed; None for nothing."""
+    return next((found for propose in PROPOSERS if (found := propose(conn, task, labels))), None)
 
 
 def lease_view(task: AnyRow) -> dict[str, Any]:

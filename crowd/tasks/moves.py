@@ -3,6 +3,7 @@
 The caller holds the lock on the image's row, so two moves of one image never interleave.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,9 @@ from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, image_queries, queries
 from crowd.tasks.flow import NEXT, STAGES, Cause, Effect, Move
 from crowd.tasks.rules import Answer, Judgement
+
+# Called when the latest answer of an image at a stage is sent back for correction.
+BOUNCED_HOOKS: list[Callable[[Connection, int, Stage], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def _reject(moving: Moving, effect: Effect, judgement: Judgement) -> None:
 def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> None:
     queries.close_open(moving.conn, moving.image.id)
     author = image_queries.author_of(moving.conn, moving.image.id, target)
+    for hook in BOUNCED_HOOKS:
+        hook(moving.conn, moving.image.id, target)
     new_round = moving.note(What.BOUNCED, target=target, about_id=author, why=reasons)
     grades = moving.policy.stages[target].grades
     reserved = (

@@ -16,6 +16,17 @@ _RESULT = {
     ],
 }
 
+_CANDIDATES = {
+    "description": "What a model proposes, ranked, with scores; null: nothing (yet), or not for this task.",
+    "oneOf": [
+        {"type": "null"},
+        *(
+            {"$ref": f"#/components/schemas/{name}Candidates"}
+            for name in ("Segmentation", "Attributes", "Styles")
+        ),
+    ],
+}
+
 
 class ClaimSchema(Schema):
     """Which task is wanted; without a stage the next one in claim order."""
@@ -147,7 +158,7 @@ class TaskSchema(Schema):
     lease = fields.Nested(LeaseSchema, required=True)
     image = fields.Nested(TaskImageSchema, required=True)
     labels = fields.Nested(LabelsSchema, required=True)
-    candidates = fields.Raw(allow_none=True)
+    candidates = fields.Raw(allow_none=True, metadata=_CANDIDATES)
     feedback = fields.List(fields.Nested(FeedbackSchema), required=True)
     cause = fields.String()
     disputed = fields.String(allow_none=True)
