@@ -41,7 +41,7 @@ class _Seen:
     uploading: list["Uploads"] = field(default_factory=list)
 
 
-def measure(database: Built, length: Length, _say: Say) -> list[Figure]:
+def measure(database: Built, length: Length, say: Say) -> list[Figure]:
     """The same crowd in turns: alone, beside an import, and beside reviewers who reject all they see."""
     seen = _Seen()
     with (
@@ -73,6 +73,9 @@ def measure(database: Built, length: Length, _say: Say) -> list[Figure]:
         for number in range(length.rounds):
             for turn in turns if number % 2 == 0 else reversed(turns):
                 turn()
+    for rounds in (seen.alone, seen.beside_import, seen.beside_bounces, seen.bouncing):
+        for error in [error for each in rounds for error in each.errors][:2]:
+            say(f"beside: {error}")
     return _figures(size_name(database.tasks), seen)
 
 

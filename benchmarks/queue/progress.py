@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy.engine import Connection
 
 from benchmarks.queue.build import Built, Say
-from benchmarks.queue.figures import Figure, Pages, compared_sizes, grown, middle, size_name
+from benchmarks.queue.figures import TALL, Figure, Pages, compared_sizes, grown, middle, size_name
 from benchmarks.queue.plans import Bill, explain
 from crowd.core import clock
 from crowd.core.db import Database
@@ -17,16 +17,24 @@ from crowd.tasks import counts, progress
 
 PART = "progress"
 WARM_UP, ROUNDS = 1, 5
+# People and kept figures do not become more with the tasks, and may be read as a whole.
+MAY_BE_READ = frozenset({"workers", "counts", "count_deltas"})
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a look costs at one size: medians of all its statements together; `waiting`: tasks told of."""
+    """What a look costs at one size: medians of all its statements together.
+
+    `waiting`: tasks told of; `dearest`: the milliseconds of the dearest statement; `read`: the tables that
+    grow with the tasks and were read as a whole.
+    """
 
     pages: Pages
     ms: float
     statements: int
     waiting: int
+    dearest: float
+    read: frozenset[str]
 
 
 def measure(database: Built, say: Say) -> Cost:
@@ -42,9 +50,11 @@ def measure(database: Built, say: Say) -> Cost:
         _settle(db, database)
         looks = [explain(db, look) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
     cost = _cost([bill for _, bill in looks], looks[-1][0])
+    whole = ", ".join(sorted(cost.read)) or "none that grows"
     say(
         f"{size_name(database.tasks)} progress: {cost.pages.count:.0f} pages {cost.ms:.2f} ms in "
-        f"{cost.statements} statements, {cost.pages.descents:.0f} descents; {cost.waiting:,} tasks wait"
+        f"{cost.statements} statements, {cost.pages.descents:.0f} descents; "
+        f"the dearest {cost.dearest:.2f} ms; {cost.waiting:,} tasks wait; read as a whole: {whole}"
     )
     return cost
 
@@ -61,6 +71,13 @@ def compare(by_size: Mapping[int, Cost]) -> list[Figure]:
     for size in sizes:
         name, cost = size_name(size), by_size[size]
         figures.append(Figure(PART, f"tasks that wait at {name}", "tasks", float(cost.waiting)))
+        figures.append(Figure(PART, f"dearest statement at {name}", "ms", cost.dearest))
+        # A small table is rightly read as a whole.
+        bound = 0 if size >= TALL else None
+        whole = float(len(cost.read))
+        figures.append(
+            Figure(PART, f"tables of the work read as a whole at {name}", "tables", whole, bound=bound)
+        )
         if len(sizes) == 1:
             figures.append(Figure(PART, f"all statements at {name}", "pages", cost.pages.count))
             figures.append(Figure(PART, f"all statements at {name}", "ms", cost.ms))
@@ -79,4 +96,13 @@ def _cost(bills: list[Bill], waiting: int) -> Cost:
         count=middle(float(bill.buffers) for bill in bills),
         descents=middle(float(bill.descents) for bill in bills),
     )
-    return Cost(pages, middle(bill.execution for bill in bills), len(bills[0].plans), waiting)
+    plans = [plan for bill in bills for plan in bill.plans]
+    whole = (node for plan in plans for node in plan.nodes_of("Seq Scan"))
+    return Cost(
+        pages,
+        middle(bill.execution for bill in bills),
+        len(bills[0].plans),
+        waiting,
+        dearest=middle(max(plan.execution for plan in bill.plans) for bill in bills),
+        read=frozenset(node.relation for node in whole if node.relation) - MAY_BE_READ,
+    )
