@@ -15,6 +15,7 @@ from benchmarks.queue import people
 from benchmarks.queue.build import Built, Say
 from benchmarks.queue.figures import Figure, middle, percentile, size_name
 from benchmarks.queue.load import HOST, Order, Outcome
+from benchmarks.queue.play import SIZES
 from benchmarks.queue.serving import Web, environment, gunicorn, load_generator, place
 from benchmarks.queue.web import Length
 from crowd.core.supervisor import spawn_bound
@@ -24,7 +25,8 @@ PART = "beside"
 PEOPLE, REJECTING = 60, 6
 THINK = 1.0
 UPLOADS_A_SECOND = 4.0
-SIDE = 240
+# The canned replies fit images of this size.
+SIZE = SIZES[0]
 REJECTION = {"score": 2, "blame": "styles", "reasons": ["wrong_entry"], "comment": "look again"}
 # By how much what runs beside may move the crowd's p95.
 MOST = 1.5
@@ -116,7 +118,7 @@ class Uploads:
 
     def _upload(self) -> bool:
         out = io.BytesIO()
-        Image.effect_noise((SIDE, SIDE), 60).convert("RGB").save(out, "JPEG")
+        Image.effect_noise(SIZE, 60).convert("RGB").save(out, "JPEG")
         form = {"supplier": "shop 1", "rights": "owned"}
         try:
             answer = self._client.post("/images", data=form, files={"file": ("new.jpg", out.getvalue())})

@@ -25,10 +25,10 @@ from benchmarks.queue.plans import Bill, Plan, explain_batch, explain_claim
 from crowd.core import clock
 from crowd.core.db import Database
 from crowd.policy import Grade, Policy, Stage, load_policy
-from crowd.tasks import leases
+from crowd.tasks import claim_queries, leases
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
-from crowd.tasks.models import Claim, Task, TaskState
+from crowd.tasks.models import Claim, QueueMark, Task, TaskState
 
 PART = "explain"
 PEOPLE, WARM_UP, CLAIMS = 3, 3, 3
@@ -76,11 +76,13 @@ class Kind:
 class Cost:
     """What a case cost at one size; `bill` is the dearest claim that was warm.
 
-    `cold` are the first claims of a person, whose marks are still to be found.
+    `cold` are the first claims of a person, whose marks are still to be found; `fresh` those in a process
+    that finds the marks that another one kept.
     """
 
     warm: Kind
     cold: Kind
+    fresh: Kind
     generic: Kind
     found: int
     flaws: tuple[str, ...]
@@ -135,13 +137,17 @@ def compare(by_size: Mapping[int, Costs]) -> list[Figure]:
 def _between(name: str, small: int, large: int, before: Cost, after: Cost) -> list[Figure]:
     kinds = (
         ("warm", after.warm, before.warm),
-        ("first claim", after.cold, before.cold),
+        ("new process", after.fresh, before.fresh),
         ("generic plan", after.generic, before.generic),
     )
     sizes = f"{size_name(large)}/{size_name(small)}"
     return [
         *(grown(PART, f"{name}, {kind}", small, large, ours.pages, base.pages) for kind, ours, base in kinds),
         Figure(PART, f"{name}, warm, {sizes}", "ms", after.warm.ms, before.warm.ms),
+        # Paid once by somebody new to a stage, and once an hour.
+        Figure(
+            PART, f"{name}, from the head, {sizes}", "pages", after.cold.pages.count, before.cold.pages.count
+        ),
     ]
 
 
@@ -150,25 +156,43 @@ def _cost(db: Database, database: Built, case: Case, written: Mapping[str, int])
     warm: list[Bill] = []
     cold: list[Bill] = []
     generic: list[Bill] = []
+    fresh: list[Bill] = []
     found = 0
     for member in _people(database, case):
         claimant = Claimant(member.id, database.taxonomy_id)
         book = MarkBook()
+        _forget(db, member.id)
         has_found, bill = _ask(db, claimant, policy, book, case)
         found += has_found
         cold.append(bill)
         warm += [_ask(db, claimant, policy, book, case)[1] for _ in range(WARM_UP + CLAIMS)][WARM_UP:]
+        _keep(db, member.id, book)
+        fresh += [_ask(db, claimant, policy, MarkBook(), case)[1] for _ in range(WARM_UP + 1)][WARM_UP:]
         generic += [_ask(db, claimant, policy, book, case, generic=True)[1] for _ in range(CLAIMS)]
     flaws = [flaw for bill in warm for flaw in bill.flaws]
     flaws += [f"generic plan: {flaw}" for bill in generic for flaw in bill.flaws]
     return Cost(
         warm=_kind(warm, written),
         cold=_kind(cold, written),
+        fresh=_kind(fresh, written),
         generic=_kind(generic, written),
         found=found,
         flaws=tuple(dict.fromkeys(flaws)),
         bill=max(warm, key=lambda bill: bill.buffers),
     )
+
+
+def _keep(db: Database, worker_id: int, book: MarkBook) -> None:
+    """Leave the person's marks for other processes, as a claim that is not rolled back does."""
+    with db.begin() as conn:
+        for stage in Stage:
+            if marks := book.of(worker_id, stage).by_priority:
+                claim_queries.keep_marks(conn, worker_id, stage, marks, clock.now())
+
+
+def _forget(db: Database, worker_id: int) -> None:
+    with db.begin() as conn:
+        conn.execute(sa.delete(QueueMark).where(QueueMark.worker_id == worker_id))
 
 
 def _kind(bills: Sequence[Bill], written: Mapping[str, int]) -> Kind:
@@ -248,7 +272,8 @@ def _settle(db: Database, database: Built) -> None:
 def _summary(cost: Cost) -> str:
     words = (
         f"{_said(cost.warm)}, {cost.warm.pages.descents:.0f} descents; "
-        f"first claim {_said(cost.cold)}; generic plan {_said(cost.generic)}"
+        f"new process {_said(cost.fresh)}; from the head {_said(cost.cold)}; "
+        f"generic plan {_said(cost.generic)}"
     )
     return "; ".join([words, *cost.flaws, *([] if cost.found else ["NOTHING FOUND"])])
 

@@ -101,7 +101,7 @@ class Session:
 
     def __init__(self, address: str, dialect: Any, log: list[str] | None = None) -> None:
         self._connection = psycopg.connect(
-            address, options="-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+            address, options="-c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c jit=off"
         )
         self.dialect = dialect
         self._texts: dict[Any, Text] = {}

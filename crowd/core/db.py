@@ -175,8 +175,9 @@ def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
         # Each transaction may meet another session, where nothing is prepared under this one's names.
         options["prepare_threshold"] = None
     else:
-        # The session's own time-out keeps a stalled client from holding a snapshot open.
-        options["options"] = "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
+        # The session's own time-out keeps a stalled client from holding a snapshot open. No query here runs
+        # as long as compiling it to machine code takes.
+        options["options"] = "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c jit=off"
     engine = sa.create_engine(
         url.difference_update_query(["pool", "pooler"]),
         pool_size=int(str(chosen.get("pool", pool_size))),
