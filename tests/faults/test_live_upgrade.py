@@ -14,6 +14,8 @@ from crowd.core.migrate import downgrade, upgrade
 from crowd.images.models import ImageState
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
+from crowd.tasks import answers, handover, moves
+from crowd.tasks.marks import MarkBook
 from tests.faults.system import until
 from tests.races.conftest import CREW
 from tests.tasks.engine import Engine, Lease, open_database, passing, rejecting
@@ -54,6 +56,18 @@ class Upgrade:
             upgrade(self.database.url)
         except BaseException as error:  # raised where the test is
             self.broken.append(error)
+
+
+class Unkept(MarkBook):
+    """Marks that are neither looked for in the database nor kept there."""
+
+    def knows(self, worker_id: int, stage: Stage) -> bool:
+        """Always."""
+        return True
+
+    def is_worth_moving(self, worker_id: int, stage: Stage, found: object) -> bool:
+        """Never."""
+        return False
 
 
 def add_image(engine: Engine) -> Callable[[], object]:
@@ -101,9 +115,13 @@ def _claim(engine: Engine, stage: Stage) -> Lease:
 
 @pytest.mark.parametrize("prepare", [add_image, give_back, accept, bounce, claim, withdraw])
 def test_a_live_upgrade_and_a_transaction_in_its_middle_both_come_to_their_end(
-    rt: Runtime, prepare: Callable[[Engine], Callable[[], object]]
+    rt: Runtime, prepare: Callable[[Engine], Callable[[], object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(replace(rt, db=open_database(rt.db.url)))
+    # The application of that time knew neither marks that are kept nor candidates.
+    engine.book = Unkept()
+    for module, hooks in ((handover, "PROPOSERS"), (answers, "ANSWERED_HOOKS"), (moves, "BOUNCED_HOOKS")):
+        monkeypatch.setattr(module, hooks, [])
     for grade, count in CREW.items():
         for _ in range(count):
             engine.hire(grade)
