@@ -177,7 +177,10 @@ class Miss(Base):
     worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True)
     skip_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    __table_args__ = (_partial("ix_misses_skipped", "worker_id", "task_id", where="skip_until IS NOT NULL"),)
+    # By time, so that a claim reads what the person skips now, and not all that they ever skipped.
+    __table_args__ = (
+        _partial("ix_misses_skipped", "worker_id", "skip_until", "task_id", where="skip_until IS NOT NULL"),
+    )
 
 
 class Submission(Base):
