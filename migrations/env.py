@@ -26,7 +26,7 @@ def run() -> None:
         raise SystemExit("no database address: run `crowd db upgrade`")
     database = Database(url)
     try:
-        with database.begin() as conn:
+        with database.engine.connect() as conn:
             context.configure(
                 connection=conn,
                 target_metadata=Base.metadata,
@@ -34,8 +34,13 @@ def run() -> None:
                 render_item=render_item,
                 compare_type=True,
                 compare_server_default=True,
+                transactional_ddl=True,
+                # In one transaction for all, each would hold its locks while the next waits for its own:
+                # with a claim in between that is a deadlock.
+                transaction_per_migration=True,
             )
-            context.run_migrations()
+            with context.begin_transaction():
+                context.run_migrations()
     finally:
         database.close()
 
