@@ -44,7 +44,7 @@ class _Seen:
 
 
 def measure(database: Built, length: Length, say: Say) -> list[Figure]:
-    """The same crowd in turns: alone, beside an import, and beside reviewers who reject all they see."""
+    """The same people in turns: alone, beside an import, and with six reviewers who reject all they see."""
     seen = _Seen()
     with (
         place() as (folder, redis),
@@ -53,23 +53,28 @@ def measure(database: Built, length: Length, say: Say) -> list[Figure]:
         gunicorn("application", database.url, folder, redis) as web,
         job_worker(environment(database.url, folder, redis)),
     ):
-        crowd, bouncers = _orders(database, web, length.seconds)
+        crowd, passing, bouncers = _orders(database, web, length.seconds)
+
+        # The same six reviewers work in every turn: what they say differs, not how many people there are.
+        def together(reviewers: Order) -> tuple[Outcome, Outcome]:
+            rejecting.begin(reviewers)
+            return load.carry_out(crowd), rejecting.end()
 
         def alone() -> None:
-            seen.alone.append(load.carry_out(crowd))
+            seen.alone.append(together(passing)[0])
 
         def importing() -> None:
             with uploads(database, web) as sent:
-                seen.beside_import.append(load.carry_out(crowd))
+                seen.beside_import.append(together(passing)[0])
             seen.uploading.append(sent)
 
         def bouncing() -> None:
-            rejecting.begin(bouncers)
-            seen.beside_bounces.append(load.carry_out(crowd))
-            seen.bouncing.append(rejecting.end())
+            beside, rejected = together(bouncers)
+            seen.beside_bounces.append(beside)
+            seen.bouncing.append(rejected)
 
         with uploads(database, web):
-            load.carry_out(crowd)
+            together(passing)
         # Whatever else the machine does, and however the queue changes, meets all three.
         turns = (alone, importing, bouncing)
         for number in range(length.rounds):
@@ -151,15 +156,17 @@ def job_worker(env: Mapping[str, str]) -> Iterator[None]:
         worker.wait()
 
 
-def _orders(database: Built, web: Web, seconds: float) -> tuple[Order, Order]:
-    """The crowd, and reviewers beside them who are not of it."""
+def _orders(database: Built, web: Web, seconds: float) -> tuple[Order, Order, Order]:
+    """The crowd, and six reviewers beside it: as they pass what they see, and as they reject it."""
     reviewers = people.of_grade(database.seed, Grade.SEMI_EXPERT)[-REJECTING:]
     apart = {member.id for member in reviewers}
     crowd = [member for member in people.sample(database.seed, PEOPLE) if member.id not in apart]
-    rejects = replace(database.replies, verdict=REJECTION)
+    tokens, replies = [member.token for member in reviewers], database.replies
+    rejects = replace(replies, verdict=REJECTION)
     return (
-        Order(web.port, [member.token for member in crowd], seconds, THINK, database.replies.as_json()),
-        Order(web.port, [member.token for member in reviewers], seconds, THINK / 2, rejects.as_json()),
+        Order(web.port, [member.token for member in crowd], seconds, THINK, replies.as_json()),
+        Order(web.port, tokens, seconds, THINK / 2, replies.as_json()),
+        Order(web.port, tokens, seconds, THINK / 2, rejects.as_json()),
     )
 
 
