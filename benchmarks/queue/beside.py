@@ -22,7 +22,8 @@ from crowd.core.supervisor import spawn_bound
 from crowd.policy import Grade
 
 PART = "beside"
-PEOPLE, REJECTING = 60, 6
+# The crowd answers about 55 a second, half of them reviews: two who reject all are one in ten of these.
+PEOPLE, REJECTING = 60, 2
 THINK = 1.0
 UPLOADS_A_SECOND = 4.0
 # The canned replies fit images of this size.
@@ -44,7 +45,7 @@ class _Seen:
 
 
 def measure(database: Built, length: Length, say: Say) -> list[Figure]:
-    """The same people in turns: alone, beside an import, and with six reviewers who reject all they see."""
+    """The same people in turns: alone, beside an import, and with reviewers who reject all they see."""
     seen = _Seen()
     with (
         place() as (folder, redis),
@@ -55,7 +56,7 @@ def measure(database: Built, length: Length, say: Say) -> list[Figure]:
     ):
         crowd, passing, bouncers = _orders(database, web, length.seconds)
 
-        # The same six reviewers work in every turn: what they say differs, not how many people there are.
+        # The same reviewers work in every turn: what they say differs, not how many people there are.
         def together(reviewers: Order) -> tuple[Outcome, Outcome]:
             rejecting.begin(reviewers)
             return load.carry_out(crowd), rejecting.end()
@@ -157,7 +158,7 @@ def job_worker(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def _orders(database: Built, web: Web, seconds: float) -> tuple[Order, Order, Order]:
-    """The crowd, and six reviewers beside it: as they pass what they see, and as they reject it."""
+    """The crowd, and reviewers beside it: as they pass what they see, and as they reject it."""
     reviewers = people.of_grade(database.seed, Grade.SEMI_EXPERT)[-REJECTING:]
     apart = {member.id for member in reviewers}
     crowd = [member for member in people.sample(database.seed, PEOPLE) if member.id not in apart]

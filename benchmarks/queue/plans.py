@@ -6,14 +6,14 @@ explained inside a savepoint, so that the plan is that of the rows the claim rea
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import sql
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from crowd.core import clock
 from crowd.core.db import AnyRow, Database
@@ -35,7 +35,7 @@ DESCENTS = ("Index Scan", "Index Only Scan", "Bitmap Index Scan")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node of a plan. `rows` and `removed` (by filters) are of all its `loops` together."""
+    """One node of a plan. `rows`, `removed` (by filters), `fed` (by nodes below) are of all `loops`."""
 
     type: str
     relation: str | None
@@ -43,6 +43,7 @@ class Node:
     loops: int
     rows: float
     removed: float
+    fed: float
 
     def __str__(self) -> str:
         where = " of ".join(filter(None, (self.index, self.relation)))
@@ -81,13 +82,21 @@ class Plan:
 
     @property
     def flaws(self) -> list[str]:
-        """What no statement of a claim may do: read a whole table, or sort more than what one image has."""
+        """What no statement of a claim may do: read a whole table, or sort."""
+        return self.flaws_beyond(sorted_rows=0)
+
+    def flaws_beyond(self, sorted_rows: int) -> list[str]:
+        """The same where so many rows may be sorted: what one image has, at most."""
         scans = [
             f"{node} reads {node.rows + node.removed:.0f} rows"
             for node in self.nodes_of("Seq Scan")
             if node.rows + node.removed > SMALL_TABLE_ROWS
         ]
-        sorts = [f"{node} of {node.rows:.0f} rows" for node in self.nodes_of("Sort", "Incremental Sort")]
+        sorts = [
+            f"{node} of {node.fed:.0f} rows"
+            for node in self.nodes_of("Sort", "Incremental Sort")
+            if sorted_rows == 0 or node.fed > sorted_rows
+        ]
         return scans + sorts
 
     @property
@@ -173,14 +182,15 @@ def explain(db: Database, do: Callable[[Connection], T], *, generic: bool = Fals
     with db.engine.connect() as conn, conn.begin() as transaction:
         if generic:
             conn.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-        with _watching(conn, generic=generic) as plans:
+        with watching(conn, generic=generic) as plans:
             outcome = do(conn)
         transaction.rollback()
     return outcome, Bill(tuple(plans))
 
 
 @contextmanager
-def _watching(conn: Connection, *, generic: bool) -> Iterator[list[Plan]]:
+def watching(place: Connection | Engine, *, generic: bool = False) -> Iterator[list[Plan]]:
+    """The plans of all statements that the connection, or any of the engine's, runs in the block."""
     plans: list[Plan] = []
 
     def before(_conn: Connection, cursor: Any, text: str, values: Any, _context: object, many: bool) -> None:
@@ -188,24 +198,21 @@ def _watching(conn: Connection, *, generic: bool) -> Iterator[list[Plan]]:
             raise NotImplementedError("a claim has no statement of many rows")
         plans.append(_explained(cursor.connection, text, values or {}, generic=generic))
 
-    sa.event.listen(conn, "before_cursor_execute", before)
+    sa.event.listen(place, "before_cursor_execute", before)
     try:
         yield plans
     finally:
-        sa.event.remove(conn, "before_cursor_execute", before)
+        sa.event.remove(place, "before_cursor_execute", before)
 
 
 def _explained(
     connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any], *, generic: bool
 ) -> Plan:
-    connection.execute(f"SAVEPOINT {_SAVEPOINT}")
-    try:
+    with nullcontext() if connection.autocommit else _taken_back(connection):
         if generic:
             found = _explain_prepared(connection, text, values)
         else:
             found = connection.execute(_EXPLAIN + text, values, prepare=False).fetchone()
-    finally:
-        connection.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
     assert found is not None
     (document,) = found[0]
     top = document["Plan"]
@@ -217,6 +224,16 @@ def _explained(
         read=top["Shared Read Blocks"],
         nodes=tuple(_nodes(top)),
     )
+
+
+@contextmanager
+def _taken_back(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """What the block does is undone. Outside a transaction, where all only read, that cannot be."""
+    connection.execute(f"SAVEPOINT {_SAVEPOINT}")
+    try:
+        yield
+    finally:
+        connection.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
 
 
 def _explain_prepared(connection: psycopg.Connection[Any], text: str, values: Mapping[str, Any]) -> Any:
@@ -255,6 +272,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Node]:
         loops=int(loops),
         rows=node["Actual Rows"] * loops,
         removed=removed * loops,
+        fed=sum(child["Actual Rows"] * child["Actual Loops"] for child in node.get("Plans", ())),
     )
     for child in node.get("Plans", ()):
         yield from _nodes(child)
