@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -75,14 +76,35 @@ class Migrated:
         return _address(self.server.url, self.name)
 
     def empty(self) -> None:
-        """Remove every row, and whoever is left connected; a fresh copy would take five times as long."""
+        """Remove every row, and whoever is left connected; a fresh copy would take fifty times as long."""
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
-        truncate = sql.SQL("TRUNCATE {} RESTART IDENTITY").format(
-            sql.SQL(", ").join(map(sql.Identifier, self.tables))
-        )
         with psycopg.connect(self.address, autocommit=True) as connection:
             connection.execute(others, [self.name, connection.info.backend_pid])
-            connection.execute(truncate)
+            if connection.info.parameter_status("is_superuser") == "on":
+                self._delete(connection)
+            else:
+                self._truncate(connection)
+
+    def _delete(self, connection: psycopg.Connection[Any]) -> None:
+        """Row by row where there are any: to TRUNCATE makes new files for each table and index."""
+        probe = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(name, sql.Identifier(name))
+            for name in self.tables
+        )
+        filled = [name for (name,) in connection.execute(probe)]
+        with connection.transaction():
+            # Neither foreign keys nor the triggers that keep history as it is.
+            connection.execute("SET LOCAL session_replication_role = replica")
+            for name in filled:
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+            connection.execute(
+                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)"
+                " FROM pg_sequences WHERE last_value IS NOT NULL"
+            )
+
+    def _truncate(self, connection: psycopg.Connection[Any]) -> None:
+        names = sql.SQL(", ").join(map(sql.Identifier, self.tables))
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
 
     @contextlib.contextmanager
     def copied(self) -> Iterator[str]:

@@ -235,8 +235,8 @@ def test_no_damage_to_a_good_document_brings_anything_but_a_taxonomy_error(data:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name: [", "line 1, column 8"),
-        ("name: A\nparts:\n  - {key: a\n  - b", "line 4"),
+        ("name: [", "line 2, column 1"),
+        ("name: A\nparts:\n  - {key: a\n  - b", "line 5"),
         ("name: A\nname: B\n", "line 2, column 1: 'name' is written twice"),
         ("a: &x [1]\nb: *x\n", "line 2, column 4: aliases (*name) are not understood"),
         ("name: !!python/object:os.system x\n", "line 1, column 7: tags (!name) are not understood"),
