@@ -30,6 +30,7 @@ from crowd.tasks.models import (
     TaxonomyVersion,
     WorkerCount,
 )
+from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "DueJob",
     "Export",
     "Finding",
+    "Flag",
+    "FlagEvent",
     "GradeEvent",
     "Image",
     "ImageEvent",

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
+from crowd.policy.sections import SECTIONS, read_section
 
 _MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
 
@@ -59,7 +60,9 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     errors |= {name: "is missing" for name in names if name not in document}
     values: dict[str, Any] = {}
     for name, kind in names.items():
-        if name in document and name != "stages":
+        if name in SECTIONS and name in document:
+            values[name] = read_section(name, document[name], errors)
+        elif name in document and name != "stages":
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text

@@ -1,0 +1,40 @@
+"""Sections of the policy: a group of numbers of its own, as one dataclass each. PURE."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FlagPolicy:
+    """When answers raise a flag; `default.yaml` says what each number means."""
+
+    confirming_suspends: bool
+
+
+SECTIONS: dict[str, type[Any]] = {"flags": FlagPolicy}
+
+
+def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
+    """The section `name` from its complete document; every mistake goes into `errors` by its path."""
+    kind = SECTIONS[name]
+    if not isinstance(document, Mapping):
+        errors[name] = "must hold a mapping of fields"
+        return None
+    known = {field.name: field.type for field in fields(kind)}
+    errors |= {f"{name}.{key}": "is not a field of this section" for key in document if key not in known}
+    errors |= {f"{name}.{key}": "is missing" for key in known if key not in document}
+    values = {key: document.get(key) for key in known}
+    for key, value in values.items():
+        if key in document and (text := _wrong(known[key], value)):
+            errors[f"{name}.{key}"] = text
+    return kind(**values)
+
+
+def _wrong(kind: object, value: object) -> str | None:
+    if kind is bool:
+        return None if isinstance(value, bool) else "must be true or false"
+    allowed = (int, float) if kind is float else int
+    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 <= value <= 10**9:
+        return f"must be a {'number' if kind is float else 'whole number'} of at least 0"
+    return None
