@@ -32,6 +32,7 @@ from crowd.tasks.models import (
 )
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
+from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
 
 __all__ = [
     "ApiToken",
@@ -46,6 +47,7 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "EvidenceRow",
     "Export",
     "Finding",
     "Flag",
@@ -58,9 +60,13 @@ __all__ = [
     "Model",
     "ModelEvent",
     "Participation",
+    "Proposal",
     "Release",
     "ReleaseImage",
+    "ScoreRow",
     "Serving",
+    "SeverityFit",
+    "SeverityRow",
     "Showing",
     "Submission",
     "Supplier",
