@@ -22,6 +22,7 @@ class QualityPolicy:
     lower_quantile: float
     upper_quantile: float
     pre_check_weight: float
+    reviews_sharing: int
     author_ridge: float
     reviewer_ridge: float
     sweeps: int
@@ -56,6 +57,7 @@ _ABOVE_ZERO = {
     "prior_good",
     "prior_bad",
     "half_life",
+    "reviews_sharing",
     "author_ridge",
     "reviewer_ridge",
     "sweeps",

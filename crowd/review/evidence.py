@@ -30,7 +30,7 @@ def note_move(moving: Moving, move: Move, judgement: Judgement) -> None:
     if judgement.settled:
         found += judgements.of_votes(story, judgement.label["styles"], moving.image.id)
     elif cause is not Cause.STYLES:
-        found += judgements.of_verdict(story, cause, moving.image.id, moving.policy)
+        found += judgements.of_verdict(story, moving.image.id, moving.policy)
     if move.effect is Effect.ACCEPT:
         found += _of_acceptance(moving.conn, story, moving.image.id, moving.policy, moving.now)
     record(moving.conn, moving.policy, found)
@@ -53,6 +53,8 @@ def story_of(conn: Connection, image_id: int) -> list[Told]:
             result=row.result,
             at=row.at,
             sends_back=row.kind is Kind.SEND_BACK,
+            cause=row.cause,
+            disputed=row.disputed,
         )
         for row in queries.counted_answers(conn, image_id)
     ]

@@ -6,7 +6,7 @@ nobody until the image is accepted: only then is it seen whether what it blamed 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
 from typing import Any
@@ -36,6 +36,8 @@ class Told:
     result: Mapping[str, Any]
     at: datetime
     sends_back: bool = False
+    cause: Cause | None = None
+    disputed: Stage | None = None
 
     @property
     def is_verdict(self) -> bool:
@@ -70,16 +72,15 @@ class Version:
 Story = Sequence[Told]
 
 
-def of_verdict(story: Story, cause: Cause | None, image_id: int, policy: Policy) -> list[Evidence]:
+def of_verdict(story: Story, image_id: int, policy: Policy) -> list[Evidence]:
     """What the story's last answer, a verdict, says about those whose labels it saw, and about reviewers."""
     verdict = story[-1]
-    found: list[Evidence] = []
-    if cause is not Cause.LOOP:
-        # A loop's verdict concerns the disputed labels alone; what comes of it is seen at the end.
-        found += _of_labels(story, image_id)
-        if verdict.stage is Stage.FIRST_REVIEW:
-            found += _of_pre_checks(story, image_id, policy)
-    return [*found, *_of_reviewers(story, cause, image_id)]
+    if verdict.cause is Cause.LOOP:
+        return _of_loop(story, image_id, policy) if verdict.rejects else []
+    found = [*_of_labels(story, image_id, policy)]
+    if verdict.stage is Stage.FIRST_REVIEW:
+        found += _of_pre_checks(story, image_id, policy)
+    return [*found, *_of_reviewers(story, image_id)]
 
 
 def of_votes(story: Story, settled: Sequence[str], image_id: int) -> list[Evidence]:
@@ -117,23 +118,20 @@ def of_acceptance(
     author of what was changed, and for the reviewer; otherwise against nobody but the reviewer.
     """
     found: list[Evidence] = []
-    judged: set[int] = set()
     final = _versions(story)
-    for place, rejection in enumerate(story):
-        if not rejection.rejects or (since is not None and rejection.at <= since):
-            continue
+    charges = _Charges(story, at, image_id, policy)
+    for place, rejection in _undecided(story, since):
         changed = _changed(story, place, final)
-        stands = bool(changed) or _is_changed_review(story, place)
-        for author in (version.author for version in changed if version.author is not None):
-            opens = author.task_id not in judged and not _was_judged(story, author, len(story))
-            judged.add(author.task_id)
-            found.append(_bounce(author, 0.0, at, image_id, judge=rejection.worker_id, opens=opens))
-        if _is_changed_review(story, place):
+        for version in changed:
+            found += charges.against(version.author, rejection)
+        is_other_review = _is_changed_review(story, place)
+        if is_other_review:
             review = _last_review(story, place)
             assert review is not None
             found.append(_bounce(review, 0.0, at, image_id, judge=rejection.worker_id, opens=False))
+        stands = bool(changed) or is_other_review
         found += _of_rejecter(story, rejection, stands, at, image_id, policy)
-    return found
+    return [*found, *charges.confirmed(_accepting(story))]
 
 
 def has_rejections(story: Story) -> bool:
@@ -170,7 +168,90 @@ def blamed_stages(rejection: Told) -> frozenset[Stage]:
     return frozenset(meant)
 
 
-def _of_labels(story: Story, image_id: int) -> Iterator[Evidence]:
+@dataclass(slots=True)
+class _Charges:
+    """Answers that rejections speak against, each charged with as much as a good one would be credited."""
+
+    story: Story
+    at: datetime
+    image_id: int
+    policy: Policy
+    _judges: dict[int, set[int]] = field(default_factory=dict)
+    _authors: dict[int, Told] = field(default_factory=dict)
+
+    def against(self, author: Told | None, rejection: Told) -> Iterator[Evidence]:
+        """What a rejection that stands says of the author of what was changed."""
+        if author is None:
+            return
+        is_first = author.task_id not in self._judges
+        self._authors[author.task_id] = author
+        self._judges.setdefault(author.task_id, set()).add(rejection.task_id)
+        opens = is_first and not _was_judged(self.story, author, len(self.story))
+        yield self._row(author, rejection, opens=opens)
+
+    def confirmed(self, accepting: Sequence[Told]) -> Iterator[Evidence]:
+        """What those who accepted the change say of it: as many as a good answer would have had besides."""
+        for task_id, author in self._authors.items():
+            passed = sum(
+                1 for each in self._reviews_of(author) if each.is_verdict and _counts(each, author.stage)
+            )
+            missing = int(self.policy.quality.reviews_sharing) - len(self._judges[task_id]) - passed
+            for judge in accepting[: max(missing, 0)]:
+                yield self._row(author, judge, opens=False)
+
+    def _reviews_of(self, author: Told) -> Iterator[Told]:
+        """The verdicts on an answer: those before the next answer to the same stage."""
+        seen = False
+        for each in self.story:
+            if each.task_id == author.task_id:
+                seen = True
+            elif seen and each.stage is author.stage:
+                return
+            elif seen:
+                yield each
+
+    def _row(self, author: Told, judge: Told, *, opens: bool) -> Evidence:
+        weight = 1.0 / self.policy.quality.reviews_sharing
+        return _bounce(author, 0.0, self.at, self.image_id, judge=judge.worker_id, weight=weight, opens=opens)
+
+
+def _of_loop(story: Story, image_id: int, policy: Policy) -> list[Evidence]:
+    """A third person finds the disputed labels wrong: every rejection of them so far stands."""
+    last = story[-1]
+    charges = _Charges(story, last.at, image_id, policy)
+    found: list[Evidence] = []
+    for place, rejection in _undecided(story[:-1], None):
+        if last.disputed not in blamed_stages(rejection):
+            continue
+        version = _versions(story[:place]).get(last.disputed) if last.disputed in LABELLING else None
+        if version is not None:
+            found += charges.against(version.author, rejection)
+        found += _of_rejecter(story, rejection, True, last.at, image_id, policy)
+    return [*found, *charges.confirmed([last])]
+
+
+def _undecided(story: Story, since: datetime | None) -> Iterator[tuple[int, Told]]:
+    """The rejections after `since` of which it was not decided yet whether they stand, with their places."""
+    loops = [place for place, each in enumerate(story) if each.cause is Cause.LOOP and each.rejects]
+    for place, each in enumerate(story):
+        if not each.rejects or each.cause is Cause.LOOP or (since is not None and each.at <= since):
+            continue
+        if any(place < loop and story[loop].disputed in blamed_stages(each) for loop in loops):
+            continue
+        yield place, each
+
+
+def _accepting(story: Story) -> list[Told]:
+    """Whose verdicts let the image through; nobody's when an admin did."""
+    last = story[-1]
+    if not last.is_verdict or not last.passes:
+        return []
+    if last.stage is Stage.ADJUDICATION:
+        return [last]
+    return [each for each in story if each.stage is Stage.SECOND_REVIEW and each.round == last.round]
+
+
+def _of_labels(story: Story, image_id: int, policy: Policy) -> Iterator[Evidence]:
     verdict = story[-1]
     versions = _versions(story[:-1])
     for stage in OF_SCORE:
@@ -184,7 +265,7 @@ def _of_labels(story: Story, image_id: int) -> Iterator[Evidence]:
             kind=Kind.REVIEW,
             value=value_of_review(stage, verdict.score),
             # What is rejected counts once it stands; the fit of severity wants every score.
-            weight=1.0 if counts else 0.0,
+            weight=1.0 / policy.quality.reviews_sharing if counts else 0.0,
             task_id=version.author.task_id,
             image_id=image_id,
             judge_id=verdict.worker_id,
@@ -219,11 +300,11 @@ def _of_pre_checks(story: Story, image_id: int, policy: Policy) -> Iterator[Evid
         )
 
 
-def _of_reviewers(story: Story, cause: Cause | None, image_id: int) -> Iterator[Evidence]:
+def _of_reviewers(story: Story, image_id: int) -> Iterator[Evidence]:
     """What the two seats say of each other and of the first review, or a third person of all three."""
     last = story[-1]
     seats = [each for each in story if each.stage is Stage.SECOND_REVIEW and each.round == last.round]
-    if last.stage is Stage.ADJUDICATION and cause is Cause.SPLIT:
+    if last.cause is Cause.SPLIT:
         compared = [(seat, float(last.score)) for seat in seats]
         expert, judge_id = float(last.score), last.worker_id
     elif last.stage is Stage.SECOND_REVIEW and len(seats) == 2 and _agree(*seats):
@@ -346,16 +427,8 @@ def _last_review(story: Story, place: int) -> Told | None:
 
 
 def _accepting_score(story: Story) -> float:
-    """What those who let the image through gave it."""
-    last = story[-1]
-    if not last.is_verdict or not last.passes:
-        # An admin let it through.
-        return 4.0
-    if last.stage is Stage.ADJUDICATION:
-        return float(last.score)
-    return fmean(
-        each.score for each in story if each.stage is Stage.SECOND_REVIEW and each.round == last.round
-    )
+    """What those who let the image through gave it; an admin gives no score, but lets it through."""
+    return fmean([float(each.score) for each in _accepting(story)] or [4.0])
 
 
 def _agree(one: Told, other: Told) -> bool:

@@ -96,7 +96,10 @@ _COUNTED = Statement(
         Submission.kind,
         Submission.result,
         Submission.at,
+        Task.cause,
+        Task.disputed,
     )
+    .join(Task, Task.id == Submission.task_id)
     .where(
         Submission.image_id == sa.bindparam("of_image", type_=Submission.image_id.type),
         Submission.standing == Standing.COUNTED,

@@ -5,7 +5,7 @@ docs/quality.md tells where the formula comes from and what its numbers are.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -144,16 +144,17 @@ def step(score: Score, item: Item, numbers: QualityPolicy) -> Score:
     """The score after one more piece of evidence. What weighs nothing changes nothing."""
     if item.weight <= 0.0:
         return score
+    begun = score.day_n, score.day_good, score.day_bad
     if score.at is not None and score.at.date() < item.at.date():
-        score = replace(score, day_n=score.n, day_good=score.good, day_bad=score.bad)
+        begun = score.n, score.good, score.bad
     kept = _decay(numbers.half_life) if item.opens else 1.0
-    return replace(
-        score,
-        n=score.n + item.opens,
-        gold_n=score.gold_n + item.gold,
-        good=score.good * kept + item.weight * item.value,
-        bad=score.bad * kept + item.weight * (1.0 - item.value),
-        at=item.at,
+    return Score(
+        score.n + item.opens,
+        score.gold_n + item.gold,
+        score.good * kept + item.weight * item.value,
+        score.bad * kept + item.weight * (1.0 - item.value),
+        item.at,
+        *begun,
     )
 
 
