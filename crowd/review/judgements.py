@@ -192,23 +192,13 @@ class _Charges:
     def confirmed(self, accepting: Sequence[Told]) -> Iterator[Evidence]:
         """What those who accepted the change say of it: as many as a good answer would have had besides."""
         for task_id, author in self._authors.items():
-            passed = sum(
-                1 for each in self._reviews_of(author) if each.is_verdict and _counts(each, author.stage)
-            )
+            if author.stage not in OF_SCORE:
+                # A good segmentation gets no more than its pre-check.
+                continue
+            passed = sum(1 for each in _verdicts_on(author, self.story) if _counts(each, author.stage))
             missing = int(self.policy.quality.reviews_sharing) - len(self._judges[task_id]) - passed
             for judge in accepting[: max(missing, 0)]:
                 yield self._row(author, judge, opens=False)
-
-    def _reviews_of(self, author: Told) -> Iterator[Told]:
-        """The verdicts on an answer: those before the next answer to the same stage."""
-        seen = False
-        for each in self.story:
-            if each.task_id == author.task_id:
-                seen = True
-            elif seen and each.stage is author.stage:
-                return
-            elif seen:
-                yield each
 
     def _row(self, author: Told, judge: Told, *, opens: bool) -> Evidence:
         weight = 1.0 / self.policy.quality.reviews_sharing
@@ -459,10 +449,7 @@ def _reviewed_at_once(verdict: Told, stage: Stage) -> bool:
 
 def _was_judged(story: Story, author: Told, place: int) -> bool:
     """Whether a verdict before `place` counted for this answer, so that the next opens nothing new."""
-    since = next(index for index, each in enumerate(story) if each.task_id == author.task_id)
-    for verdict in story[since + 1 : place]:
-        if not verdict.is_verdict:
-            continue
+    for verdict in _verdicts_on(author, story[:place]):
         if author.stage in OF_SCORE and _counts(verdict, author.stage):
             return True
         # Its pre-check counts with the first review, unless that blames it.
@@ -470,6 +457,16 @@ def _was_judged(story: Story, author: Told, place: int) -> bool:
         if pre_checked and verdict.stage is Stage.FIRST_REVIEW and author.stage not in _blamed_by(verdict):
             return True
     return False
+
+
+def _verdicts_on(author: Told, story: Story) -> Iterator[Told]:
+    """The verdicts on an answer: those before the next answer to the same stage."""
+    since = next(index for index, each in enumerate(story) if each.task_id == author.task_id)
+    for each in story[since + 1 :]:
+        if each.stage is author.stage:
+            return
+        if each.is_verdict:
+            yield each
 
 
 def _said(attributes: Any) -> dict[str, dict[str, Any]]:
