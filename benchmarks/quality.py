@@ -34,7 +34,7 @@ REGION: dict[str, Any] = {
 }
 
 WORKERS, BAD_WORKERS, REVIEWERS, INSPECTORS, STYLISTS = 200, 20, 10, 4, 10
-PER_DAY = 20
+PER_DAY = 40
 GOOD_FROM = 0.95  # the accuracy from which a worker counts as a good one
 GOLD_SHARE = 0.05
 VALUES = 12  # values of the one attribute that stands for all
@@ -111,9 +111,11 @@ class Book:
         self.refold(self.judges)
 
     def refold(self, judges: dict[int, Judge]) -> None:
-        """Reckon every score anew by these judges."""
+        """Reckon every labeller's score anew by these judges; reviewers' are not asked for here."""
         unknown = severity.unknown_judge(self.policy.quality)
         for key, found in self.evidence.items():
+            if key[1] is not Stage.ATTRIBUTES:
+                continue
             self.scores[key] = fold(
                 (
                     item_of(each, None if each.judge_id is None else judges.get(each.judge_id, unknown))
@@ -530,24 +532,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.quality", description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write every seed's figures there")
+    parser.add_argument(
+        "--json", type=Path, help="keep every seed's figures there; seeds in it are not run again"
+    )
     parser.add_argument("--plot", type=Path, help="draw the first seed there (needs matplotlib)")
     options = parser.parse_args(arguments)
-    runs = []
+    runs = _kept(options.json)
+    missing = [seed for seed in range(1, options.seeds + 1) if seed not in {each.seed for each in runs}]
     with ProcessPoolExecutor(options.processes) as pool:
-        for each in pool.map(run, range(1, options.seeds + 1)):
+        for each in pool.map(run, missing):
             runs.append(each)
             print(f"seed {each.seed}: {each.spearman:.3f}, {each.seconds:.0f} s", file=sys.stderr, flush=True)
+            if options.json:
+                options.json.write_text(json.dumps([asdict(each) for each in runs]))
     print("| measured | must hold | found |\n|---|---|---|")
     for row in table(runs):
         print(f"| {' | '.join(row)} |")
     images = sum(each.images for each in runs)
     print(f"\n{len(runs)} seeds, {WORKERS} workers ({BAD_WORKERS} bad), {images:,} images")
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in runs]))
     if options.plot:
         plot(runs, options.plot)
     return 0
+
+
+def _kept(path: Path | None) -> list[Run]:
+    return [Run(**each) for each in json.loads(path.read_text())] if path and path.exists() else []
 
 
 if __name__ == "__main__":

@@ -388,6 +388,8 @@ def _versions(story: Story) -> dict[Stage, Version]:
 
 
 def _settled(votes: Sequence[Told]) -> dict[str, Any]:
+    if len(votes) == 1:
+        return dict(votes[0].result)
     named = [list(vote.result["styles"]) for vote in votes]
     return settled_styles(named) if majority_style(named) is not None else dict(votes[-1].result)
 
