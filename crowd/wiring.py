@@ -18,11 +18,14 @@ from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
+from crowd.review import evidence
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
 from crowd.tiers import api as tiers
+from crowd.tiers import flag_api as flags
+from crowd.tiers import quality_api as quality
 from crowd.tiers import service as standing
 from crowd.web import pages
 
@@ -37,6 +40,8 @@ BLUEPRINTS = (
     images.blueprint,
     datasets.blueprint,
     tiers.blueprint,
+    flags.blueprint,
+    quality.blueprint,
     models_api.blueprint,
 )
 
@@ -54,6 +59,8 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
+    answers.MOVED_HOOKS[:] = [evidence.note_move]
+    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:
