@@ -16,6 +16,8 @@ from crowd.ml.models import (
     UseSum,
 )
 from crowd.review.models import Comment
+from crowd.review.redo_models import Redo, RedoImage
+from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.models import (
     Claim,
     Count,
@@ -46,6 +48,7 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "ExpertFigure",
     "Export",
     "Finding",
     "Flag",
@@ -58,6 +61,9 @@ __all__ = [
     "Model",
     "ModelEvent",
     "Participation",
+    "ReadMark",
+    "Redo",
+    "RedoImage",
     "Release",
     "ReleaseImage",
     "Serving",

@@ -10,6 +10,7 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
+from crowd.datasets import queries as releases
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.ml import api as models_api
@@ -18,6 +19,7 @@ from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
+from crowd.review import redo, redo_api
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
@@ -39,6 +41,7 @@ BLUEPRINTS = (
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,
+    redo_api.blueprint,
     models_api.blueprint,
 )
 
@@ -56,6 +59,7 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
+    redo.RELEASED[:] = [releases.released_among]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

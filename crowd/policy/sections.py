@@ -10,6 +10,30 @@ class FlagPolicy:
     """When answers raise a flag; `default.yaml` says what each number means."""
 
     confirming_suspends: bool
+    every_seconds: int
+    one_in: int
+    blanket_least: int
+    blanket_most: int
+    blanket_excess_percent: int
+    fast_last: int
+    fast_percent: int
+    fastest_segmentation: float
+    fastest_attributes: float
+    fastest_styles: float
+    fastest_first_review: float
+    fastest_second_review: float
+    fastest_adjudication: float
+    copied_last: int
+    copied_outlines: int
+    copied_percent: int
+    taken_least: int
+    taken_margin_percent: int
+    overlap_least: int
+    overlap_most: int
+    least_kappa: float
+    most_bias: float
+    stamp_least: int
+    stamp_most: int
 
 
 SECTIONS: dict[str, type[Any]] = {"flags": FlagPolicy}
