@@ -34,6 +34,7 @@ from crowd.tasks.models import (
 )
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
+from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
 
 __all__ = [
     "ApiToken",
@@ -48,6 +49,7 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "EvidenceRow",
     "ExpertFigure",
     "Export",
     "Finding",
@@ -61,12 +63,16 @@ __all__ = [
     "Model",
     "ModelEvent",
     "Participation",
+    "Proposal",
     "ReadMark",
     "Redo",
     "RedoImage",
     "Release",
     "ReleaseImage",
+    "ScoreRow",
     "Serving",
+    "SeverityFit",
+    "SeverityRow",
     "Showing",
     "Submission",
     "Supplier",

@@ -13,6 +13,9 @@ from crowd.policy.sections import SECTIONS, read_section
 
 _MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
 
+# From which grade a rule leads to which.
+_LADDERS = {"promotions", "demotions"}
+
 
 class PolicyError(Exception):
     """A policy file that cannot be used; `errors` maps each path to what is wrong with it."""
@@ -62,6 +65,8 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     for name, kind in names.items():
         if name in SECTIONS and name in document:
             values[name] = read_section(name, document[name], errors)
+        elif name in _LADDERS and name in document:
+            values[name] = _ladder(name, document[name], errors)
         elif name in document and name != "stages":
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
@@ -144,3 +149,19 @@ def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade
     elif Grade.ADMIN in names:
         errors[path] = "admin steers and labels nothing"
     return frozenset(Grade(name) for name in names if name in set(Grade))
+
+
+def _ladder(name: str, document: object, errors: dict[str, str]) -> dict[Grade, Grade]:
+    if not isinstance(document, dict):
+        errors[name] = "must hold a mapping of grades"
+        return {}
+    rungs = {}
+    for old, new in document.items():
+        named = {each for each in (old, new) if each in set(Grade)}
+        if named != {old, new} or old == new:
+            errors[f"{name}.{old}"] = "must lead from one grade to another"
+        elif Grade.ADMIN in named:
+            errors[f"{name}.{old}"] = "no rule makes or unmakes an admin"
+        else:
+            rungs[Grade(old)] = Grade(new)
+    return rungs

@@ -36,7 +36,56 @@ class FlagPolicy:
     stamp_most: int
 
 
-SECTIONS: dict[str, type[Any]] = {"flags": FlagPolicy}
+@dataclass(frozen=True, slots=True)
+class QualityPolicy:
+    """How a score comes about and what it leads to; `default.yaml` says what each number means."""
+
+    prior_good: float
+    prior_bad: float
+    half_life: float
+    lower_quantile: float
+    upper_quantile: float
+    pre_check_weight: float
+    author_ridge: float
+    reviewer_ridge: float
+    sweeps: int
+    kappa_prior: float
+    kappa_prior_n: float
+    promote_above: float
+    demote_below: float
+    least_judged: int
+    cool_down_days: float
+    excellent_above: float
+    excellent_judged: int
+    gold_window: int
+    gold_least: int
+    gold_floor: float
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "flags": FlagPolicy,
+    "quality": QualityPolicy,
+}
+
+_SHARES_OF_ONE = {
+    "pre_check_weight",
+    "kappa_prior",
+    "promote_above",
+    "demote_below",
+    "excellent_above",
+    "gold_floor",
+}
+_ABOVE_ZERO = {
+    "prior_good",
+    "prior_bad",
+    "half_life",
+    "author_ridge",
+    "reviewer_ridge",
+    "sweeps",
+    "kappa_prior_n",
+    "gold_window",
+    "gold_least",
+}
 
 
 def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
@@ -50,7 +99,7 @@ def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
     errors |= {f"{name}.{key}": "is missing" for key in known if key not in document}
     values = {key: document.get(key) for key in known}
     for key, value in values.items():
-        if key in document and (text := _wrong(known[key], value)):
+        if key in document and (text := _wrong(known[key], value) or _out_of_range(name, key, value)):
             errors[f"{name}.{key}"] = text
     return kind(**values)
 
@@ -61,4 +110,16 @@ def _wrong(kind: object, value: object) -> str | None:
     allowed = (int, float) if kind is float else int
     if isinstance(value, bool) or not isinstance(value, allowed) or not 0 <= value <= 10**9:
         return f"must be a {'number' if kind is float else 'whole number'} of at least 0"
+    return None
+
+
+def _out_of_range(name: str, key: str, value: Any) -> str | None:
+    if name != "quality":
+        return None
+    if key.endswith("_quantile") and not 0 < value < 1:
+        return "must lie between 0 and 1"
+    if key in _SHARES_OF_ONE and value > 1:
+        return "must be at most 1"
+    if key in _ABOVE_ZERO and value <= 0:
+        return "must be more than 0"
     return None
