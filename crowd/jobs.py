@@ -17,7 +17,7 @@ from crowd.ml import uses
 from crowd.review import watch
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import counts, leases
+from crowd.tasks import counts, experts, leases
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,7 @@ def upkeep() -> int:
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
+    experts.fold(rt.db, clock.now())
     watch.look_if_due(rt.db, rt.policy, clock.now())
     return rounds
 

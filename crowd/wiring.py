@@ -24,6 +24,7 @@ from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondRevie
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
+from crowd.tasks import expert_api as experts
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import service as standing
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     tasks.blueprint,
     review.blueprint,
     image_api.blueprint,
+    experts.blueprint,
     images.blueprint,
     datasets.blueprint,
     tiers.blueprint,

@@ -62,8 +62,19 @@ class QualityPolicy:
     gold_floor: float
 
 
+@dataclass(frozen=True, slots=True)
+class ExpertPolicy:
+    """Whom hard styles are kept for; `default.yaml` says what each number means."""
+
+    reserve_seconds: int
+    best_percent: int
+    at_work_seconds: int
+    most_waiting: int
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
+    "experts": ExpertPolicy,
     "quality": QualityPolicy,
 }
 
