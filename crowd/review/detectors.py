@@ -330,12 +330,16 @@ def quadratic_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def chi_squared_tail(value: float, degrees: int) -> float:
-    """How often chance alone exceeds `value`: Wilson and Hilferty's cube root, good to a few per cent."""
+    """How often chance alone exceeds `value`; for whole degrees of freedom the integral is a finite sum."""
     if value <= 0:
         return 1.0
-    ninth = 2 / (9 * degrees)
-    z = ((value / degrees) ** (1 / 3) - (1 - ninth)) / math.sqrt(ninth)
-    return math.erfc(z / math.sqrt(2)) / 2
+    odd = degrees % 2
+    tail = math.erfc(math.sqrt(value / 2)) if odd else 0.0
+    term = math.exp(-value / 2) * (math.sqrt(2 * value / math.pi) if odd else 1.0)
+    for place in range(1 + odd, degrees, 2):
+        tail += term
+        term *= value / (place + 1)
+    return min(1.0, tail)
 
 
 def binomial_tail(times: int, n: int, share: float) -> float:

@@ -53,9 +53,9 @@ def decide(
     why = {"reason": decision.reason}
     if decision.state is ImageState.IN_WORK:
         reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
-        return
-    queries.close_open(conn, image_id)
-    record(conn, image_id, Happening(_EVENTS[decision.state], worker_id=admin_id, why=why), now)
+    else:
+        queries.close_open(conn, image_id)
+        record(conn, image_id, Happening(_EVENTS[decision.state], worker_id=admin_id, why=why), now)
 
 
 @dataclass(frozen=True, slots=True)
