@@ -70,6 +70,8 @@ class ExpertPolicy:
     best_percent: int
     at_work_seconds: int
     most_waiting: int
+    sure_percent: int
+    alike: int
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -99,6 +101,9 @@ _ABOVE_ZERO = {
 }
 
 
+_AT_LEAST_ONE = {"every_seconds", "one_in", "fast_last", "overlap_least", "stamp_least", "alike"}
+
+
 def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
     """The section `name` from its complete document; every mistake goes into `errors` by its path."""
     kind = SECTIONS[name]
@@ -125,6 +130,10 @@ def _wrong(kind: object, value: object) -> str | None:
 
 
 def _out_of_range(name: str, key: str, value: Any) -> str | None:
+    if key.endswith("_percent") and value > 100:
+        return "must be at most 100"
+    if key in _AT_LEAST_ONE and value < 1:
+        return "must be at least 1"
     if name != "quality":
         return None
     if key.endswith("_quantile") and not 0 < value < 1:

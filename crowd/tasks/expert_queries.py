@@ -35,6 +35,15 @@ def experts(conn: Connection, grades: Collection[Grade]) -> Sequence[AnyRow]:
     ).all()
 
 
+def scores(conn: Connection, worker_ids: Collection[int]) -> Sequence[AnyRow]:
+    """The styles scores' weights of these people, by key."""
+    return conn.execute(
+        sa.select(ScoreRow.worker_id, ScoreRow.good, ScoreRow.bad).where(
+            ScoreRow.worker_id.in_(worker_ids), ScoreRow.stage == Stage.STYLES
+        )
+    ).all()
+
+
 def barred_from(conn: Connection, image_id: int, image_round: int, worker_ids: Collection[int]) -> set[int]:
     """Those of the people who may not take a further styles seat of the image in this round."""
     sat = sa.select(Task.worker_id).where(

@@ -62,6 +62,13 @@ def best_of(everybody: Sequence[AnyRow], policy: Policy) -> list[AnyRow]:
     return ranked[: math.ceil(len(ranked) * policy.experts.best_percent / 100)]
 
 
+def aims(conn: Connection, worker_ids: Sequence[int], policy: Policy) -> dict[int, float]:
+    """How often each of these experts is right, as far as evidence tells."""
+    known = {row.worker_id: aim(row, policy) for row in queries.scores(conn, worker_ids)}
+    unknown = policy.quality.prior_good / (policy.quality.prior_good + policy.quality.prior_bad)
+    return {worker_id: known.get(worker_id, unknown) for worker_id in worker_ids}
+
+
 def aim(row: AnyRow, policy: Policy) -> float:
     """How good an expert's styles are, as far as evidence tells: the mean of the score's distribution."""
     good, bad = row.good or 0.0, row.bad or 0.0

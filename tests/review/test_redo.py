@@ -386,3 +386,14 @@ def test_only_admins_order_and_see_redos(
     for method, path in (("POST", "/workers/1/redo"), ("GET", "/redos"), ("GET", "/redos/1")):
         assert client.open(f"/api/v1{path}", method=method, json={}, headers=worker).status_code == 403
         assert client.open(f"/api/v1{path}", method=method, json={}).status_code == 401
+
+
+def test_what_a_redo_did_cannot_be_changed(engine: Engine) -> None:
+    engine.add_image()
+    assert engine.pass_one()
+    (bad,) = engine.crew[Grade.GENERAL]
+    engine.suspend(bad)
+    done_again(engine, bad)
+    for change in (sa.delete(RedoImage), sa.update(RedoImage).values(fate=Fate.HELD)):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.db.begin() as conn:
+            conn.execute(change)

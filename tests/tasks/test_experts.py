@@ -174,3 +174,14 @@ def test_only_admins_see_experts_figures(client: Client, make_worker: MakeWorker
     worker = bearer(make_worker(Grade.EXPERT)[1])
     assert client.get("/api/v1/stats/experts", headers=worker).status_code == 403
     assert client.get("/api/v1/stats/experts").status_code == 401
+
+
+def test_where_policy_weighs_votes_two_good_experts_settle_what_is_unsure(engine: Engine) -> None:
+    best, second, *_ = crew(engine)
+    experts_policy = replace(engine.policy.experts, sure_percent=95)
+    engine.policy = replace(engine.policy, experts=experts_policy, reserve_seconds=0)
+    engine.rulebook = replace(engine.rulebook, policy=engine.policy)
+    image = engine.image_at(Stage.STYLES)
+    say(engine, best, "resort", unsure=True)
+    say(engine, second, "resort")
+    assert [task.stage for task in engine.open_tasks(image)] == [Stage.FIRST_REVIEW]
