@@ -57,8 +57,11 @@ def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
 SCORES = {
     "ordinary": {5: 0.60, 4: 0.20, 3: 0.08, 2: 0.08, 1: 0.04},
     "planted": {5: 0.45, 4: 0.15, 3: 0.15, 2: 0.15, 1: 0.10},
+    "nearly all good": {5: 0.70, 4: 0.20, 3: 0.04, 2: 0.04, 1: 0.02},
 }
 BAD_REVIEWERS = ("random", "by the mix", "lenient", "stamp", "severe")
+# Two between good and bad, who count as neither: less exact, and looking at every second image only.
+BETWEEN = ("inexact", "half-hearted")
 OVERLAPPED = 50
 
 
@@ -87,6 +90,10 @@ def reviewed(rng: random.Random, kind: str, true: int, scores: Mapping[int, floa
             return 5 if rng.random() < 0.98 else 4
         case "severe":
             return clip(looked - 1)
+        case "inexact":
+            return seen_by(rng, true, 0.65, 0.28)
+        case "half-hearted":
+            return looked if rng.random() < 0.5 else int(draw(rng, scores))
     return looked
 
 
@@ -96,15 +103,16 @@ def draw(rng: random.Random, shares: Mapping[Any, float]) -> Any:
 
 def reviewers(seeds: int) -> Iterator[str]:
     """10 reviewers a seed, 4 of them bad; each looked at after every overlap from the 30th to the 50th."""
-    yield "| images | reference | " + " | ".join(("good", *BAD_REVIEWERS, "all bad")) + " |"
-    yield "|" + "---|" * (len(BAD_REVIEWERS) + 4)
+    columns = ("good", *BAD_REVIEWERS, *BETWEEN)
+    yield "| images | reference | " + " | ".join((*columns, "all bad")) + " |"
+    yield "|" + "---|" * (len(columns) + 3)
     for name, scores in SCORES.items():
         for experts in (3, 1):
-            rates = {kind: Rate() for kind in ("good", *BAD_REVIEWERS)}
+            rates = {kind: Rate() for kind in columns}
             for seed in range(seeds):
                 rng = random.Random(f"reviewers {name} {experts} {seed}")
                 kinds = ["good"] * 6 + [BAD_REVIEWERS[(seed * 4 + n) % len(BAD_REVIEWERS)] for n in range(4)]
-                for kind in kinds:
+                for kind in (*kinds, *BETWEEN):
                     rates[kind].add(is_flagged(rng, kind, scores, experts))
             bad = [rates[kind] for kind in BAD_REVIEWERS]
             whole = Rate(sum(rate.hits for rate in bad), sum(rate.of for rate in bad))

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from crowd.accounts.models import Worker
+from crowd.cli import main
 from crowd.core import clock
 from crowd.images.models import Image
 from crowd.policy import Grade, Stage
@@ -214,3 +217,22 @@ def test_the_watch_reads_a_fixed_number_of_the_newest_answers(engine: Engine) ->
         assert [row.id for row in own] == ids[2:6]
         assert newest[0].result is None, "outlines are not read for everybody"
         assert newest[0].claimed_at is not None
+
+
+def test_the_detectors_run_by_hand(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = engine.hire(Grade.GENERAL)
+    for _ in range(20):
+        engine.add_image()
+    work(engine, bad, Stage.SEGMENTATION, copied, 20, seconds=40)
+    monkeypatch.setenv("DATABASE_URL", engine.db.url)
+    monkeypatch.setenv("CROWD_DATA_DIR", str(engine.rt.settings.data_dir))
+    run = CliRunner().invoke(main, ["quality", "detect"])
+    assert run.exit_code == 0, run.output
+    assert "1 flags were opened" in run.output
+    assert f"worker {bad}, segmentation, copied: what outline, n 20, times 20" in run.output
+    with engine.db.read() as conn:
+        name = conn.execute(sa.select(Worker.username).where(Worker.id == bad)).scalar_one()
+    again = CliRunner().invoke(main, ["quality", "detect", "--worker", name])
+    assert again.output == "0 flags were opened\n"
+    nobody = CliRunner().invoke(main, ["quality", "detect", "--worker", "nobody"])
+    assert nobody.exit_code == 2
