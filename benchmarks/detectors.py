@@ -191,8 +191,14 @@ def labellers(seeds: int) -> Iterator[str]:
     after: dict[str, list[int]] = {kind: [] for kind in BAD_LABELLERS}
     for seed in range(seeds):
         crew = crowd_of(random.Random(f"labellers {seed}"))
+        mix = Mix()
+        for chosen in (each for person in crew for each in person.given[-100:]):
+            mix.add(chosen)
+        spread = detectors.dispersion(
+            [found for person in crew if (found := detectors.fit(person.given[-100:], mix))]
+        )
         for person in crew:
-            first = first_flags(person, crew)
+            first = first_flags(person, crew, mix.without(person.given[-100:]), spread)
             rates = honest if person.kind == "honest" else bad[person.kind]
             for name in names:
                 rates[name].add(name in first)
@@ -253,14 +259,9 @@ def answer(rng: random.Random, person: Labeller, image: int, supplier: int, true
     person.taken.append(rng.random() < (0.97 if person.kind == "taker" else readily))
 
 
-def first_flags(person: Labeller, crew: Sequence[Labeller]) -> dict[str, int]:
-    """After how many answers each detector first found something; each look sees the newest answers."""
+def first_flags(person: Labeller, crew: Sequence[Labeller], mix: Mix, spread: float) -> dict[str, int]:
+    """After how many answers each detector first found something; `mix`: the others'."""
     others = [other for other in crew if other is not person]
-    mix = Mix()
-    for chosen in (each for other in others for each in other.given[-100:]):
-        mix.add(chosen)
-    fits = [found for other in others if (found := detectors.fit(other.given[-80:], mix))]
-    spread = detectors.dispersion(fits)
     limit = detectors.fast_limit(Stage.ATTRIBUTES, [other.seconds[-100:] for other in others], FLAGS)
     takes = [(sum(other.taken[-100:]), 100) for other in others]
     wholes = Counter(whole for other in others for _, whole in other.wholes[-100:])

@@ -7,7 +7,7 @@ comes of a finding is decided by an admin: nothing here knows people, flags or a
 import math
 import statistics
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -56,6 +56,17 @@ class Mix:
         """Count one more label."""
         for context in chosen.contexts:
             self.counts.setdefault(context, Counter())[chosen.label] += 1
+
+    def without(self, own: Iterable[Chosen]) -> "Mix":
+        """The mix that the others make: everybody's but these labels, which were counted before."""
+        counts = dict(self.counts)
+        taken: dict[Context, Counter[Label]] = {}
+        for chosen in own:
+            for context in chosen.contexts:
+                taken.setdefault(context, Counter())[chosen.label] += 1
+        for context, labels in taken.items():
+            counts[context] = counts[context] - labels
+        return Mix(counts)
 
     def shares(self, contexts: Sequence[Context]) -> dict[Label, float]:
         """How often each label is to be expected; finer contexts as far as enough is known of them."""

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 FRESH_BATCH = 5000
 OWN_ANSWERS = 300
 ALL_ANSWERS = 4000
+# Labels of a person from which it can be told how they lie beside the mix.
+LEAST_LABELS = 10
 # Somebody who crashed in the middle of a look keeps the others from it for so long.
 TURN = timedelta(minutes=15)
 
@@ -60,11 +62,26 @@ class Peers:
     """What everybody's newest answers at one stage look like, each person's apart."""
 
     chosen: dict[int, dict[str, list[Chosen]]] = field(default_factory=lambda: defaultdict(dict))
+    mixes: dict[str, Mix] = field(default_factory=lambda: defaultdict(Mix))
+    spreads: dict[str, float] = field(default_factory=lambda: defaultdict(lambda: 1.0))
     labels: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     seconds: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     scores: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     taken: dict[int, list[bool]] = field(default_factory=lambda: defaultdict(list))
     kept: dict[int, list[bool]] = field(default_factory=lambda: defaultdict(list))
+
+    def mix(self) -> None:
+        """Add everybody's labels up, and tell how far people's differ from that by themselves."""
+        for given in self.chosen.values():
+            for name, labels in given.items():
+                for chosen in labels:
+                    self.mixes[name].add(chosen)
+        for name, mix in self.mixes.items():
+            enough = [
+                given[name] for given in self.chosen.values() if len(given.get(name, ())) >= LEAST_LABELS
+            ]
+            fits = [found for each in enough if (found := detectors.fit(each, mix)) is not None]
+            self.spreads[name] = detectors.dispersion(fits)
 
 
 def look_if_due(db: Database, policy: Policy, now: datetime) -> list[Opened] | None:
@@ -170,16 +187,12 @@ class _Look:
         return detectors.too_fast(spent(self.answers), limit, self.policy)
 
     def _blankets(self) -> Iterator[Finding | None]:
+        counted = self.peers.chosen.get(self.worker_id, {})
         for name, own in chosen_in(self.answers).items():
-            mix, others = Mix(), []
-            for each in self._others(self.peers.chosen):
-                if given := each.get(name):
-                    others.append(given)
-                    for chosen in given:
-                        mix.add(chosen)
-            enough = [each for each in others if len(each) >= detectors.LEAST_TIMED]
-            fits = [found for each in enough if (found := detectors.fit(each, mix)) is not None]
-            finding = detectors.blanket(own, mix, detectors.dispersion(fits), self.policy)
+            if len(own) < self.policy.blanket_least:
+                continue
+            others = self.peers.mixes[name].without(counted.get(name, ()))
+            finding = detectors.blanket(own, others, self.peers.spreads[name], self.policy)
             if finding is not None:
                 yield Finding(finding.code, {"of": name, **finding.evidence})
 
@@ -241,6 +254,8 @@ def _peers(conn: Connection, answers: Sequence[AnyRow]) -> dict[Stage, Peers]:
             here.kept[worker_id] = kept_rework(conn, rows)
         else:
             here.scores[worker_id] = [row.result["score"] for row in rows if "score" in row.result]
+    for here in peers.values():
+        here.mix()
     return peers
 
 
