@@ -22,6 +22,7 @@ from crowd.tasks.models import Claim, DueJob, Kind, Label, Standing, Submission,
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 _NAME = "detectors"
+CHUNK = 500
 # Outlines are long, and looked at for one person at a time only.
 _SHORT_RESULT = sa.case((Submission.stage != Stage.SEGMENTATION, Submission.result), else_=None)
 _ANSWERS = (
@@ -118,14 +119,17 @@ def newest_answers_of(conn: Connection, worker_id: int, limit: int) -> Sequence[
 
 
 def _newest(conn: Connection, ids: sa.Select[int], limit: int) -> Sequence[AnyRow]:
-    # The ids first: the joins then look up so many rows, whatever the planner thinks of the tables.
-    newest = list(conn.execute(ids.order_by(Submission.id.desc()).limit(limit)).scalars())
-    counted = _ANSWERS.where(
-        Submission.id.in_(newest),
-        Submission.standing == Standing.COUNTED,
-        Submission.kind == Kind.SUBMIT,
-    )
-    return conn.execute(counted.order_by(Submission.id)).all()
+    newest = sorted(conn.execute(ids.order_by(Submission.id.desc()).limit(limit)).scalars())
+    rows: list[AnyRow] = []
+    # The ids first, and few at a time: so few are joined by key, whatever the planner thinks of the tables.
+    for start in range(0, len(newest), CHUNK):
+        counted = _ANSWERS.where(
+            Submission.id.in_(newest[start : start + CHUNK]),
+            Submission.standing == Standing.COUNTED,
+            Submission.kind == Kind.SUBMIT,
+        )
+        rows += conn.execute(counted.order_by(Submission.id)).all()
+    return rows
 
 
 def results(conn: Connection, submission_ids: Collection[int]) -> dict[int, Any]:

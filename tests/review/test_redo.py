@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from crowd.core import clock
 from crowd.core.db import Database
 from crowd.core.errors import Problem
+from crowd.datasets.service import create_release
 from crowd.images.models import Image, ImageEvent, ImageState, What
 from crowd.policy import Grade, Stage
 from crowd.review import redo, redo_queries
@@ -200,6 +201,20 @@ def test_the_preview_tells_what_the_redo_then_does_and_changes_nothing(engine: E
     assert engine.image_state(accepted) is ImageState.ACCEPTED
     assert open_stages(engine, in_work) == [Stage.ATTRIBUTES]
     assert done_again(engine, bad)["reopened"] == {"segmentation": 2}
+
+
+def test_the_preview_tells_which_images_are_in_releases_already(engine: Engine) -> None:
+    engine.add_image()
+    finish(engine)
+    create_release(engine.db, "first", taxonomy_id=engine.taxonomy_id, by=None, now=clock.now())
+    create_release(engine.db, "second", taxonomy_id=engine.taxonomy_id, by=None, now=clock.now())
+    engine.add_image()
+    finish(engine)
+    (bad,) = engine.crew[Grade.GENERAL]
+    engine.suspend(bad)
+    with engine.db.read() as conn:
+        told = redo.preview(conn, wanted(bad), by=None)
+    assert told["stages"] == {"segmentation": {"accepted": 2, "in_releases": 1}}
 
 
 def test_only_answers_since_the_moment_and_at_the_stages_named_are_done_again(engine: Engine) -> None:
