@@ -14,10 +14,11 @@ from crowd.datasets.jobs import run_exports
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
-from crowd.review import watch
+from crowd.review import quality, watch
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
 from crowd.tasks import counts, experts, leases
+from crowd.tiers import proposals
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,8 @@ def upkeep() -> int:
     counts.reconcile_if_due(rt.db, clock.now())
     experts.fold(rt.db, clock.now())
     watch.look_if_due(rt.db, rt.policy, clock.now())
+    quality.refit_if_due(rt.db, rt.policy, clock.now())
+    proposals.look(rt.db, rt.policy, clock.now())
     return rounds
 
 

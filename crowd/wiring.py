@@ -19,7 +19,7 @@ from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
-from crowd.review import redo, redo_api
+from crowd.review import evidence, redo, redo_api
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
@@ -27,6 +27,7 @@ from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
+from crowd.tiers import quality_api as quality
 from crowd.tiers import service as standing
 from crowd.web import pages
 
@@ -44,6 +45,7 @@ BLUEPRINTS = (
     tiers.blueprint,
     flags.blueprint,
     redo_api.blueprint,
+    quality.blueprint,
     models_api.blueprint,
 )
 
@@ -62,6 +64,8 @@ def wire(rt: Runtime) -> None:
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
     redo.RELEASED[:] = [releases.released_among]
+    answers.MOVED_HOOKS[:] = [evidence.note_move]
+    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

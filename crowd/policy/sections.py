@@ -46,6 +46,7 @@ class QualityPolicy:
     lower_quantile: float
     upper_quantile: float
     pre_check_weight: float
+    reviews_sharing: int
     author_ridge: float
     reviewer_ridge: float
     sweeps: int
@@ -57,6 +58,7 @@ class QualityPolicy:
     cool_down_days: float
     excellent_above: float
     excellent_judged: int
+    excellent_needs_exam: bool
     gold_window: int
     gold_least: int
     gold_floor: float
@@ -92,6 +94,7 @@ _ABOVE_ZERO = {
     "prior_good",
     "prior_bad",
     "half_life",
+    "reviews_sharing",
     "author_ridge",
     "reviewer_ridge",
     "sweeps",

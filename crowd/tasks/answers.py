@@ -16,7 +16,7 @@ from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, experts, handover, image_queries, leases, moves, queries
-from crowd.tasks.flow import JOINT, LABELLING, Cause, Outcome, move_for
+from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Standing, TaskState
 from crowd.tasks.rules import (
@@ -37,6 +37,10 @@ MOST_SECONDS = 86_400
 ANSWERED_HOOKS: list[
     Callable[[Connection, AnyRow, int, Mapping[str, Any] | None, float | None, datetime], None]
 ] = []
+
+
+# Called last, when an answer has moved its image; whatever they lock comes after the image and the task.
+MOVED_HOOKS: list[Callable[[moves.Moving, Move, Judgement], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,10 @@ def answer(
     _settle(conn, task, worker_id, given, result, now)
     moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
     _note_answer(moving, given.kind, result, judgement)
-    moves.apply(moving, move_for(task.stage, task.cause, judgement.outcome), judgement)
+    move = move_for(task.stage, task.cause, judgement.outcome)
+    moves.apply(moving, move, judgement)
+    for hook in MOVED_HOOKS:
+        hook(moving, move, judgement)
     return None
 
 

@@ -1,5 +1,6 @@
 """An admin's ways out: settling what is held, stuck, blocked or accepted; and an image's first task."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,10 @@ _EVENTS: dict[ImageState, What] = {
     ImageState.REFUSED: What.REFUSED,
     ImageState.WITHDRAWN: What.WITHDRAWN,
 }
+
+
+# Called last with an image that an admin has settled, and its state from now on.
+DECIDED_HOOKS: list[Callable[[Connection, int, ImageState, Policy, datetime], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def decide(
     else:
         queries.close_open(conn, image_id)
         record(conn, image_id, Happening(_EVENTS[decision.state], worker_id=admin_id, why=why), now)
+    for hook in DECIDED_HOOKS:
+        hook(conn, image_id, decision.state, policy, now)
 
 
 @dataclass(frozen=True, slots=True)
