@@ -290,7 +290,7 @@ STYLE_NAMES = ("street", "resort", "country", "retro")
 # Which wrong style is named; a hard image has few that look like its own.
 WRONG = (0.5, 0.3, 0.2)
 WAYS = {
-    "flow.md's rule": POLICY,
+    "the flow's rule": POLICY,
     **{
         f"sure_percent: {sure}": replace(POLICY, experts=replace(POLICY.experts, sure_percent=sure))
         for sure in (90, 95, 98)
@@ -331,7 +331,7 @@ class Settled:
 
 
 def hard_styles(seeds: int) -> Iterator[str]:
-    """At equal accuracies: five-fold majority, flow.md's rule, and stopping when sure enough."""
+    """At equal accuracies: five-fold majority, the flow's rule, and stopping when sure enough."""
     taxonomy = load_taxonomy()
     yield "| experts' accuracy | images | way | right | labels an image | share of five |"
     yield "|---|---|---|---|---|---|"
@@ -411,7 +411,7 @@ def main() -> None:
         ("Labellers flagged within 400 answers", labellers),
         ("Hard styles", hard_styles),
     ):
-        print(f"\n## {title} ({seeds} seeds)\n")
+        print(f"\n### {title} ({seeds} seeds)\n")
         for line in part(seeds):
             print(line)
 
