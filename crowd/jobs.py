@@ -14,17 +14,18 @@ from crowd.datasets.jobs import run_exports
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
-from crowd.review import quality
+from crowd.review import quality, watch
+from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import counts, leases
+from crowd.tasks import counts, experts, leases
 from crowd.tiers import proposals
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
 
-QUEUES = ("upkeep", "images", "exports", "candidates")
+QUEUES = ("upkeep", "images", "exports", "redos", "candidates")
 # What a job worker looks at that was not told: candidates need packages, and a GPU if there is one.
-USUAL_QUEUES = ("upkeep", "images", "exports")
+USUAL_QUEUES = ("upkeep", "images", "exports", "redos")
 
 
 @lru_cache(maxsize=1)
@@ -50,11 +51,13 @@ def upkeep() -> int:
         rounds += 1
     with rt.db.read() as conn:
         makes_candidates = models.is_any_served(conn)
-    for kind in ("images", "exports", *(["candidates"] if makes_candidates else [])):
+    for kind in ("images", "exports", "redos", *(["candidates"] if makes_candidates else [])):
         rt.queue.nudge(kind)
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
+    experts.fold(rt.db, clock.now())
+    watch.look_if_due(rt.db, rt.policy, clock.now())
     quality.refit_if_due(rt.db, rt.policy, clock.now())
     proposals.look(rt.db, rt.policy, clock.now())
     return rounds
@@ -68,6 +71,11 @@ def images() -> int:
 def exports() -> int:
     """Write the exports that are pending. Returns how many were finished."""
     return run_exports(job_runtime())
+
+
+def redos() -> int:
+    """Do the redos that are pending. Returns how many images were opened again."""
+    return run_redos(job_runtime().db)
 
 
 def candidates() -> int:

@@ -16,6 +16,8 @@ from crowd.ml.models import (
     UseSum,
 )
 from crowd.review.models import Comment
+from crowd.review.redo_models import Redo, RedoImage
+from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.models import (
     Claim,
     Count,
@@ -48,6 +50,7 @@ __all__ = [
     "CountDelta",
     "DueJob",
     "EvidenceRow",
+    "ExpertFigure",
     "Export",
     "Finding",
     "Flag",
@@ -61,6 +64,9 @@ __all__ = [
     "ModelEvent",
     "Participation",
     "Proposal",
+    "ReadMark",
+    "Redo",
+    "RedoImage",
     "Release",
     "ReleaseImage",
     "ScoreRow",

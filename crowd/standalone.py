@@ -40,7 +40,7 @@ from crowd.webserver import gunicorn_command, shared_metrics
 
 LOCK_FILE = "standalone.lock"
 WEB_PID_FILE = "web.pid"
-JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs-images": ["images"], "jobs-exports": ["exports"]}
+JOB_QUEUES = {"jobs-upkeep": ["upkeep"], "jobs-images": ["images"], "jobs-exports": ["redos", "exports"]}
 
 # The workers of a web server that was killed hold its port until they notice and their requests are done.
 PORT_PATIENCE_SECONDS = 8.0

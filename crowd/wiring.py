@@ -10,6 +10,7 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
+from crowd.datasets import queries as releases
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.ml import api as models_api
@@ -18,11 +19,12 @@ from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
-from crowd.review import evidence
+from crowd.review import evidence, redo, redo_api
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
+from crowd.tasks import expert_api as experts
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import quality_api as quality
@@ -37,10 +39,12 @@ BLUEPRINTS = (
     tasks.blueprint,
     review.blueprint,
     image_api.blueprint,
+    experts.blueprint,
     images.blueprint,
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,
+    redo_api.blueprint,
     quality.blueprint,
     models_api.blueprint,
 )
@@ -59,6 +63,7 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
+    redo.RELEASED[:] = [releases.released_among]
     answers.MOVED_HOOKS[:] = [evidence.note_move]
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
 

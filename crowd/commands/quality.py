@@ -2,6 +2,7 @@
 
 import click
 
+from crowd.commands.detect import detect
 from crowd.commands.opening import open_runtime
 from crowd.core import clock
 from crowd.tiers import rebuild as rebuilding
@@ -10,7 +11,10 @@ from crowd.tiers.rebuild import Rebuilt
 
 @click.group()
 def quality() -> None:
-    """Quality scores: rebuild them from the evidence, fit reviewers anew."""
+    """Quality: rebuild scores from the evidence, fit reviewers anew, run the detectors."""
+
+
+quality.add_command(detect)
 
 
 @quality.command()

@@ -1,6 +1,6 @@
 """All SQL of releases and exports. A release's rows are written once, together with it, and never changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -231,3 +231,17 @@ def _change_held(conn: Connection, export_id: int, seen: datetime, changes: Mapp
         .returning(Export.id)
     ).all()
     return bool(changed)
+
+
+def released_among(conn: Connection, image_ids: Collection[int]) -> set[int]:
+    """Those of the images that are in some release."""
+    # By release, of which there are few: the rows are kept in the order of releases.
+    releases = conn.execute(sa.select(Release.id)).scalars().all()
+    released = sa.select(ReleaseImage.image_id)
+    return {
+        image_id
+        for release_id in releases
+        for image_id in conn.execute(
+            released.where(ReleaseImage.release_id == release_id, ReleaseImage.image_id.in_(image_ids))
+        ).scalars()
+    }

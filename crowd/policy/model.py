@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crowd.policy.sections import FlagPolicy, QualityPolicy
+from crowd.policy.sections import ExpertPolicy, FlagPolicy, QualityPolicy
 
 
 class Stage(StrEnum):
@@ -63,6 +63,7 @@ class Policy:
     login_failures_per_minute: int
     login_failures_per_address: int
     flags: FlagPolicy
+    experts: ExpertPolicy
     quality: QualityPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]

@@ -10,6 +10,30 @@ class FlagPolicy:
     """When answers raise a flag; `default.yaml` says what each number means."""
 
     confirming_suspends: bool
+    every_seconds: int
+    one_in: int
+    blanket_least: int
+    blanket_most: int
+    blanket_excess_percent: int
+    fast_last: int
+    fast_percent: int
+    fastest_segmentation: float
+    fastest_attributes: float
+    fastest_styles: float
+    fastest_first_review: float
+    fastest_second_review: float
+    fastest_adjudication: float
+    copied_last: int
+    copied_outlines: int
+    copied_percent: int
+    taken_least: int
+    taken_margin_percent: int
+    overlap_least: int
+    overlap_most: int
+    least_kappa: float
+    most_bias: float
+    stamp_least: int
+    stamp_most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +64,21 @@ class QualityPolicy:
     gold_floor: float
 
 
+@dataclass(frozen=True, slots=True)
+class ExpertPolicy:
+    """Whom hard styles are kept for; `default.yaml` says what each number means."""
+
+    reserve_seconds: int
+    best_percent: int
+    at_work_seconds: int
+    most_waiting: int
+    sure_percent: int
+    alike: int
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
+    "experts": ExpertPolicy,
     "quality": QualityPolicy,
 }
 
@@ -65,6 +102,9 @@ _ABOVE_ZERO = {
     "gold_window",
     "gold_least",
 }
+
+
+_AT_LEAST_ONE = {"every_seconds", "one_in", "fast_last", "overlap_least", "stamp_least", "alike"}
 
 
 def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
@@ -93,6 +133,10 @@ def _wrong(kind: object, value: object) -> str | None:
 
 
 def _out_of_range(name: str, key: str, value: Any) -> str | None:
+    if key.endswith("_percent") and value > 100:
+        return "must be at most 100"
+    if key in _AT_LEAST_ONE and value < 1:
+        return "must be at least 1"
     if name != "quality":
         return None
     if key.endswith("_quantile") and not 0 < value < 1:

@@ -15,7 +15,7 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries
+from crowd.tasks import answer_queries, experts, handover, image_queries, leases, moves, queries
 from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Standing, TaskState
@@ -92,7 +92,7 @@ def answer(
         _keep(conn, task, worker_id, given, late, given.result, now)
         return leases.superseded() if late is Standing.SUPERSEDED else leases.lease_lost()
     taxonomy = rulebook.taxonomies.version(conn, task.taxonomy_id)
-    case = _case(conn, task, image, rulebook.policy, taxonomy)
+    case = _case(conn, worker_id, task, image, rulebook.policy, taxonomy)
     result, judgement = _judge(worker_id, given, case)
     _settle(conn, task, worker_id, given, result, now)
     moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
@@ -126,12 +126,17 @@ def _too_late(conn: Connection, task: AnyRow, token: int, worker_id: int) -> Sta
 
 def _case(
     conn: Connection,
+    worker_id: int,
     task: AnyRow,
     image: AnyRow,
     policy: Policy,
     taxonomy: Taxonomy,
 ) -> Case:
     seats = _answers(conn, image.id, Stage.SECOND_REVIEW, task.round) if task.cause is Cause.SPLIT else ()
+    peers = _answers(conn, image.id, task.stage, task.round) if task.stage in JOINT else ()
+    # Only about a style that somebody was unsure of, and only where policy has votes weighed.
+    weighs = task.stage is Stage.STYLES and peers and policy.experts.sure_percent
+    voters = [*(peer.worker_id for peer in peers), worker_id] if weighs else []
     return Case(
         stage=task.stage,
         cause=task.cause,
@@ -140,8 +145,9 @@ def _case(
         taxonomy=taxonomy,
         policy=policy,
         labels=handover.present_labels(answer_queries.label_rows(conn, image.id)),
-        peers=_answers(conn, image.id, task.stage, task.round) if task.stage in JOINT else (),
+        peers=peers,
         seats=seats,
+        aims=experts.aims(conn, voters, policy) if voters else {},
     )
 
 

@@ -17,7 +17,6 @@ from crowd.tasks.flow import LABELLING, ORDER, STAGES
 from crowd.tasks.labels import region_parts
 
 _EVENTS: dict[ImageState, What] = {
-    ImageState.IN_WORK: What.REOPENED,
     ImageState.ACCEPTED: What.ACCEPTED,
     ImageState.REFUSED: What.REFUSED,
     ImageState.WITHDRAWN: What.WITHDRAWN,
@@ -56,20 +55,47 @@ def decide(
     if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
     _guard(conn, image, decision, policy)
-    queries.close_open(conn, image_id)
-    reopening = decision.state is ImageState.IN_WORK
-    happening = Happening(
-        _EVENTS[decision.state],
-        worker_id=admin_id,
-        target=decision.stage if reopening else None,
-        why={"reason": decision.reason},
-    )
-    new_round = record(conn, image_id, happening, now)
-    if reopening:
-        for _ in range(STAGES[decision.stage].seats):
-            queries.open_task(conn, image, decision.stage, new_round, now)
+    why = {"reason": decision.reason}
+    if decision.state is ImageState.IN_WORK:
+        reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
+    else:
+        queries.close_open(conn, image_id)
+        record(conn, image_id, Happening(_EVENTS[decision.state], worker_id=admin_id, why=why), now)
     for hook in DECIDED_HOOKS:
         hook(conn, image_id, decision.state, policy, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """Who has an image worked on again and why; `about_id`: whose answer it is for, who does not get it."""
+
+    actor_id: int | None
+    why: dict[str, Any]
+    about_id: int | None = None
+
+
+def reopen(conn: Connection, image: AnyRow, stage: Stage, reopening: Reopening, now: datetime) -> None:
+    """Work goes on at `stage` in a new round; the image's open tasks close.
+
+    `image`: its row, which the caller has locked.
+    """
+    queries.close_open(conn, image.id)
+    happening = Happening(
+        What.REOPENED,
+        worker_id=reopening.actor_id,
+        about_id=reopening.about_id,
+        target=stage,
+        why=reopening.why,
+    )
+    new_round = record(conn, image.id, happening, now)
+    for _ in range(STAGES[stage].seats):
+        queries.open_task(conn, image, stage, new_round, now, excluded_id=reopening.about_id)
+
+
+def is_ready_for(conn: Connection, image_id: int, stage: Stage) -> bool:
+    """Whether the image has every label that work at `stage` builds on."""
+    labels = handover.present_labels(answer_queries.label_rows(conn, image_id))
+    return not _missing(labels, _before(stage))
 
 
 def open_first(conn: Connection, image_id: int, now: datetime) -> None:
@@ -89,11 +115,7 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) 
     if decision.state is ImageState.IN_WORK:
         if decision.stage is Stage.ADJUDICATION:
             raise field_error("stage", "adjudication opens by itself only")
-        _require(
-            labels,
-            [stage for stage in LABELLING if ORDER[stage] < ORDER[decision.stage]],
-            "stage",
-        )
+        _require(labels, _before(decision.stage), "stage")
     if decision.state is ImageState.ACCEPTED:
         _require(labels, list(LABELLING), "state")
         if image.state is ImageState.IN_WORK and not progress.needs_admin(conn, image.id, policy):
@@ -103,15 +125,24 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) 
             )
 
 
+def _before(stage: Stage) -> list[Stage]:
+    return [each for each in LABELLING if ORDER[each] < ORDER[stage]]
+
+
 def _require(labels: dict[Stage, Any], stages: list[Stage], path: str) -> None:
-    missing = [stage for stage in stages if not labels.get(stage)]
-    if Stage.ATTRIBUTES in stages and Stage.ATTRIBUTES not in missing:
-        regions = region_parts(labels[Stage.SEGMENTATION])
-        if set(labels[Stage.ATTRIBUTES]["regions"]) != set(regions):
-            missing.append(Stage.ATTRIBUTES)
+    missing = _missing(labels, stages)
     if missing:
         raise field_error(
             path,
             f"the labels are incomplete: {', '.join(missing)}",
             code="labels_incomplete",
         )
+
+
+def _missing(labels: dict[Stage, Any], stages: list[Stage]) -> list[Stage]:
+    missing = [stage for stage in stages if not labels.get(stage)]
+    if Stage.ATTRIBUTES in stages and Stage.ATTRIBUTES not in missing:
+        regions = region_parts(labels[Stage.SEGMENTATION])
+        if set(labels[Stage.ATTRIBUTES]["regions"]) != set(regions):
+            missing.append(Stage.ATTRIBUTES)
+    return missing

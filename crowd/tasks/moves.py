@@ -14,7 +14,7 @@ from crowd.core.db import AnyRow
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, image_queries, queries
+from crowd.tasks import answer_queries, experts, image_queries, queries
 from crowd.tasks.flow import NEXT, STAGES, Cause, Effect, Move
 from crowd.tasks.rules import Answer, Judgement
 
@@ -49,9 +49,12 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
     match move.effect:
         case Effect.WAIT:
             return
-        case Effect.OPEN | Effect.OPEN_SEAT:
+        case Effect.OPEN:
             assert move.stage is not None
-            open_stage(moving, move.stage, moving.image.round, seats=_seats(move))
+            open_stage(moving, move.stage, moving.image.round)
+        case Effect.OPEN_SEAT:
+            assert move.stage is not None
+            _ask_further_expert(moving, move.stage)
         case Effect.OPEN_NEXT:
             _uphold(moving)
         case Effect.BOUNCE | Effect.BOUNCE_OR_HOLD:
@@ -75,9 +78,9 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
             )
 
 
-def open_stage(moving: Moving, stage: Stage, image_round: int, *, seats: int | None = None) -> None:
+def open_stage(moving: Moving, stage: Stage, image_round: int) -> None:
     """The seats of a stage, ready."""
-    for _ in range(STAGES[stage].seats if seats is None else seats):
+    for _ in range(STAGES[stage].seats):
         queries.open_task(moving.conn, moving.image, stage, image_round, moving.now)
 
 
@@ -96,8 +99,20 @@ def feedback_of(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _seats(move: Move) -> int | None:
-    return 1 if move.effect is Effect.OPEN_SEAT else None
+def _ask_further_expert(moving: Moving, stage: Stage) -> None:
+    """One more seat, kept for a while for the best expert who can take it."""
+    best = experts.reserve_for_best(
+        moving.conn, moving.image.id, moving.image.round, moving.policy, moving.now
+    )
+    queries.open_task(
+        moving.conn,
+        moving.image,
+        stage,
+        moving.image.round,
+        moving.now,
+        reserved_for=best.worker_id if best else None,
+        reserved_until=best.until if best else None,
+    )
 
 
 def _keep_label(moving: Moving, judgement: Judgement) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from crowd.policy import Policy, Stage
 from crowd.tasks import labels, results
 from crowd.tasks.flow import Cause, Outcome, send_back_targets
+from crowd.tasks.votes import likeliest, majority
 from crowd.taxonomy import Taxonomy
 
 
@@ -31,6 +32,7 @@ class Case:
     `labels` are the image's present labels by stage; `peers` the answers that counted before
     it at the same stage in the same round, oldest first; `seats` the second reviews of the
     round (for an adjudication). `width` and `height` are the working image's, in pixels.
+    `aims`: how often each voter about styles is right, by person; empty where nobody asked.
     """
 
     stage: Stage
@@ -42,6 +44,7 @@ class Case:
     labels: Mapping[Stage, Any]
     peers: Sequence[Answer] = ()
     seats: Sequence[Answer] = ()
+    aims: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +129,35 @@ class StyleRules:
             if answer.result["unsure"]:
                 return Judgement(Outcome.UNSETTLED)
             return Judgement(Outcome.LABELLED, label=settled_styles(votes))
+        sure = self._sure_of((*case.peers, answer), case)
+        if sure is not None:
+            return Judgement(Outcome.LABELLED, label=settled_styles(votes, sure), settled=True)
         if len(votes) >= case.policy.votes_needed and majority_style(votes) is not None:
             return Judgement(Outcome.LABELLED, label=settled_styles(votes), settled=True)
         if len(votes) >= case.policy.votes_most:
             return Judgement(Outcome.DIVIDED)
         return Judgement(Outcome.UNSETTLED)
 
+    @staticmethod
+    def _sure_of(answers: Sequence[Answer], case: Case) -> str | None:
+        """The main style that is likely enough already, where policy has votes weighed."""
+        enough = case.policy.experts.sure_percent
+        if not enough or not case.aims:
+            return None
+        named = [answer.result["styles"][0] for answer in answers]
+        aims = [case.aims[answer.worker_id] for answer in answers]
+        style, chance = likeliest(named, aims, case.policy.experts.alike)
+        return style if chance * 100 >= enough else None
+
 
 def majority_style(votes: Sequence[Sequence[str]]) -> str | None:
     """The main style that more than half of the voters named first, or None."""
-    style, count = Counter(vote[0] for vote in votes).most_common(1)[0]
-    return style if 2 * count > len(votes) else None
+    return majority([vote[0] for vote in votes])
 
 
-def settled_styles(votes: Sequence[Sequence[str]]) -> dict[str, Any]:
+def settled_styles(votes: Sequence[Sequence[str]], main: str | None = None) -> dict[str, Any]:
     """The styles several people's votes add up to: the main one, then all that most of them named."""
-    main = majority_style(votes) or votes[-1][0]
+    main = main or majority_style(votes) or votes[-1][0]
     named = Counter(style for vote in votes for style in vote)
     # The order of the votes breaks ties, so that the same votes always give the same list.
     order = list(dict.fromkeys(style for vote in votes for style in vote))

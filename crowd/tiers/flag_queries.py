@@ -13,7 +13,7 @@ from crowd.accounts.models import Worker
 from crowd.policy import Stage
 from crowd.tiers.flag_models import Flag, FlagCode, FlagEvent, FlagState, FlagStep
 
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BY = sa.orm.aliased(Worker)
 
 
