@@ -2,6 +2,7 @@
 
 import hashlib
 import queue
+import random
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from crowd.runtime import Runtime
 READY_HOOKS: list[Callable[[Connection, int, datetime], None]] = []
 
 log = structlog.get_logger(__name__)
+
+# From 0 to 1. Nobody outside may know where a number stays free.
+DICE: Callable[[], float] = random.SystemRandom().random
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -207,6 +211,7 @@ def _take_new(
 ) -> Intake:
     sizes = {"width": derived.width, "height": derived.height} if derived else {"prepare_after": now}
     image_id = queries.add_image(conn, state=ImageState.IN_WORK, **values, **sizes)
+    _put_aside(conn, policy, image_id, values)
     record(conn, image_id, uploaded, now)
     findings = list(derived.findings) if derived else []
     state = ImageState.IN_WORK
@@ -218,6 +223,14 @@ def _take_new(
     if derived and state is ImageState.IN_WORK:
         _announce(conn, image_id, now)
     return Intake(image_id, state, findings)
+
+
+def _put_aside(conn: Connection, policy: Policy, image_id: int, values: dict[str, object]) -> None:
+    """Now and then a number stays free behind an image, for a shadow seat to take up unnoticed."""
+    whole, percent = divmod(policy.spare_numbers_percent, 100)
+    count = whole + (DICE() * 100 < percent)
+    if count:
+        queries.put_aside(conn, image_id, count, **values)
 
 
 def _take_duplicate(

@@ -10,7 +10,19 @@ import yaml
 
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 
-_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
+_MAY_BE_ZERO = {
+    "reserve_seconds",
+    "skip_seconds",
+    "withheld_percent",
+    "promotion_margin_percent",
+    "gold_share_percent",
+    "gold_share_new_percent",
+    "gold_new_answers",
+    "spare_numbers_percent",
+}
+# Numbers put aside for each hundred images and each per cent of gold: an image goes through about
+# eight pairs of hands.
+SPARE_NUMBERS_PER_SHARE = 8
 
 
 class PolicyError(Exception):
@@ -26,8 +38,9 @@ def load_policy(
     *,
     lease_seconds: int | None = None,
     reserve_seconds: int | None = None,
+    gold_percent: int | None = None,
 ) -> Policy:
-    """The policy in `path` over the default one; the keyword numbers (seconds) win over both.
+    """The policy in `path` over the default one; the keyword numbers (seconds, percent) win over both.
 
     Raises PolicyError.
     """
@@ -48,6 +61,13 @@ def load_policy(
         )
     if reserve_seconds is not None:
         policy = replace(policy, reserve_seconds=reserve_seconds)
+    if gold_percent is not None:
+        policy = replace(
+            policy,
+            gold_share_percent=gold_percent,
+            gold_share_new_percent=gold_percent,
+            spare_numbers_percent=gold_percent * SPARE_NUMBERS_PER_SHARE,
+        )
     return policy
 
 
@@ -101,7 +121,7 @@ def _wrong(name: str, kind: object, value: object) -> str | None:
     least = 0 if name in _MAY_BE_ZERO else 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         return f"must be a whole number of at least {least}"
-    if name.endswith("_percent") and value > 100:
+    if name.endswith("_percent") and value > (10_000 if name == "spare_numbers_percent" else 100):
         return "must be a whole number of at most 100"
     return None
 

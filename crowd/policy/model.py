@@ -54,6 +54,10 @@ class Policy:
     candidate_attempts: int
     promote_by_rule: bool
     promotion_margin_percent: int
+    gold_share_percent: int
+    gold_share_new_percent: int
+    gold_new_answers: int
+    spare_numbers_percent: int
     working_width: int
     thumbnail_side: int
     hold_unknown_rights: bool

@@ -513,7 +513,7 @@ class Crowd(RuleBasedStateMachine):
 
     def _sight(self, worker: int, image: int) -> dict[str, Any]:
         with self.engine.db.read() as conn:
-            return viewing.image_view(conn, image, worker)
+            return viewing.image_view(conn, image, worker, self.engine.now)
 
     def _tasks(self) -> dict[int, AnyRow]:
         with self.engine.db.read() as conn:
@@ -707,7 +707,7 @@ def _watchers(engine: Engine, on_image: Rows) -> set[int]:
 
 
 def _everything_shown(conn: Connection, viewer: int, image: int, on_image: Rows) -> list[Any]:
-    shown: list[Any] = [viewing.image_view(conn, image, viewer)]
+    shown: list[Any] = [viewing.image_view(conn, image, viewer, clock.now())]
     me = actor(conn, viewer)
     if me.is_admin and not answer_queries.has_part(conn, image, viewer):
         return []
