@@ -30,7 +30,9 @@ from crowd.tasks.models import (
     TaxonomyVersion,
     WorkerCount,
 )
+from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
+from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
 
 __all__ = [
     "ApiToken",
@@ -45,8 +47,11 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "EvidenceRow",
     "Export",
     "Finding",
+    "Flag",
+    "FlagEvent",
     "GradeEvent",
     "Image",
     "ImageEvent",
@@ -55,9 +60,13 @@ __all__ = [
     "Model",
     "ModelEvent",
     "Participation",
+    "Proposal",
     "Release",
     "ReleaseImage",
+    "ScoreRow",
     "Serving",
+    "SeverityFit",
+    "SeverityRow",
     "Showing",
     "Submission",
     "Supplier",

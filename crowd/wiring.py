@@ -23,6 +23,7 @@ from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
 from crowd.tiers import api as tiers
+from crowd.tiers import flag_api as flags
 from crowd.tiers import service as standing
 from crowd.web import pages
 
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     images.blueprint,
     datasets.blueprint,
     tiers.blueprint,
+    flags.blueprint,
     models_api.blueprint,
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
+from crowd.policy.sections import SECTIONS, read_section
 
 _MAY_BE_ZERO = {
     "reserve_seconds",
@@ -23,6 +24,9 @@ _MAY_BE_ZERO = {
 # Numbers put aside for each hundred images and each per cent of gold: an image goes through about
 # eight pairs of hands.
 SPARE_NUMBERS_PER_SHARE = 8
+
+# From which grade a rule leads to which.
+_LADDERS = {"promotions", "demotions"}
 
 
 class PolicyError(Exception):
@@ -79,7 +83,11 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     errors |= {name: "is missing" for name in names if name not in document}
     values: dict[str, Any] = {}
     for name, kind in names.items():
-        if name in document and name != "stages":
+        if name in SECTIONS and name in document:
+            values[name] = read_section(name, document[name], errors)
+        elif name in _LADDERS and name in document:
+            values[name] = _ladder(name, document[name], errors)
+        elif name in document and name != "stages":
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text
@@ -161,3 +169,19 @@ def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade
     elif Grade.ADMIN in names:
         errors[path] = "admin steers and labels nothing"
     return frozenset(Grade(name) for name in names if name in set(Grade))
+
+
+def _ladder(name: str, document: object, errors: dict[str, str]) -> dict[Grade, Grade]:
+    if not isinstance(document, dict):
+        errors[name] = "must hold a mapping of grades"
+        return {}
+    rungs = {}
+    for old, new in document.items():
+        named = {each for each in (old, new) if each in set(Grade)}
+        if named != {old, new} or old == new:
+            errors[f"{name}.{old}"] = "must lead from one grade to another"
+        elif Grade.ADMIN in named:
+            errors[f"{name}.{old}"] = "no rule makes or unmakes an admin"
+        else:
+            rungs[Grade(old)] = Grade(new)
+    return rungs

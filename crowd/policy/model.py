@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crowd.policy.sections import FlagPolicy, QualityPolicy
+
 
 class Stage(StrEnum):
     """The steps an image goes through, in the order of the process."""
@@ -64,6 +66,10 @@ class Policy:
     requests_per_minute: int
     login_failures_per_minute: int
     login_failures_per_address: int
+    flags: FlagPolicy
+    quality: QualityPolicy
+    promotions: Mapping[Grade, Grade]
+    demotions: Mapping[Grade, Grade]
 
     def stages_for(self, grade: Grade) -> tuple[Stage, ...]:
         """The stages a person of `grade` may pull, in the order of the process."""

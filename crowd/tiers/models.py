@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.accounts.models import GRADE
-from crowd.core.db import Base, BigId, Coded, UtcDateTime
+from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
 from crowd.policy import Grade
 
 
@@ -35,3 +36,5 @@ class GradeEvent(Base):
     # None: the command line of the installation itself.
     actor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     reason: Mapped[str] = mapped_column(sa.Text)
+    # The figures that a rule went by; None: somebody decided by themselves.
+    evidence: Mapped[Any | None] = mapped_column(Json)

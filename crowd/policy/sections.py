@@ -1,0 +1,101 @@
+"""Sections of the policy: a group of numbers of its own, as one dataclass each. PURE."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FlagPolicy:
+    """When answers raise a flag; `default.yaml` says what each number means."""
+
+    confirming_suspends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPolicy:
+    """How a score comes about and what it leads to; `default.yaml` says what each number means."""
+
+    prior_good: float
+    prior_bad: float
+    half_life: float
+    lower_quantile: float
+    upper_quantile: float
+    pre_check_weight: float
+    author_ridge: float
+    reviewer_ridge: float
+    sweeps: int
+    kappa_prior: float
+    kappa_prior_n: float
+    promote_above: float
+    demote_below: float
+    least_judged: int
+    cool_down_days: float
+    excellent_above: float
+    excellent_judged: int
+    gold_window: int
+    gold_least: int
+    gold_floor: float
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "flags": FlagPolicy,
+    "quality": QualityPolicy,
+}
+
+_SHARES_OF_ONE = {
+    "pre_check_weight",
+    "kappa_prior",
+    "promote_above",
+    "demote_below",
+    "excellent_above",
+    "gold_floor",
+}
+_ABOVE_ZERO = {
+    "prior_good",
+    "prior_bad",
+    "half_life",
+    "author_ridge",
+    "reviewer_ridge",
+    "sweeps",
+    "kappa_prior_n",
+    "gold_window",
+    "gold_least",
+}
+
+
+def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
+    """The section `name` from its complete document; every mistake goes into `errors` by its path."""
+    kind = SECTIONS[name]
+    if not isinstance(document, Mapping):
+        errors[name] = "must hold a mapping of fields"
+        return None
+    known = {field.name: field.type for field in fields(kind)}
+    errors |= {f"{name}.{key}": "is not a field of this section" for key in document if key not in known}
+    errors |= {f"{name}.{key}": "is missing" for key in known if key not in document}
+    values = {key: document.get(key) for key in known}
+    for key, value in values.items():
+        if key in document and (text := _wrong(known[key], value) or _out_of_range(name, key, value)):
+            errors[f"{name}.{key}"] = text
+    return kind(**values)
+
+
+def _wrong(kind: object, value: object) -> str | None:
+    if kind is bool:
+        return None if isinstance(value, bool) else "must be true or false"
+    allowed = (int, float) if kind is float else int
+    if isinstance(value, bool) or not isinstance(value, allowed) or not 0 <= value <= 10**9:
+        return f"must be a {'number' if kind is float else 'whole number'} of at least 0"
+    return None
+
+
+def _out_of_range(name: str, key: str, value: Any) -> str | None:
+    if name != "quality":
+        return None
+    if key.endswith("_quantile") and not 0 < value < 1:
+        return "must lie between 0 and 1"
+    if key in _SHARES_OF_ONE and value > 1:
+        return "must be at most 1"
+    if key in _ABOVE_ZERO and value <= 0:
+        return "must be more than 0"
+    return None

@@ -1,0 +1,1 @@
+"""Who should be of which grade, by the bounds of their scores, and who must stop at once. PURE."""
