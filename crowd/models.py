@@ -2,6 +2,7 @@
 
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.gold.models import Exam, GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -48,10 +49,14 @@ __all__ = [
     "CountDelta",
     "DueJob",
     "EvidenceRow",
+    "Exam",
     "Export",
     "Finding",
     "Flag",
     "FlagEvent",
+    "GoldEvent",
+    "GoldItem",
+    "GoldSeat",
     "GradeEvent",
     "Image",
     "ImageEvent",

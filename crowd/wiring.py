@@ -10,6 +10,9 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
+from crowd.gold import api as gold
+from crowd.gold import service as known
+from crowd.gold.dealing import Dealer
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.ml import api as models_api
@@ -20,8 +23,9 @@ from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
+from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules, shadows
 from crowd.tasks import api as tasks
+from crowd.tasks.models import Purpose
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import service as standing
@@ -40,6 +44,7 @@ BLUEPRINTS = (
     tiers.blueprint,
     flags.blueprint,
     models_api.blueprint,
+    gold.blueprint,
 )
 
 
@@ -56,6 +61,15 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
+    _wire_gold(rt, shelf)
+
+
+def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
+    dealer, witness = Dealer(rt.policy, shelf), known.Witness(rt.policy)
+    handover.PROPOSERS.insert(0, dealer.candidates)
+    shadows.STAND_INS[:] = [dealer.stand_in]
+    shadows.WITNESSES[Purpose.GOLD] = witness.take
+    moves.ACCEPTED_HOOKS[:] = [partial(known.from_accepted, rt.policy)]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

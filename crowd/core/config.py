@@ -37,7 +37,7 @@ class Settings:
     policy_file: Path | None = None
     lease_seconds: int | None = None
     reserve_seconds: int | None = None
-    gold_percent: int | None = None
+    gold_percent: float | None = None
     requests_per_minute: int | None = None
     max_upload_bytes: int = 40 * 1024 * 1024
 
@@ -150,7 +150,7 @@ def _whole_number(env: Mapping[str, str], name: str, *, least: int) -> int | Non
     return int(text)
 
 
-def _share(env: Mapping[str, str], name: str) -> int | None:
+def _share(env: Mapping[str, str], name: str) -> float | None:
     """A share in per cent, written as one (`5`, `5%`) or as a part of one (`0.05`)."""
     text = (env.get(name) or "").strip()
     if not text:
@@ -163,4 +163,4 @@ def _share(env: Mapping[str, str], name: str) -> int | None:
     percent = number if text.endswith("%") or number > 1 else number * 100
     if not 0 <= percent <= 100:
         raise SettingsError(f"{name}: a share is needed, such as 0.05, 5% or 0, not {text!r}")
-    return math.ceil(percent)
+    return percent

@@ -227,8 +227,8 @@ def _take_new(
 
 def _put_aside(conn: Connection, policy: Policy, image_id: int, values: dict[str, object]) -> None:
     """Now and then a number stays free behind an image, for a shadow seat to take up unnoticed."""
-    whole, percent = divmod(policy.spare_numbers_percent, 100)
-    count = whole + (DICE() * 100 < percent)
+    whole, percent = divmod(policy.gold.spare_percent, 100)
+    count = int(whole) + (DICE() * 100 < percent)
     if count:
         queries.put_aside(conn, image_id, count, **values)
 

@@ -16,14 +16,9 @@ _MAY_BE_ZERO = {
     "skip_seconds",
     "withheld_percent",
     "promotion_margin_percent",
-    "gold_share_percent",
-    "gold_share_new_percent",
-    "gold_new_answers",
-    "spare_numbers_percent",
 }
-# Numbers put aside for each hundred images and each per cent of gold: an image goes through about
-# eight pairs of hands.
-SPARE_NUMBERS_PER_SHARE = 8
+# Numbers put aside for each share of gold: an image goes through about eight pairs of hands.
+SPARES_PER_SHARE = 8
 
 # From which grade a rule leads to which.
 _LADDERS = {"promotions", "demotions"}
@@ -42,7 +37,7 @@ def load_policy(
     *,
     lease_seconds: int | None = None,
     reserve_seconds: int | None = None,
-    gold_percent: int | None = None,
+    gold_percent: float | None = None,
 ) -> Policy:
     """The policy in `path` over the default one; the keyword numbers (seconds, percent) win over both.
 
@@ -66,12 +61,13 @@ def load_policy(
     if reserve_seconds is not None:
         policy = replace(policy, reserve_seconds=reserve_seconds)
     if gold_percent is not None:
-        policy = replace(
-            policy,
-            gold_share_percent=gold_percent,
-            gold_share_new_percent=gold_percent,
-            spare_numbers_percent=gold_percent * SPARE_NUMBERS_PER_SHARE,
+        gold = replace(
+            policy.gold,
+            share_percent=gold_percent,
+            new_share_percent=gold_percent,
+            spare_percent=gold_percent * SPARES_PER_SHARE,
         )
+        policy = replace(policy, gold=gold)
     return policy
 
 
@@ -129,7 +125,7 @@ def _wrong(name: str, kind: object, value: object) -> str | None:
     least = 0 if name in _MAY_BE_ZERO else 1
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         return f"must be a whole number of at least {least}"
-    if name.endswith("_percent") and value > (10_000 if name == "spare_numbers_percent" else 100):
+    if name.endswith("_percent") and value > 100:
         return "must be a whole number of at most 100"
     return None
 

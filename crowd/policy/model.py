@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crowd.policy.sections import FlagPolicy, QualityPolicy
+from crowd.policy.sections import FlagPolicy, GoldPolicy, QualityPolicy
 
 
 class Stage(StrEnum):
@@ -56,10 +56,6 @@ class Policy:
     candidate_attempts: int
     promote_by_rule: bool
     promotion_margin_percent: int
-    gold_share_percent: int
-    gold_share_new_percent: int
-    gold_new_answers: int
-    spare_numbers_percent: int
     working_width: int
     thumbnail_side: int
     hold_unknown_rights: bool
@@ -68,6 +64,7 @@ class Policy:
     login_failures_per_address: int
     flags: FlagPolicy
     quality: QualityPolicy
+    gold: GoldPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

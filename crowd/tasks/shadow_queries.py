@@ -195,7 +195,7 @@ def sit(
 
 
 def next_round(conn: Connection, image_id: int) -> None:
-    """A shadow's answer would have sent the image back: its round is the next one, and nothing else happens."""
+    """A shadow's answer would have sent the image back: its round is the next one, and that is all."""
     conn.execute(
         sa.update(Image).where(Image.id == image_id, Image.state == SHADOW).values(round=Image.round + 1)
     )

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.engine import Connection
 
+from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.db import AnyRow, Base, Database
 from crowd.core.errors import Conflict, Forbidden, Unprocessable
