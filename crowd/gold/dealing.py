@@ -94,9 +94,12 @@ class Dealer:
         if found.stage in LABELLING:
             served = self.shelf.of(conn, found.stage)
             model_id = None if served is None else served.model_id
-        beyond = int(self.dice() * queries.MOST_PLACE)
-        picked = queries.pick(conn, worker_id, found, beyond, model_id, patient=patient)
-        return picked or queries.pick(conn, worker_id, found, 0, model_id, patient=patient)
+        thrown = self.dice()
+        for beyond in (int(self.dice() * queries.MOST_PLACE), 0):
+            picked = queries.pick(conn, worker_id, found, beyond, model_id, thrown, patient=patient)
+            if picked is not None:
+                return picked
+        return None
 
 
 def _remember(book: OrderedDict[tuple[int, Stage], Any], key: tuple[int, Stage], value: Any) -> None:

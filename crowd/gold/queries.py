@@ -88,20 +88,29 @@ def _unmet(*, with_model: bool) -> AnySelect:
 @cache
 def _picking(patient: bool, with_model: bool) -> Statement:
     item = _unmet(with_model=with_model).subquery("item")
-    slot = shadow_queries.nearest_slot(patient=patient).subquery("slot")
+    slot = shadow_queries.a_slot(patient=patient).subquery("slot")
     columns = (item.c.gold_id, item.c.source_id, item.c.labels, slot.c.slot_id, slot.c.ghost_id)
     return Statement(sa.select(*columns).select_from(sa.outerjoin(item, slot, sa.true())))
 
 
 def pick(
-    conn: Connection, worker_id: int, found: AnyRow, beyond: int, model_id: int | None, *, patient: bool
+    conn: Connection,
+    worker_id: int,
+    found: AnyRow,
+    beyond: int,
+    model_id: int | None,
+    thrown: float,
+    *,
+    patient: bool,
 ) -> AnyRow | None:
     """An item for a person with `slot_id` and `ghost_id`, locked, where it can stand in for the task found.
 
     Both are null when there is no such place now; None: no item for this person. `model_id`: only items
-    with candidates of that model.
+    with candidates of that model. `beyond` and `thrown` (0 to 1) decide which item and which place.
     """
-    values = {**shadow_queries.slot_place(worker_id, found), "beyond": beyond}
+    values = {**shadow_queries.slot_place(worker_id, found, thrown), "beyond": beyond}
+    if not patient:
+        del values["thrown"]
     if model_id is not None:
         values["of_model"] = model_id
     return _picking(patient, model_id is not None).run(conn, values).first()
@@ -215,7 +224,8 @@ def wanting_candidates(conn: Connection, stage: Stage, model_id: int, limit: int
     found = sa.select(GoldItem.task_id).where(
         GoldItem.active, GoldItem.stage == stage, GoldItem.task_id.is_not(None), ~has
     )
-    return list(conn.execute(found.order_by(GoldItem.place).limit(limit)).scalars())
+    rows = conn.execute(found.order_by(GoldItem.place).limit(limit)).all()
+    return [row.task_id for row in rows if row.task_id is not None]
 
 
 def was_adjudicated(conn: Connection, image_id: int) -> bool:
@@ -296,7 +306,7 @@ def items(
         item,
         sa.func.count(GoldSeat.task_id).label("served"),
         sa.func.count(GoldSeat.answered_at).label("answered"),
-        sa.func.count(sa.case((GoldSeat.passed, one))).label("passed"),
+        sa.func.count(sa.case((GoldSeat.passed.is_(True), one))).label("passed"),
         sa.func.avg(GoldSeat.value).label("mean"),
     ).join_from(item, GoldSeat, GoldSeat.gold_id == item.c.id, isouter=True)
     # JSON cannot be grouped by: the key decides about the rest.

@@ -24,18 +24,20 @@ LOOKED_BACK = 50
 # No slot lies farther from the task it stands in for (ids).
 FARTHEST = 5000
 USUAL = 1000
+PARTS = 1000
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _STAGE = sa.bindparam("at_stage", type_=Task.stage.type)
 _BEFORE = sa.bindparam("before", type_=Task.id.type)
+_THROWN = sa.bindparam("thrown", type_=sa.BigInteger)
 _PRIORITY = sa.bindparam("at_priority", type_=Task.priority.type)
 
 
-def nearest_slot(*, patient: bool) -> AnySelect:
-    """`slot_id` and `ghost_id` of the slot next before a task found, locked; see `slot_place` for its values.
+def a_slot(*, patient: bool) -> AnySelect:
+    """`slot_id` and `ghost_id` of a slot before a task found, locked; see `slot_place` for its values.
 
     Behind all that the person was given at the stage, so that to them it comes in its order; unless
-    `patient` is False.
+    `patient` is False. Anywhere in between: the one next to the task would be known by standing there.
     """
     recent = (
         sa.select(Claim.task_id)
@@ -57,7 +59,6 @@ def nearest_slot(*, patient: bool) -> AnySelect:
         .where(
             Task.purpose == SLOT,
             Task.stage == _STAGE,
-            Task.id < _BEFORE,
             Task.id > _BEFORE - FARTHEST,
             Task.priority == _PRIORITY,
             Image.state == SPARE,
@@ -67,12 +68,16 @@ def nearest_slot(*, patient: bool) -> AnySelect:
         # Two people who look at the same number: one of them gets it.
         .with_for_update(skip_locked=True, key_share=True)
     )
-    return slot.where(Task.id > sa.func.coalesce(last, _BEFORE - USUAL)) if patient else slot
+    if not patient:
+        return slot.where(Task.id < _BEFORE)
+    since: sa.ColumnElement[int] = sa.func.coalesce(last, _BEFORE - USUAL)
+    return slot.where(Task.id > since, Task.id < _BEFORE - _THROWN * (_BEFORE - since) / PARTS)
 
 
-def slot_place(worker_id: int, found: AnyRow) -> dict[str, Any]:
-    """The values of `nearest_slot` for a person and the task that the ordinary search has found."""
+def slot_place(worker_id: int, found: AnyRow, thrown: float) -> dict[str, Any]:
+    """The values of `a_slot` for a person and the task that the ordinary search has found; thrown: 0 to 1."""
     return {
+        "thrown": int(thrown * PARTS),
         "who": worker_id,
         "at_stage": found.stage,
         "before": found.id,
