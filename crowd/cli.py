@@ -23,6 +23,7 @@ COMMANDS = {
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
     "model": Entry("crowd.commands.model", "model", "Models: add, list, promote, roll back."),
     "prelabel": Entry("crowd.commands.prelabel", "prelabel", "Make candidates by hand, as GPU workers do."),
+    "quality": Entry("crowd.commands.quality", "quality", "Quality scores: rebuild, fit reviewers anew."),
     "release": Entry("crowd.commands.release", "release", "Freeze a data set, and export it."),
     "restore": Entry("crowd.commands.backup", "restore", "Bring a backup back."),
     "serve": Entry("crowd.commands.serve", "serve", "Run the web process."),

@@ -14,8 +14,10 @@ from crowd.datasets.jobs import run_exports
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
+from crowd.review import quality
 from crowd.runtime import Runtime, build_runtime
 from crowd.tasks import counts, leases
+from crowd.tiers import proposals
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -53,6 +55,8 @@ def upkeep() -> int:
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
+    quality.refit_if_due(rt.db, rt.policy, clock.now())
+    proposals.look(rt.db, rt.policy, clock.now())
     return rounds
 
 

@@ -21,6 +21,7 @@ from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
+from crowd.review import evidence
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules, shadows
@@ -28,6 +29,7 @@ from crowd.tasks import api as tasks
 from crowd.tasks.models import Purpose
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
+from crowd.tiers import quality_api as quality
 from crowd.tiers import service as standing
 from crowd.web import pages
 
@@ -43,6 +45,7 @@ BLUEPRINTS = (
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,
+    quality.blueprint,
     models_api.blueprint,
     gold.blueprint,
 )
@@ -61,6 +64,7 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
+<<<<<<< HEAD
     _wire_gold(rt, shelf)
 
 
@@ -70,6 +74,10 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
     shadows.STAND_INS[:] = [dealer.stand_in]
     shadows.WITNESSES[Purpose.GOLD] = witness.take
     moves.ACCEPTED_HOOKS[:] = [partial(known.from_accepted, rt.policy)]
+=======
+    answers.MOVED_HOOKS[:] = [evidence.note_move]
+    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
+>>>>>>> quality
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -33,6 +33,7 @@ class QualityPolicy:
     cool_down_days: float
     excellent_above: float
     excellent_judged: int
+    excellent_needs_exam: bool
     gold_window: int
     gold_least: int
     gold_floor: float

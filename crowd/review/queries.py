@@ -8,9 +8,11 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
+from crowd.core.statements import Statement
+from crowd.images.models import ImageEvent, What
 from crowd.policy import Stage
 from crowd.review.models import Comment
-from crowd.tasks.models import Claim, Part, Participation, Task, TaskState
+from crowd.tasks.models import Claim, Part, Participation, Standing, Submission, Task, TaskState
 
 
 def held_task(conn: Connection, task_id: int, worker_id: int) -> bool:
@@ -83,6 +85,41 @@ def people_in_split_seats(conn: Connection, image_id: int) -> set[int]:
         )
     )
     return _claimants(conn, image_id, unsettled)
+
+
+_COUNTED = Statement(
+    sa.select(
+        Submission.task_id,
+        Submission.worker_id,
+        Submission.stage,
+        Submission.round,
+        Submission.kind,
+        Submission.result,
+        Submission.at,
+    )
+    .where(
+        Submission.image_id == sa.bindparam("of_image", type_=Submission.image_id.type),
+        Submission.standing == Standing.COUNTED,
+    )
+    .order_by(Submission.id)
+)
+
+
+def counted_answers(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """Every answer to an image that counted, oldest first."""
+    return _COUNTED.run(conn, {"of_image": image_id}).all()
+
+
+def accepted_before(conn: Connection, image_id: int) -> datetime | None:
+    """When the image was accepted before the present time."""
+    moments = (
+        sa.select(ImageEvent.at)
+        .where(ImageEvent.image_id == image_id, ImageEvent.what == What.ACCEPTED)
+        .order_by(ImageEvent.id.desc())
+        .offset(1)
+        .limit(1)
+    )
+    return conn.execute(moments).scalar_one_or_none()
 
 
 def has_sat(conn: Connection, image_id: int, worker_id: int) -> bool:

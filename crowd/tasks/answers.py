@@ -15,8 +15,13 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
+<<<<<<< HEAD
 from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries, shadows
 from crowd.tasks.flow import JOINT, LABELLING, Cause, Outcome, move_for
+=======
+from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries
+from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
+>>>>>>> quality
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Purpose, Standing, TaskState
 from crowd.tasks.rules import (
@@ -37,6 +42,10 @@ MOST_SECONDS = 86_400
 ANSWERED_HOOKS: list[
     Callable[[Connection, AnyRow, int, Mapping[str, Any] | None, float | None, datetime], None]
 ] = []
+
+
+# Called last, when an answer has moved its image; whatever they lock comes after the image and the task.
+MOVED_HOOKS: list[Callable[[moves.Moving, Move, Judgement], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ def answer(
     moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
     _note_answer(moving, given.kind, result, judgement)
     move = move_for(task.stage, task.cause, judgement.outcome)
+<<<<<<< HEAD
     if task.purpose is Purpose.WORK:
         moves.apply(moving, move, judgement)
     else:
@@ -101,6 +111,11 @@ def answer(
         seconds = _known_seconds(given.seconds)
         said = shadows.Testimony(task, worker_id, given.kind, result, case.labels, seconds, now)
         shadows.testify(conn, said, move)
+=======
+    moves.apply(moving, move, judgement)
+    for hook in MOVED_HOOKS:
+        hook(moving, move, judgement)
+>>>>>>> quality
     return None
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import AnyRow, AnySelect, Database, literal
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
+from crowd.tasks import due
 from crowd.tasks.models import (
     FIGURE,
     PURPOSE,
@@ -338,31 +339,10 @@ def _code_of(of: Stage | ImageState) -> int:
 
 def reconcile_if_due(db: Database, now: datetime) -> list[Difference] | None:
     """`reconcile` once a day, however many processes ask; None when it is not due."""
-    with db.read() as conn:
-        due_at = conn.execute(sa.select(DueJob.due_at).where(DueJob.name == RECONCILE)).scalar_one_or_none()
-    if due_at is not None and due_at > now:
-        return None
-    with db.begin() as conn:
-        _know(conn, now)
-        if not _postpone(conn, now, now + RECONCILE_WITHIN):
-            return None
-    found = reconcile(db, now)
-    with db.begin() as conn:
-        _postpone(conn, now + RECONCILE_WITHIN, now + RECONCILE_EVERY)
-    return found
-
-
-def _postpone(conn: Connection, now: datetime, until: datetime) -> bool:
-    """Move what is due at `now` to `until`; False when somebody else has."""
-    due = sa.update(DueJob).where(DueJob.name == RECONCILE, DueJob.due_at <= now)
-    return conn.execute(due.values(due_at=until)).rowcount == 1
-
-
-def _know(conn: Connection, now: datetime) -> None:
-    insert = _INSERT[conn.dialect.name](DueJob)
-    conn.execute(insert.on_conflict_do_nothing(), {"name": RECONCILE, "due_at": now})
+    schedule = due.Schedule(RECONCILE, every=RECONCILE_EVERY, within=RECONCILE_WITHIN)
+    return due.once(db, schedule, now, lambda: reconcile(db, now))
 
 
 def _lock(conn: Connection, now: datetime) -> None:
-    _know(conn, now)
+    due.know(conn, RECONCILE, now)
     conn.execute(sa.select(DueJob.name).where(DueJob.name == RECONCILE).with_for_update())

@@ -1,5 +1,6 @@
 """An admin's ways out: settling what is held, stuck, blocked or accepted; and an image's first task."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,10 @@ _EVENTS: dict[ImageState, What] = {
     ImageState.REFUSED: What.REFUSED,
     ImageState.WITHDRAWN: What.WITHDRAWN,
 }
+
+
+# Called last with an image that an admin has settled, and its state from now on.
+DECIDED_HOOKS: list[Callable[[Connection, int, ImageState, Policy, datetime], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def decide(
     if reopening:
         for _ in range(STAGES[decision.stage].seats):
             queries.open_task(conn, image, decision.stage, new_round, now)
+    for hook in DECIDED_HOOKS:
+        hook(conn, image_id, decision.state, policy, now)
 
 
 def open_first(conn: Connection, image_id: int, now: datetime) -> None:

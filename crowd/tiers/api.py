@@ -89,7 +89,7 @@ def show_history(query: dict[str, Any], worker_id: int) -> Page:
         accounts.find_person(conn, worker_id)
         rows = queries.history(conn, worker_id, after=query["cursor"], limit=query["limit"] + 1)
     if not caller.is_admin:
-        rows = [replace(row, by=None) for row in rows]
+        rows = [replace(row, by=None, evidence=None) for row in rows]
     return page(rows, query["limit"], lambda row: row.id)
 
 

@@ -6,46 +6,18 @@ one event brings, and record it in one call at the end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound
 from crowd.policy import Policy, Stage
 from crowd.tiers import quality_queries as queries
 from crowd.tiers import score as arithmetic
 from crowd.tiers import severity
-from crowd.tiers.score import JUDGED, Item, Judge, Kind, Score
+from crowd.tiers.score import JUDGED, Evidence, Judge, Kind, Score, item_of
 
 __all__ = ["Evidence", "Kind", "record", "refold", "take_out"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """One judgement of one answer.
-
-    `worker_id` gave the answer to `task_id` at `stage`. `value` 0..1: how good it was; `weight`: how much
-    that weighs, gold being 1. `judge_id` judged; a review or a bounce weighs as much less as its judge is
-    to be trusted. `score` is a review's own 1..5, from which `value` is reckoned again with every fit.
-    `against`: what the experts gave (1..5) where `worker_id` is a reviewer and `score` theirs.
-    `opens`: it judges the answer for the first time; what follows adds weight, but no answer.
-    Evidence of no weight counts nowhere but in the fit of severity.
-    """
-
-    worker_id: int
-    stage: Stage
-    kind: Kind
-    value: float
-    weight: float
-    task_id: int
-    at: datetime
-    judge_id: int | None = None
-    score: int | None = None
-    image_id: int | None = None
-    against: float | None = None
-    opens: bool = True
 
 
 def record(conn: Connection, policy: Policy, found: Sequence[Evidence]) -> None:
@@ -58,7 +30,7 @@ def record(conn: Connection, policy: Policy, found: Sequence[Evidence]) -> None:
     # Locked before anything is written: so the ids of a score's evidence rise in the order of its folding,
     # and a rebuild, which goes by the ids, adds the same numbers in the same order.
     keys = sorted({(each.worker_id, each.stage) for each in found}, key=_in_order)
-    standing = queries.lock_scores(conn, keys)
+    standing = _with_fit(conn, queries.lock_scores(conn, keys))
     queries.insert_evidence(conn, found)
     judges = _judges(conn, policy, found, {row.fit_id for row in standing.values()})
     changed: dict[tuple[int, Stage], queries.Standing] = {}
@@ -109,17 +81,19 @@ def refold(
     return score
 
 
-def item_of(evidence: Evidence | AnyRow, judge: Judge | None) -> Item:
-    """A piece of evidence as it counts by its judge's severity and weight."""
-    value, weight = arithmetic.count(
-        evidence.stage,
-        evidence.kind,
-        value=evidence.value,
-        weight=evidence.weight,
-        score=evidence.score,
-        judge=judge,
-    )
-    return Item(value, weight, evidence.opens, evidence.kind is Kind.GOLD, evidence.at)
+def _with_fit(
+    conn: Connection, standing: dict[queries.Key, queries.Standing]
+) -> dict[queries.Key, queries.Standing]:
+    """A score begins with the newest fit; later ones reach it when they are made."""
+    if all(row.fit_id is not None or row.score.at is not None for row in standing.values()):
+        return standing
+    newest = queries.latest_fit(conn)
+    if newest is None:
+        return standing
+    return {
+        key: row if row.score.at is not None else queries.Standing(newest.id, row.score)
+        for key, row in standing.items()
+    }
 
 
 def _judges(

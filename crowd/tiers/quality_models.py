@@ -128,7 +128,7 @@ class SeverityRow(Base):
 
 
 class Proposal(Base):
-    """The rule proposes another grade for a person, with what it saw. Closed once, by an admin or the rule."""
+    """The rule proposes another grade for a person, with what it saw. Closed once, by an admin or itself."""
 
     __tablename__ = "tier_proposals"
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,11 +14,8 @@ from crowd.core.db import AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tiers.quality_models import KIND, STAGE, EvidenceRow, ScoreRow, SeverityFit, SeverityRow
-from crowd.tiers.score import Judge, Kind, Score
+from crowd.tiers.score import Evidence, Judge, Kind, Score
 from crowd.tiers.severity import Comparison, Pair, Severity
-
-if TYPE_CHECKING:
-    from crowd.tiers.evidence import Evidence
 
 __all__ = ["STAGE", "Standing"]
 
@@ -40,8 +37,16 @@ class Standing:
 _SCORE_FIELDS = tuple(field.name for field in fields(Score))
 _SCORE_COLUMNS = tuple(ScoreRow.__table__.c[name] for name in _SCORE_FIELDS)
 
+
+def _as_driver_gives(column: Any) -> Any:
+    """A double as both drivers hand it out; a compiled statement cannot ask SQLAlchemy for more than that."""
+    if isinstance(column.type, sa.Float):
+        return sa.type_coerce(column, sa.types.NullType()).label(column.key)
+    return column
+
+
 _LOCK = Statement(
-    sa.select(ScoreRow.worker_id, ScoreRow.stage, ScoreRow.fit_id, *_SCORE_COLUMNS)
+    sa.select(ScoreRow.worker_id, ScoreRow.stage, ScoreRow.fit_id, *map(_as_driver_gives, _SCORE_COLUMNS))
     .where(
         ScoreRow.worker_id.in_(sa.bindparam("of_workers", expanding=True)),
         ScoreRow.stage.in_(sa.bindparam("at_stages", expanding=True, type_=STAGE)),
@@ -88,7 +93,7 @@ _EVIDENCE_FIELDS = (
 )
 
 
-def insert_evidence(conn: Connection, found: "Sequence[Evidence]") -> None:
+def insert_evidence(conn: Connection, found: Sequence[Evidence]) -> None:
     """Keep evidence for good."""
     rows = [{name: getattr(each, name) for name in _EVIDENCE_FIELDS} for each in found]
     conn.execute(sa.insert(EvidenceRow).inline(), rows)
@@ -137,7 +142,7 @@ def evidence_of_score(conn: Connection, worker_id: int, stage: Stage) -> Iterato
 def latest_gold(
     conn: Connection, worker_id: int, since: datetime | None, limit: int
 ) -> dict[Stage, list[float]]:
-    """By stage the values of a person's `limit` latest gold answers, newest first; `since`: only later ones."""
+    """By stage a person's `limit` latest values on gold, newest first; `since`: only later ones."""
     # Newer than all that the window holds at any stage.
     query = (
         sa.select(EvidenceRow.stage, EvidenceRow.value)
@@ -189,7 +194,12 @@ def evidence_page(
 
 
 _JUDGES = Statement(
-    sa.select(SeverityRow.fit_id, SeverityRow.reviewer_id, SeverityRow.bias, SeverityRow.weight).where(
+    sa.select(
+        SeverityRow.fit_id,
+        SeverityRow.reviewer_id,
+        _as_driver_gives(SeverityRow.bias),
+        _as_driver_gives(SeverityRow.weight),
+    ).where(
         SeverityRow.fit_id.in_(sa.bindparam("of_fits", expanding=True)),
         SeverityRow.reviewer_id.in_(sa.bindparam("of_judges", expanding=True)),
     )
@@ -240,7 +250,7 @@ def scores_of(conn: Connection, worker_id: int) -> dict[Stage, Standing]:
     return {row[0]: Standing(row[1], Score(*row[2:])) for row in conn.execute(query)}
 
 
-def people_with_scores(conn: Connection, after: int, limit: int) -> Sequence[int]:
+def people(conn: Connection, after: int, limit: int) -> Sequence[int]:
     """The ids of people beyond `after`, in order."""
     return (
         conn.execute(sa.select(Worker.id).where(Worker.id > after).order_by(Worker.id).limit(limit))

@@ -1,7 +1,9 @@
 """Every SQL statement about the history of standing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,6 +24,7 @@ class HistoryRow:
     new_grade: Grade
     reason: str
     by: str | None
+    evidence: Any = None
 
 
 def record(
@@ -34,6 +37,7 @@ def record(
     actor_id: int | None,
     reason: str,
     at: datetime,
+    evidence: Mapping[str, Any] | None = None,
 ) -> None:
     """Write one row of the history."""
     conn.execute(
@@ -45,6 +49,7 @@ def record(
             new_grade=new,
             actor_id=actor_id,
             reason=reason,
+            evidence=evidence,
         )
     )
 
@@ -60,6 +65,7 @@ def history(conn: Connection, worker_id: int, *, after: int | None = None, limit
             GradeEvent.new_grade,
             GradeEvent.reason,
             Worker.username.label("by"),
+            GradeEvent.evidence,
         )
         .outerjoin(Worker, Worker.id == GradeEvent.actor_id)
         .where(GradeEvent.worker_id == worker_id)

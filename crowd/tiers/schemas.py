@@ -73,3 +73,7 @@ class HistorySchema(Schema):
     new_grade = fields.Enum(Grade, by_value=True)
     by = fields.String(allow_none=True)
     reason = fields.String()
+    evidence = fields.Raw(
+        allow_none=True,
+        metadata={"type": "object", "description": "What a rule went by; shown to admins."},
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from crowd.policy import Stage
 from crowd.policy.sections import QualityPolicy
@@ -43,6 +44,32 @@ class Judge:
     weight: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One judgement of one answer.
+
+    `worker_id` gave the answer to `task_id` at `stage`. `value` 0..1: how good it was; `weight`: how much
+    that weighs, gold being 1. `judge_id` judged; a review or a bounce weighs as much less as its judge is
+    to be trusted. `score` is a review's own 1..5, from which `value` is reckoned again with every fit.
+    `against`: what the experts gave (1..5) where `worker_id` is a reviewer and `score` theirs.
+    `opens`: it judges the answer for the first time; what follows adds weight, but no answer.
+    Evidence of no weight counts nowhere but in the fit of severity.
+    """
+
+    worker_id: int
+    stage: Stage
+    kind: Kind
+    value: float
+    weight: float
+    task_id: int
+    at: datetime
+    judge_id: int | None = None
+    score: int | None = None
+    image_id: int | None = None
+    against: float | None = None
+    opens: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A piece of evidence as it counts, of a value 0..1; `opens`: it is the first about its answer."""
@@ -56,7 +83,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What is known of somebody's answers at a stage: `n` judged ones, and the decayed weight of good and bad.
+    """What is known of somebody's answers at a stage: `n` judged ones, the decayed weight of good and bad.
 
     `day_…` is what stood when the day (UTC) of `at`, the last evidence, began.
     """
@@ -88,28 +115,21 @@ class Figures:
 
 
 def value_of_review(stage: Stage, score: float) -> float:
-    """What a review's score, which corrected for severity lies anywhere from 1 to 5, says of a stage: 0..1."""
+    """What a review's score says of a stage, 0..1; corrected for severity it is anywhere from 1 to 5."""
     table = OF_SCORE[stage]
     place = min(max(score, 1.0), 5.0) - 1.0
     step = min(int(place), 3)
     return table[step] + (place - step) * (table[step + 1] - table[step])
 
 
-def count(
-    stage: Stage,
-    kind: Kind,
-    *,
-    value: float,
-    weight: float,
-    score: int | None,
-    judge: Judge | None,
-) -> tuple[float, float]:
-    """The value and the weight with which a piece of evidence counts; `judge` None: it is nobody's word."""
-    if judge is None or kind not in JUDGED:
-        return value, weight
-    if kind is Kind.REVIEW and score is not None and stage in OF_SCORE:
-        value = value_of_review(stage, score - judge.bias)
-    return value, weight * judge.weight
+def item_of(evidence: Any, judge: Judge | None) -> Item:
+    """A piece of evidence, or its row, as it counts by its judge's severity and weight; None: no judge."""
+    value, weight = evidence.value, evidence.weight
+    if judge is not None and evidence.kind in JUDGED:
+        weight *= judge.weight
+        if evidence.kind is Kind.REVIEW and evidence.score is not None and evidence.stage in OF_SCORE:
+            value = value_of_review(evidence.stage, evidence.score - judge.bias)
+    return Item(value, weight, evidence.opens, evidence.kind is Kind.GOLD, evidence.at)
 
 
 def fold(items: Iterable[Item], numbers: QualityPolicy, start: Score | None = None) -> Score:
@@ -190,7 +210,7 @@ def beta_share(x: float, a: float, b: float) -> float:
 
 
 def _fraction(x: float, a: float, b: float) -> float:
-    """1 / (1 + d1 / (1 + d2 / (1 + …))), from the front: Lentz's method as Thompson and Barnett changed it."""
+    """1 / (1 + d1 / (1 + d2 / (1 + …))), from the front: Lentz's method, changed by Thompson and Barnett."""
     tiny = 1e-300
     value, c, d = 1.0, 1.0, 0.0
     for place in range(500):

@@ -1,7 +1,8 @@
 """Moving people between grades, suspending, reinstating and erasing them: each change leaves a row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -39,27 +40,46 @@ def join(
     return person
 
 
-def regrade(conn: Connection, worker_id: int, grade: Grade, *, by: Actor | None, reason: str) -> Person:
+def regrade(
+    conn: Connection,
+    worker_id: int,
+    grade: Grade,
+    *,
+    by: Actor | None,
+    reason: str,
+    only_from: Grade | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> Person:
     """Move a person to `grade`; the grade one has already changes nothing. `by` None: the command line.
 
-    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin` or `erased`.
+    `only_from`: somebody in good standing who is of that grade now. `evidence`: what a rule went by.
+    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `erased` or `outdated`.
     """
     person = _guard(conn, worker_id, by, reason, leaves_admins=grade is not Grade.ADMIN)
+    if only_from is not None and (person.suspended or person.grade is not only_from):
+        raise Conflict("outdated", f"This person is no longer an active {only_from}.")
     if person.grade is grade:
         return person
     people.set_grade(conn, worker_id, grade)
-    _record(conn, worker_id, Standing.GRADED, (person.grade, grade), by, reason)
+    _record(conn, worker_id, Standing.GRADED, (person.grade, grade), by, reason, evidence)
     _tell(conn, worker_id)
     return replace(person, grade=grade)
 
 
-def suspend(conn: Connection, worker_id: int, *, by: Actor | None, reason: str) -> Person:
+def suspend(
+    conn: Connection,
+    worker_id: int,
+    *,
+    by: Actor | None,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> Person:
     """Keep a person from working; again changes nothing. Raises what `regrade` raises."""
     person = _guard(conn, worker_id, by, reason, leaves_admins=True)
     if person.suspended:
         return person
     people.set_suspended(conn, worker_id, now())
-    _record(conn, worker_id, Standing.SUSPENDED, (person.grade, person.grade), by, reason)
+    _record(conn, worker_id, Standing.SUSPENDED, (person.grade, person.grade), by, reason, evidence)
     _tell(conn, worker_id)
     return replace(person, suspended=True)
 
@@ -121,10 +141,20 @@ def _record(
     grades: tuple[Grade | None, Grade],
     by: Actor | None,
     reason: str,
+    evidence: Mapping[str, Any] | None = None,
 ) -> None:
     old, new = grades
-    actor_id = by.id if by else None
-    queries.record(conn, worker_id, what, old=old, new=new, actor_id=actor_id, reason=reason, at=now())
+    queries.record(
+        conn,
+        worker_id,
+        what,
+        old=old,
+        new=new,
+        actor_id=by.id if by else None,
+        reason=reason,
+        at=now(),
+        evidence=evidence,
+    )
 
 
 def _tell(conn: Connection, worker_id: int) -> None:
