@@ -64,7 +64,8 @@ def wire(rt: Runtime) -> None:
     handover.PROPOSERS[:] = [Waiter(rt.policy, shelf).candidates]
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
-<<<<<<< HEAD
+    answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
+    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
     _wire_gold(rt, shelf)
 
 
@@ -73,11 +74,6 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
     handover.PROPOSERS.insert(0, dealer.candidates)
     shadows.STAND_INS[:] = [dealer.stand_in]
     shadows.WITNESSES[Purpose.GOLD] = witness.take
-    moves.ACCEPTED_HOOKS[:] = [partial(known.from_accepted, rt.policy)]
-=======
-    answers.MOVED_HOOKS[:] = [evidence.note_move]
-    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
->>>>>>> quality
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -17,10 +17,11 @@ from crowd.gold.spoil import spoil
 from crowd.images.models import ImageState
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, handover, image_queries
-from crowd.tasks.flow import LABELLING, ORDER, blame_targets
+from crowd.tasks.flow import LABELLING, ORDER, Effect, Move, blame_targets
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Purpose
-from crowd.tasks.rules import RULES, Case
+from crowd.tasks.moves import Moving
+from crowd.tasks.rules import RULES, Case, Judgement
 from crowd.tasks.shadows import Testimony
 from crowd.taxonomy import Taxonomy
 from crowd.tiers import evidence
@@ -90,9 +91,12 @@ def add(
     return [_add(conn, ground, wish, stage, actor_id, now) for stage in dict.fromkeys(wish.stages)]
 
 
-def from_accepted(policy: Policy, conn: Connection, image: AnyRow, taxonomy_id: int, now: datetime) -> None:
-    """An image was accepted: where somebody had to settle it, its labels are known to be right."""
-    if not policy.gold.from_adjudicated or not queries.was_adjudicated(conn, image.id):
+def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
+    """An answer moved an image: accepted where somebody had to settle it, its labels are known to be right."""
+    if move.effect is not Effect.ACCEPT or not policy.gold.from_adjudicated:
+        return
+    conn, image, now = moving.conn, moving.image, moving.now
+    if not queries.was_adjudicated(conn, image.id):
         return
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if not all(labels.get(stage) for stage in LABELLING):
@@ -106,7 +110,7 @@ def from_accepted(policy: Policy, conn: Connection, image: AnyRow, taxonomy_id: 
             _shown(labels, stage),
             known,
             Origin.ADJUDICATED,
-            taxonomy_id,
+            moving.taxonomy_id,
             now,
             None,
             "settled by adjudication",

@@ -15,13 +15,8 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-<<<<<<< HEAD
 from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries, shadows
-from crowd.tasks.flow import JOINT, LABELLING, Cause, Outcome, move_for
-=======
-from crowd.tasks import answer_queries, handover, image_queries, leases, moves, queries
 from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
->>>>>>> quality
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Purpose, Standing, TaskState
 from crowd.tasks.rules import (
@@ -103,19 +98,15 @@ def answer(
     moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
     _note_answer(moving, given.kind, result, judgement)
     move = move_for(task.stage, task.cause, judgement.outcome)
-<<<<<<< HEAD
     if task.purpose is Purpose.WORK:
         moves.apply(moving, move, judgement)
+        for hook in MOVED_HOOKS:
+            hook(moving, move, judgement)
     else:
         moves.keep_label(moving, judgement)
         seconds = _known_seconds(given.seconds)
         said = shadows.Testimony(task, worker_id, given.kind, result, case.labels, seconds, now)
         shadows.testify(conn, said, move)
-=======
-    moves.apply(moving, move, judgement)
-    for hook in MOVED_HOOKS:
-        hook(moving, move, judgement)
->>>>>>> quality
     return None
 
 

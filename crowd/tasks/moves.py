@@ -22,10 +22,6 @@ from crowd.tasks.rules import Answer, Judgement
 BOUNCED_HOOKS: list[Callable[[Connection, int, Stage], None]] = []
 
 
-# Called when an answer has an image accepted, with the taxonomy version of its task.
-ACCEPTED_HOOKS: list[Callable[[Connection, AnyRow, int, datetime], None]] = []
-
-
 @dataclass(frozen=True, slots=True)
 class Moving:
     """An image on the move: its locked row, the answered task, who answered, and when."""
@@ -66,8 +62,6 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
             _open_adjudication(moving, move.cause)
         case Effect.ACCEPT:
             moving.note(What.ACCEPTED, why={"reason": f"{moving.task.stage} passed"})
-            for hook in ACCEPTED_HOOKS:
-                hook(moving.conn, moving.image, moving.taxonomy_id, moving.now)
         case Effect.REFUSE:
             moving.note(What.REFUSED, why={"unusable": _unusable_codes(moving)})
         case Effect.HOLD:
