@@ -274,7 +274,8 @@ def _take_several(claimant: Claimant, search: _Search, wanted: int, policy: Poli
         first_seats = {row.image_id: row for row in reversed(found)}
         seats = list(first_seats.values())
         taken += _take(search.conn, claimant, seats, policy, search.now, batch=True)
-    return taken
+    # In the order of claims: what a shadow seat stood in for is found again, behind what came after it.
+    return sorted(taken, key=lambda task: (not task.bounced, task.priority, task.id))
 
 
 def _take(

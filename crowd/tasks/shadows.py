@@ -104,7 +104,7 @@ def seen_later(conn: Connection, image_id: int, own: Mapping[Stage, Any], now: d
         stage: row.value
         for stage, row in of_source.items()
         if (ORDER[stage] > ORDER[seat.stage] or (seat.answered_at is None and stage is seat.stage))
-        and row.at - answered <= since
+        and row.at - answered < since
     }
     labels = {**own, **come}
     if Stage.ATTRIBUTES in come and Stage.SEGMENTATION in own:
@@ -113,4 +113,4 @@ def seen_later(conn: Connection, image_id: int, own: Mapping[Stage, Any], now: d
         labels[Stage.ATTRIBUTES] = carry_attributes(
             come[Stage.ATTRIBUTES], drawn, region_parts(own[Stage.SEGMENTATION])
         )
-    return Later(accepted is not None and accepted - answered <= since, labels)
+    return Later(accepted is not None and accepted - answered < since, labels)

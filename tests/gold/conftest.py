@@ -14,10 +14,18 @@ from crowd.core.config import Settings
 from crowd.gold.models import GoldSeat
 from crowd.images import service as intake
 from crowd.images.models import Image
+from crowd.policy import Stage
 from crowd.runtime import build_runtime
-from tests.scenarios.people import Clock, Crew, Json, Person
+from crowd.tasks import answer_queries, image_queries, queries
+from crowd.tasks.taxonomies import shelf
+from tests.scenarios.people import Clock, Crew, Json, Person, good, good_result, regions
 
 HALF = 50
+LABELS: dict[Stage, Any] = {
+    Stage.SEGMENTATION: regions("top"),
+    Stage.ATTRIBUTES: {"regions": {"r1": {"category": "blouses", "color": "black"}}},
+    Stage.STYLES: {"styles": ["resort"], "unsure": False},
+}
 
 
 class GoldCrew(Crew):
@@ -26,9 +34,22 @@ class GoldCrew(Crew):
     def _add_image(self, conn: Connection, batch_priority: int | None) -> int:
         image_id = super()._add_image(conn, batch_priority)
         row = conn.execute(sa.select(*Image.__table__.c).where(Image.id == image_id)).one()
-        values = {name: row._mapping[name] for name in ("supplier_id", "file_name", "rights", "sha256", "created_at")}
+        values = {
+            name: row._mapping[name]
+            for name in ("supplier_id", "file_name", "rights", "sha256", "created_at")
+        }
         intake.put_aside(conn, self.rt.policy, image_id, {**values, "priority": row.priority})
         return image_id
+
+    def seats_of_an_image(self, conn: Connection) -> None:
+        """An image of which nothing is there but the two open seats, and all its labels."""
+        image = image_queries.lock_image(conn, self._add_image(conn, None))
+        assert image is not None
+        now, taxonomy_id = self.clock.now(), shelf(self.rt).present_id()
+        for stage, value in LABELS.items():
+            answer_queries.add_label(conn, image.id, stage, 1, None, taxonomy_id, value, now)
+        for _ in range(2):
+            queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, now)
 
     def sources(self, count: int) -> list[int]:
         """Accepted images; call it before there is gold, or the usual people get some."""
@@ -52,15 +73,15 @@ class GoldCrew(Crew):
         with self.rt.db.read() as conn:
             return set(conn.execute(found).scalars())
 
-    def until_gold(self, person: Person, stage: str, do: Callable[[Json], object] | None = None, most: int = 60) -> Json:
+    def until_gold(
+        self, person: Person, stage: str, do: Callable[[Json], object] | None = None, most: int = 60
+    ) -> Json:
         """Claim, and answer well, until a task is gold; it is held."""
         for _ in range(most):
             task = person.claim(stage)
             if task["id"] in self.seats(person):
                 return task
             if do is None:
-                from tests.scenarios.people import good, good_result
-
                 good(person.submit(task, good_result(task)))
             else:
                 do(task)
