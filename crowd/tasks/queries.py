@@ -363,13 +363,13 @@ def end_rest(conn: Connection, task_id: int) -> None:
     )
 
 
-def somebody_took(conn: Connection, stage: Stage, worker_id: int, claimed_after: datetime) -> bool:
-    """Whether somebody else holds a task of the stage by a lease that ends after `claimed_after`."""
+def somebody_took(conn: Connection, stage: Stage, worker_id: int, ends_from: datetime) -> bool:
+    """Whether somebody else holds a task of the stage by a lease that ends at `ends_from` or later."""
     return (
         conn.execute(
             sa.select(Task.id)
             .where(
-                Task.lease_until > claimed_after,
+                Task.lease_until >= ends_from,
                 Task.state == LEASED,
                 Task.purpose == WORK,
                 Task.stage == stage,

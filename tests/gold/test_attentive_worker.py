@@ -20,8 +20,8 @@ from tests.scenarios.people import HEIGHT, WIDTH, Json, Person, good, regions, v
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
-CLAIMS = 220
-SOURCES = 90
+CLAIMS = 150
+SOURCES = 70
 # Chance alone moves it by about .05 with so many claims.
 MOST_TELLING = 0.17
 
