@@ -2,7 +2,7 @@
 
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
-from crowd.gold.models import Exam, GoldEvent, GoldItem, GoldSeat
+from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -31,6 +31,7 @@ from crowd.tasks.models import (
     TaxonomyVersion,
     WorkerCount,
 )
+from crowd.tiers.exams import Exam
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
 from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow

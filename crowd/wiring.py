@@ -11,7 +11,9 @@ from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
 from crowd.gold import api as gold
+from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
+from crowd.gold.courses import Examiner
 from crowd.gold.dealing import Dealer
 from crowd.images import api as images
 from crowd.images import service as intake
@@ -48,6 +50,7 @@ BLUEPRINTS = (
     quality.blueprint,
     models_api.blueprint,
     gold.blueprint,
+    courses_api.blueprint,
 )
 
 
@@ -73,7 +76,10 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
     dealer, witness = Dealer(rt.policy, shelf), known.Witness(rt.policy)
     handover.PROPOSERS.insert(0, dealer.candidates)
     shadows.STAND_INS[:] = [dealer.stand_in]
+    examiner = Examiner(rt.policy)
     shadows.WITNESSES[Purpose.GOLD] = witness.take
+    shadows.WITNESSES[Purpose.PRACTICE] = examiner.practised
+    shadows.WITNESSES[Purpose.EXAM] = examiner.answered
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -69,7 +69,7 @@ class Dealer:
         self, conn: Connection, task: AnyRow, _labels: Mapping[Stage, Any]
     ) -> dict[str, Any] | None:
         """What a model proposed for the image that a gold seat shows; withheld as often as any."""
-        if task.purpose is Purpose.WORK or task.stage not in LABELLING:
+        if task.purpose is not Purpose.GOLD or task.stage not in LABELLING:
             return None
         served = self.shelf.of(conn, task.stage)
         if served is None or served.model_id is None or is_withheld(task.id, self.policy):

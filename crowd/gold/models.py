@@ -75,27 +75,6 @@ class GoldEvent(Base):
     reason: Mapped[str] = mapped_column(sa.Text)
 
 
-class Exam(Base):
-    """Somebody's exam at a stage: `items` questions; ended when all are answered, or given up."""
-
-    __tablename__ = "exams"
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
-    stage: Mapped[Stage] = mapped_column(STAGE)
-    items: Mapped[int] = mapped_column(sa.SmallInteger)
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    score: Mapped[float | None]
-    passed: Mapped[bool | None]
-
-    __table_args__ = (
-        sa.Index("ix_exams_worker", "worker_id", "stage", "id"),
-        # Two exams begun at the same moment: one of them.
-        sa.Index("uq_exams_open", "worker_id", "stage", unique=True, **_where("ended_at IS NULL")),
-    )
-
-
 class GoldSeat(Base):
     """Somebody was given a gold item, and how well they answered (0 to 1). The picture is theirs only once."""
 

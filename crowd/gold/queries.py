@@ -121,7 +121,7 @@ def _unmet_alone() -> Statement:
     return Statement(_unmet(with_model=False))
 
 
-def unmet_items(conn: Connection, worker_id: int, stage: Stage, beyond: int) -> AnyRow | None:
+def unmet_item(conn: Connection, worker_id: int, stage: Stage, beyond: int) -> AnyRow | None:
     """An item for a person, wherever it is shown."""
     return _unmet_alone().run(conn, {"who": worker_id, "at_stage": stage, "beyond": beyond}).first()
 
@@ -320,3 +320,51 @@ def crew(conn: Connection, grades: Sequence[Grade]) -> int:
         Worker.grade.in_(grades), Worker.suspended_at.is_(None), Worker.erased_at.is_(None)
     )
     return conn.execute(able).scalar_one()
+
+
+def count_unmet(conn: Connection, worker_id: int, stage: Stage, most: int) -> int:
+    """How many pictures of a stage's items the person has not met, counted up to `most`."""
+    met = sa.exists(
+        sa.select(GoldSeat.task_id).where(
+            GoldSeat.worker_id == worker_id, GoldSeat.image_id == GoldItem.image_id
+        )
+    )
+    held = sa.exists(
+        sa.select(Claim.task_id)
+        .join_from(Task, Claim, Claim.task_id == Task.id)
+        .where(Task.image_id == GoldItem.image_id, Claim.worker_id == worker_id)
+    )
+    unmet = (
+        sa.select(GoldItem.image_id)
+        .join(Image, Image.id == GoldItem.image_id)
+        .where(GoldItem.active, GoldItem.stage == stage, Image.state == ImageState.ACCEPTED, ~met, ~held)
+        .distinct()
+        .limit(most)
+        .subquery()
+    )
+    return conn.execute(sa.select(sa.func.count()).select_from(unmet)).scalar_one()
+
+
+def seats_of_exam(conn: Connection, exam_id: int) -> Sequence[AnyRow]:
+    """The questions of an exam that were asked so far, in their order."""
+    columns = (GoldSeat.task_id, GoldSeat.answered_at, GoldSeat.value)
+    found = sa.select(*columns).where(GoldSeat.exam_id == exam_id, GoldSeat.exam_id.is_not(None))
+    return conn.execute(found.order_by(GoldSeat.task_id)).all()
+
+
+def practice_of(conn: Connection, worker_id: int, stage: Stage) -> tuple[int, int]:
+    """How much somebody has practised at a stage: answers, and right ones among them."""
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    found = (
+        sa.select(
+            sa.func.count(GoldSeat.answered_at), sa.func.count(sa.case((GoldSeat.passed.is_(True), one)))
+        )
+        .join_from(GoldSeat, GoldItem, GoldItem.id == GoldSeat.gold_id)
+        .where(
+            GoldSeat.worker_id == worker_id,
+            GoldSeat.purpose == Purpose.PRACTICE,
+            GoldItem.stage == stage,
+        )
+    )
+    answered, right = conn.execute(found).one()
+    return answered, right

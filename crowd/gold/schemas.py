@@ -5,7 +5,8 @@ from marshmallow import fields, validate
 from crowd.core.http import Moment, PageArgs, Schema
 from crowd.gold.models import Origin, Step
 from crowd.gold.service import STAGES
-from crowd.policy import Stage
+from crowd.policy import Grade, Stage
+from crowd.tasks.schemas import TaskSchema
 from crowd.tiers.schemas import reason_field
 
 _STAGE = fields.Enum(Stage, by_value=True)
@@ -89,3 +90,90 @@ class GoldListArgs(PageArgs):
     stage = fields.Enum(Stage, by_value=True, load_default=None)
     active = fields.Boolean(load_default=None)
     origin = fields.Enum(Origin, by_value=True, load_default=None)
+
+
+class ExamStandingSchema(Schema):
+    """Where somebody stands with a stage's exam."""
+
+    items = fields.Integer()
+    pass_mark = fields.Float()
+    passed = fields.Boolean()
+    open_id = fields.Integer(allow_none=True)
+    tries_left = fields.Integer()
+    not_before = Moment(allow_none=True)
+    grade = fields.Enum(Grade, by_value=True, metadata={"description": "The grade that passing speaks for."})
+
+
+class CourseSchema(Schema):
+    """A stage's course: how it is done, and how far one has come."""
+
+    stage = fields.Enum(Stage, by_value=True)
+    guide = fields.List(fields.String())
+    practised = fields.Integer()
+    right = fields.Integer()
+    exam = fields.Nested(ExamStandingSchema)
+
+
+class CoursesSchema(Schema):
+    """Every course."""
+
+    items = fields.List(fields.Nested(CourseSchema))
+
+
+class PractiseSchema(Schema):
+    """Practice; as a worked example it comes with its answer."""
+
+    example = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class PracticeSchema(Schema):
+    """A practice task; `known` with a worked example alone."""
+
+    task = fields.Nested(TaskSchema)
+    known = fields.Raw(allow_none=True)
+
+
+class LessonNoteSchema(Schema):
+    """One thing that was compared, and a sentence about it."""
+
+    path = fields.String()
+    given = fields.Raw(allow_none=True)
+    known = fields.Raw(allow_none=True)
+    value = fields.Float()
+    text = fields.String()
+
+
+class LessonSchema(Schema):
+    """What a practice answer got right and wrong."""
+
+    task_id = fields.Integer()
+    value = fields.Float()
+    right = fields.Boolean()
+    known = fields.Raw()
+    notes = fields.List(fields.Nested(LessonNoteSchema))
+
+
+class NewExamSchema(Schema):
+    """The stage to be examined at."""
+
+    stage = fields.Enum(Stage, by_value=True, required=True, validate=validate.OneOf(STAGES))
+
+
+class ExamSchema(Schema):
+    """An exam; score and result when it is over."""
+
+    id = fields.Integer()
+    worker_id = fields.Integer()
+    stage = fields.Enum(Stage, by_value=True)
+    items = fields.Integer()
+    answered = fields.Integer()
+    started_at = Moment()
+    ended_at = Moment(allow_none=True)
+    score = fields.Float(allow_none=True)
+    passed = fields.Boolean(allow_none=True)
+
+
+class ExamListArgs(PageArgs):
+    """Whose exams: one's own; of somebody else for admins."""
+
+    worker = fields.Integer(load_default=None, validate=validate.Range(1))

@@ -199,6 +199,53 @@ def sit(
     return task
 
 
+def seat_beside(
+    conn: Connection,
+    purpose: Purpose,
+    stage: Stage,
+    source_id: int,
+    labels: Mapping[Stage, Any],
+    worker_id: int,
+    taxonomy_id: int,
+    now: datetime,
+    until: datetime,
+) -> AnyRow:
+    """A shadow seat that hides nothing, leased: on new numbers, with the picture of `source_id`."""
+    taken_over = [*_TAKEN_OVER, "priority"]
+    shown = sa.select(
+        *(_SHOWN.c[name] for name in taken_over),
+        SHADOW,
+        _SHOWN.c.id,
+        sa.literal(now, Image.created_at.type),
+    ).where(_SHOWN.c.id == source_id)
+    columns = [*taken_over, "state", "duplicate_of", "created_at"]
+    image_id = conn.execute(sa.insert(Image).from_select(columns, shown).returning(Image.id)).scalar_one()
+    label = {"image_id": image_id, "round": 1, "taxonomy_id": taxonomy_id, "at": now}
+    if labels:
+        rows = [{**label, "stage": each, "value": value} for each, value in labels.items()]
+        conn.execute(sa.insert(Label), rows)
+    task = conn.execute(
+        sa.insert(Task)
+        .values(
+            image_id=image_id,
+            stage=stage,
+            round=1,
+            seat=1,
+            state=TaskState.LEASED,
+            token=1,
+            worker_id=worker_id,
+            lease_until=until,
+            taxonomy_id=taxonomy_id,
+            opened_at=now,
+            purpose=purpose,
+        )
+        .returning(*Task.__table__.columns)
+    ).one()
+    claim = {"task_id": task.id, "token": task.token, "worker_id": worker_id, "at": now}
+    _ADD_CLAIM.change(conn, claim)
+    return task
+
+
 def next_round(conn: Connection, image_id: int) -> None:
     """A shadow's answer would have sent the image back: its round is the next one, and that is all."""
     conn.execute(
