@@ -20,7 +20,7 @@ PASSING = 4
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that was compared: its path, what was given, what is known, and how well they meet (0 to 1)."""
+    """One thing that was compared: its path, what was given, what is known, and how well they meet: 0 to 1."""
 
     path: str
     given: Any
@@ -90,8 +90,8 @@ def _of_regions(given: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str,
             notes.append(Note(f"{path}.part", None, region["part"], 0.0))
         else:
             notes.append(Note(f"{path}.rings", None, None, _iou(_shape(given[other]), _shape(region))))
-    for place in set(range(len(given))) - set(pairs.values()):
-        notes.append(Note(f"regions.{given[place]['id']}.part", given[place]["part"], None, 0.0))
+    besides = sorted(set(range(len(given))) - set(pairs.values()))
+    notes += [Note(f"regions.{given[one]['id']}.part", given[one]["part"], None, 0.0) for one in besides]
     return Match(_mean([note.value for note in notes]), tuple(notes))
 
 

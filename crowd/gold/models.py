@@ -76,7 +76,7 @@ class GoldEvent(Base):
 
 
 class GoldSeat(Base):
-    """Somebody was given a gold item, and how well they answered (0 to 1). The picture is theirs only once."""
+    """Somebody was given a gold item, and how well they answered: 0 to 1. The picture is theirs only once."""
 
     __tablename__ = "gold_seats"
 

@@ -92,7 +92,7 @@ def add(
 
 
 def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
-    """An answer moved an image: accepted where somebody had to settle it, its labels are known to be right."""
+    """An image was accepted: where somebody had to settle it before, its labels are known to be right."""
     if move.effect is not Effect.ACCEPT or not policy.gold.from_adjudicated:
         return
     conn, image, now = moving.conn, moving.image, moving.now

@@ -1,4 +1,4 @@
-"""Labels made wrong on purpose, for known-bad work: one clear fault each, and nothing else. PURE; takes a seed."""
+"""Labels made wrong on purpose, for known-bad work: one clear fault each. PURE; takes a seed."""
 
 import copy
 import random

@@ -1,7 +1,7 @@
 """Shadow seats: seats that look like any other to who sits there, and whose answers are evidence only.
 
 Nothing here knows what gold or an exam is: the rooms above say when somebody is to be given such a seat
-(`STAND_INS`) and take the answers (`WITNESSES`). docs/decisions/0011-shadow-seats.md: how a seat stays unseen.
+(`STAND_INS`) and take the answers (`WITNESSES`). docs/decisions/0011-shadow-seats.md: how one stays unseen.
 """
 
 from collections.abc import Callable, Mapping

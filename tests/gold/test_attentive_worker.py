@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -159,7 +160,7 @@ def shape(value: Any) -> str:
 
 
 def telling(seen: Sequence[Seen], is_gold: Sequence[bool]) -> dict[str, float]:
-    """Numbers by which gold could be told: the chance that gold's is the larger one, where it is far from ½."""
+    """Numbers by which gold could be told: the chance that gold's is larger, where far from ½."""
     found = {}
     for name, values in numbers(seen):
         area = chance_larger(values, is_gold)
@@ -172,7 +173,7 @@ def numbers(seen: Sequence[Seen]) -> Iterator[tuple[str, list[float]]]:
     tasks = [each.task["id"] for each in seen]
     pictures = [each.task["image"]["id"] for each in seen]
     for name, ids in (("task id", tasks), ("image id", pictures)):
-        steps = [0, *(after - before for before, after in zip(ids, ids[1:], strict=False))]
+        steps = [0, *(after - before for before, after in pairwise(ids))]
         yield f"{name}, step from the last", [float(step) for step in steps]
         yield f"{name}, step to the next", [float(step) for step in [*steps[1:], 1]]
         yield f"{name}, place", [float(each) for each in ids]
