@@ -2,6 +2,7 @@
 
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -32,6 +33,7 @@ from crowd.tasks.models import (
     TaxonomyVersion,
     WorkerCount,
 )
+from crowd.tiers.exams import Exam
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
 from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
@@ -50,11 +52,15 @@ __all__ = [
     "CountDelta",
     "DueJob",
     "EvidenceRow",
+    "Exam",
     "ExpertFigure",
     "Export",
     "Finding",
     "Flag",
     "FlagEvent",
+    "GoldEvent",
+    "GoldItem",
+    "GoldSeat",
     "GradeEvent",
     "Image",
     "ImageEvent",

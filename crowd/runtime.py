@@ -37,6 +37,7 @@ def build_runtime(settings: Settings) -> Runtime:
             settings.policy_file,
             lease_seconds=settings.lease_seconds,
             reserve_seconds=settings.reserve_seconds,
+            gold_percent=settings.gold_percent,
         ),
         taxonomy=load_taxonomy(settings.taxonomy_file),
     )

@@ -11,6 +11,11 @@ from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
+from crowd.gold import api as gold
+from crowd.gold import course_api as courses_api
+from crowd.gold import service as known
+from crowd.gold.courses import Examiner
+from crowd.gold.dealing import Dealer
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.ml import api as models_api
@@ -22,9 +27,10 @@ from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
+from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules, shadows
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
+from crowd.tasks.models import Purpose
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import quality_api as quality
@@ -47,6 +53,8 @@ BLUEPRINTS = (
     redo_api.blueprint,
     quality.blueprint,
     models_api.blueprint,
+    gold.blueprint,
+    courses_api.blueprint,
 )
 
 
@@ -64,8 +72,19 @@ def wire(rt: Runtime) -> None:
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
     redo.RELEASED[:] = [releases.released_among]
-    answers.MOVED_HOOKS[:] = [evidence.note_move]
+    answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
+    _wire_gold(rt, shelf)
+
+
+def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
+    dealer, witness = Dealer(rt.policy, shelf), known.Witness(rt.policy)
+    handover.PROPOSERS.insert(0, dealer.candidates)
+    shadows.STAND_INS[:] = [dealer.stand_in]
+    examiner = Examiner(rt.policy)
+    shadows.WITNESSES[Purpose.GOLD] = witness.take
+    shadows.WITNESSES[Purpose.PRACTICE] = examiner.practised
+    shadows.WITNESSES[Purpose.EXAM] = examiner.answered
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -1,5 +1,6 @@
 """Settings, read once from the environment at the edge of a process and handed down."""
 
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Settings:
     policy_file: Path | None = None
     lease_seconds: int | None = None
     reserve_seconds: int | None = None
+    gold_percent: float | None = None
     requests_per_minute: int | None = None
     max_upload_bytes: int = 40 * 1024 * 1024
 
@@ -66,6 +68,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         policy_file=_file(env, "CROWD_POLICY"),
         lease_seconds=_whole_number(env, "CROWD_LEASE_SECONDS", least=1),
         reserve_seconds=_whole_number(env, "CROWD_RESERVE_SECONDS", least=0),
+        gold_percent=_share(env, "CROWD_GOLD_SHARE"),
         requests_per_minute=_whole_number(env, "CROWD_REQUESTS_PER_MINUTE", least=1),
         max_upload_bytes=_whole_number(env, "CROWD_MAX_UPLOAD_BYTES", least=1024) or 40 * 1024 * 1024,
     )
@@ -145,3 +148,19 @@ def _whole_number(env: Mapping[str, str], name: str, *, least: int) -> int | Non
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise SettingsError(f"{name}: a whole number of at least {least} is needed, not {text!r}")
     return int(text)
+
+
+def _share(env: Mapping[str, str], name: str) -> float | None:
+    """A share in per cent, written as one (`5`, `5%`) or as a part of one (`0.05`)."""
+    text = (env.get(name) or "").strip()
+    if not text:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    # Up to 1 it is a part of one: `1` is everything, and one per cent is written `1%`.
+    percent = number if text.endswith("%") or number > 1 else number * 100
+    if not 0 <= percent <= 100:
+        raise SettingsError(f"{name}: a share is needed, such as 0.05, 5% or 0, not {text!r}")
+    return percent

@@ -120,5 +120,12 @@ def _bind_processors(
 
 def _columns(construct: Any, dialect: Dialect) -> SimpleResultMetaData:
     columns = list(construct.exported_columns)
-    processors = [each.type.dialect_impl(dialect).result_processor(dialect, None) for each in columns]
+    processors = [
+        each.type.dialect_impl(dialect).result_processor(dialect, _number_of(each.type)) for each in columns
+    ]
     return SimpleResultMetaData([each.name for each in columns], _processors=processors)
+
+
+def _number_of(kind: sa.types.TypeEngine[Any]) -> int | None:
+    # PostgreSQL's number of double precision: for numbers alone does SQLAlchemy ask what the driver gives.
+    return 701 if isinstance(kind, sa.Float) else None

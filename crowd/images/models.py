@@ -19,6 +19,14 @@ class ImageState(StrEnum):
     HELD = "held"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    # A number put aside beside `duplicate_of`, without a picture; and one that a shadow seat has taken up,
+    # with the picture of `duplicate_of`. Neither is ever in work, accepted or delivered.
+    SPARE = "spare"
+    SHADOW = "shadow"
+
+
+# What people and figures know of; the others are numbers without an image of their own.
+REAL_STATES = tuple(state for state in ImageState if state not in (ImageState.SPARE, ImageState.SHADOW))
 
 
 class Rights(StrEnum):
@@ -109,6 +117,13 @@ class Image(Base):
         ),
         sa.Index("ix_images_supplier_file", "supplier_id", "file_name"),
         sa.Index("ix_images_state", "state", "id"),
+        # The spare numbers beside an image.
+        sa.Index(
+            "ix_images_spare",
+            "duplicate_of",
+            postgresql_where=sa.text("state = 5"),
+            sqlite_where=sa.text("state = 5"),
+        ),
         sa.Index(
             "ix_images_unprepared",
             "prepare_after",

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core.db import AnyRow
-from crowd.images.models import Batch, Finding, Image, ImageState, Supplier
+from crowd.images.models import REAL_STATES, Batch, Finding, Image, ImageState, Supplier
 
 
 def named(conn: Connection, table: type[Supplier] | type[Batch], name: str, now: datetime) -> int:
@@ -40,7 +40,12 @@ def known_file(conn: Connection, supplier_id: int, file_name: str, sha256: bytes
     """The image that a supplier handed over before under this name with these bytes."""
     return conn.execute(
         sa.select(Image.id)
-        .where(Image.supplier_id == supplier_id, Image.file_name == file_name, Image.sha256 == sha256)
+        .where(
+            Image.supplier_id == supplier_id,
+            Image.file_name == file_name,
+            Image.sha256 == sha256,
+            Image.state.in_(REAL_STATES),
+        )
         .limit(1)
     ).scalar_one_or_none()
 
@@ -50,6 +55,12 @@ def add_image(conn: Connection, **values: Any) -> int:
     with conn.begin_nested():
         image_id: int = conn.execute(sa.insert(Image).values(**values).returning(Image.id)).scalar_one()
     return image_id
+
+
+def put_aside(conn: Connection, beside: int, count: int, **values: Any) -> None:
+    """`count` numbers next to the image `beside`, without a picture of their own."""
+    row = {**values, "state": ImageState.SPARE, "duplicate_of": beside}
+    conn.execute(sa.insert(Image), [row] * count)
 
 
 def batch_priority(conn: Connection, batch_id: int) -> int:
@@ -142,6 +153,8 @@ def listed(
     )
     if state is not None:
         statement = statement.where(Image.state == state)
+    else:
+        statement = statement.where(Image.state.in_(REAL_STATES))
     if supplier is not None:
         statement = statement.where(Supplier.name == supplier)
     return conn.execute(statement).all()

@@ -2,8 +2,9 @@
 
 import hashlib
 import queue
+import random
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +28,12 @@ from crowd.runtime import Runtime
 READY_HOOKS: list[Callable[[Connection, int, datetime], None]] = []
 
 log = structlog.get_logger(__name__)
+
+# From 0 to 1. Nobody outside may know where a number stays free.
+DICE: Callable[[], float] = random.SystemRandom().random
+
+# Beside one image.
+MOST_SPARES = 100
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -207,6 +214,7 @@ def _take_new(
 ) -> Intake:
     sizes = {"width": derived.width, "height": derived.height} if derived else {"prepare_after": now}
     image_id = queries.add_image(conn, state=ImageState.IN_WORK, **values, **sizes)
+    put_aside(conn, policy, image_id, values)
     record(conn, image_id, uploaded, now)
     findings = list(derived.findings) if derived else []
     state = ImageState.IN_WORK
@@ -218,6 +226,20 @@ def _take_new(
     if derived and state is ImageState.IN_WORK:
         _announce(conn, image_id, now)
     return Intake(image_id, state, findings)
+
+
+def put_aside(conn: Connection, policy: Policy, image_id: int, values: Mapping[str, object]) -> None:
+    """Now and then numbers stay free behind an image, for shadow seats to take up unnoticed.
+
+    Each number, of an image or not, is followed by a free one just as often: so where a number stands among
+    those that somebody sees tells nothing.
+    """
+    share = policy.gold.spare_percent / (100 + policy.gold.spare_percent)
+    count = 0
+    while count < MOST_SPARES and DICE() < share:
+        count += 1
+    if count:
+        queries.put_aside(conn, image_id, count, **values)
 
 
 def _take_duplicate(

@@ -11,7 +11,14 @@ import yaml
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 from crowd.policy.sections import SECTIONS, read_section
 
-_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
+_MAY_BE_ZERO = {
+    "reserve_seconds",
+    "skip_seconds",
+    "withheld_percent",
+    "promotion_margin_percent",
+}
+# Numbers put aside for each share of gold: an image goes through about eight pairs of hands.
+SPARES_PER_SHARE = 8
 
 # From which grade a rule leads to which.
 _LADDERS = {"promotions", "demotions"}
@@ -30,8 +37,9 @@ def load_policy(
     *,
     lease_seconds: int | None = None,
     reserve_seconds: int | None = None,
+    gold_percent: float | None = None,
 ) -> Policy:
-    """The policy in `path` over the default one; the keyword numbers (seconds) win over both.
+    """The policy in `path` over the default one; the keyword numbers (seconds, percent) win over both.
 
     Raises PolicyError.
     """
@@ -52,6 +60,14 @@ def load_policy(
         )
     if reserve_seconds is not None:
         policy = replace(policy, reserve_seconds=reserve_seconds)
+    if gold_percent is not None:
+        gold = replace(
+            policy.gold,
+            share_percent=gold_percent,
+            new_share_percent=gold_percent,
+            spare_percent=gold_percent * SPARES_PER_SHARE,
+        )
+        policy = replace(policy, gold=gold)
     return policy
 
 

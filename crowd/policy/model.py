@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from crowd.policy.sections import ExpertPolicy, FlagPolicy, QualityPolicy
+from crowd.policy.sections import ExpertPolicy, FlagPolicy, GoldPolicy, QualityPolicy
 
 
 class Stage(StrEnum):
@@ -65,6 +65,7 @@ class Policy:
     flags: FlagPolicy
     experts: ExpertPolicy
     quality: QualityPolicy
+    gold: GoldPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -76,10 +76,27 @@ class ExpertPolicy:
     alike: int
 
 
+@dataclass(frozen=True, slots=True)
+class GoldPolicy:
+    """How much gold is hidden, and what an exam asks; `default.yaml` says what each number means."""
+
+    share_percent: float
+    new_share_percent: float
+    new_answers: int
+    spare_percent: float
+    from_adjudicated: bool
+    pass_mark: float
+    exam_items: int
+    exam_pass_mark: float
+    exam_tries: int
+    exam_wait_hours: float
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
     "experts": ExpertPolicy,
     "quality": QualityPolicy,
+    "gold": GoldPolicy,
 }
 
 _SHARES_OF_ONE = {
@@ -137,6 +154,8 @@ def _out_of_range(name: str, key: str, value: Any) -> str | None:
         return "must be at most 100"
     if key in _AT_LEAST_ONE and value < 1:
         return "must be at least 1"
+    if name == "gold":
+        return _out_of_gold(key, value)
     if name != "quality":
         return None
     if key.endswith("_quantile") and not 0 < value < 1:
@@ -146,3 +165,11 @@ def _out_of_range(name: str, key: str, value: Any) -> str | None:
     if key in _ABOVE_ZERO and value <= 0:
         return "must be more than 0"
     return None
+
+
+def _out_of_gold(key: str, value: Any) -> str | None:
+    if key.endswith("share_percent") and value > 100:
+        return "must be at most 100"
+    if key.endswith("pass_mark") and value > 1:
+        return "must be at most 1"
+    return "must be more than 0" if key in ("exam_items", "exam_tries") and value == 0 else None

@@ -15,10 +15,10 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, experts, handover, image_queries, leases, moves, queries
+from crowd.tasks import answer_queries, experts, handover, image_queries, leases, moves, queries, shadows
 from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
-from crowd.tasks.models import Kind, Part, Standing, TaskState
+from crowd.tasks.models import Kind, Part, Purpose, Standing, TaskState
 from crowd.tasks.rules import (
     RULES,
     Answer,
@@ -87,7 +87,7 @@ def answer(
         return _replayed(task.answered)
     if person.barred:
         raise leases.suspended()
-    late = _too_late(conn, task, given.token, worker_id)
+    late = _too_late(conn, task, given.token, worker_id, rulebook.policy)
     if late is not None:
         _keep(conn, task, worker_id, given, late, given.result, now)
         return leases.superseded() if late is Standing.SUPERSEDED else leases.lease_lost()
@@ -98,15 +98,21 @@ def answer(
     moving = moves.Moving(conn, image, task, worker_id, task.taxonomy_id, rulebook.policy, now)
     _note_answer(moving, given.kind, result, judgement)
     move = move_for(task.stage, task.cause, judgement.outcome)
-    moves.apply(moving, move, judgement)
-    for hook in MOVED_HOOKS:
-        hook(moving, move, judgement)
+    if task.purpose is Purpose.WORK:
+        moves.apply(moving, move, judgement)
+        for hook in MOVED_HOOKS:
+            hook(moving, move, judgement)
+    else:
+        moves.keep_label(moving, judgement)
+        seconds = _known_seconds(given.seconds)
+        said = shadows.Testimony(task, worker_id, given.kind, result, case.labels, seconds, now)
+        shadows.testify(conn, said, move)
     return None
 
 
 def _replayed(standing: Standing) -> Conflict | None:
     match standing:
-        case Standing.COUNTED:
+        case Standing.COUNTED | Standing.EVIDENCE:
             return None
         case Standing.SUPERSEDED:
             return leases.superseded()
@@ -114,12 +120,14 @@ def _replayed(standing: Standing) -> Conflict | None:
             return leases.lease_lost()
 
 
-def _too_late(conn: Connection, task: AnyRow, token: int, worker_id: int) -> Standing | None:
-    if task.state is TaskState.CLOSED:
+def _too_late(conn: Connection, task: AnyRow, token: int, worker_id: int, policy: Policy) -> Standing | None:
+    if task.state is TaskState.CLOSED and task.purpose is Purpose.WORK:
         return Standing.SUPERSEDED
-    if task.state is TaskState.DONE or task.token != token:
+    if task.state in (TaskState.DONE, TaskState.CLOSED) or task.token != token:
         return Standing.LEASE_LOST
-    if task.state is not TaskState.LEASED and queries.took_again(conn, task, worker_id):
+    if task.state is not TaskState.LEASED and (
+        queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
+    ):
         return Standing.LEASE_LOST
     return None
 
@@ -201,6 +209,9 @@ def _settle(
     assert done, "the task was locked and its token compared"
     if task.state is TaskState.STUCK:
         queries.forget_misses(conn, task.id)
+    if task.purpose is not Purpose.WORK:
+        _keep(conn, task, worker_id, given, Standing.EVIDENCE, result, now)
+        return
     _keep(conn, task, worker_id, given, Standing.COUNTED, result, now)
     is_labels = given.kind is Kind.SUBMIT and not says_unusable(result)
     for hook in ANSWERED_HOOKS:
@@ -239,6 +250,8 @@ def _note_answer(moving: moves.Moving, kind: Kind, result: Mapping[str, Any], ju
         )
         return
     moving.note(What.SUBMITTED, why=_short(task.stage, result))
+    if task.purpose is not Purpose.WORK:
+        return
     part = _part(task)
     answer_queries.add_participation(moving.conn, moving.image.id, moving.worker_id, part, task.round)
 

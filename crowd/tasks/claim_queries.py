@@ -39,7 +39,7 @@ _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
 _SETTLED = sa.bindparam("opened_before", type_=Task.opened_at.type)
 _AT_MOST = sa.bindparam("at_most", type_=sa.Integer)
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
-_FOUND = (Task.id, Task.image_id, Task.stage, Task.priority)
+_FOUND = (Task.id, Task.image_id, Task.stage, Task.priority, Task.bounced, Task.purpose, Task.reserved_until)
 
 
 def next_rework(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:

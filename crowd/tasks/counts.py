@@ -23,12 +23,14 @@ from crowd.policy import Stage
 from crowd.tasks import due
 from crowd.tasks.models import (
     FIGURE,
+    PURPOSE,
     TASK_STATE,
     Count,
     CountCorrection,
     CountDelta,
     DueJob,
     Figure,
+    Purpose,
     Standing,
     Submission,
     Task,
@@ -203,7 +205,7 @@ def differences(conn: Connection) -> list[Difference]:
 def _counted() -> list[AnySelect]:
     tasks = [
         sa.select(literal(figure, FIGURE).label("figure"), _code(Task.stage), sa.func.count())
-        .where(Task.state == literal(state, TASK_STATE))
+        .where(Task.state == literal(state, TASK_STATE), Task.purpose == literal(Purpose.WORK, PURPOSE))
         .group_by(Task.stage)
         for state, figure in BY_STATE.items()
     ]

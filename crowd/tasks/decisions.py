@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
 from crowd.images.history import Happening, record
-from crowd.images.models import ImageState, What
+from crowd.images.models import REAL_STATES, ImageState, What
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, handover, image_queries, progress, queries
 from crowd.tasks.flow import LABELLING, ORDER, STAGES
@@ -50,7 +50,7 @@ def decide(
     working image; accepting what is simply in work) and Unprocessable (labels incomplete).
     """
     image = image_queries.lock_image(conn, image_id)
-    if image is None:
+    if image is None or image.state not in REAL_STATES:
         raise NotFound("no_such_image", f"There is no image {image_id}.")
     if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")

@@ -39,7 +39,7 @@ admins_only = requires_grade(Grade.ADMIN)
 def show_image(image_id: int) -> dict[str, Any]:
     """An image with its labels and history: for admins all, for others their own part in it."""
     with runtime().db.read() as conn:
-        return viewing.image_view(conn, image_id, _viewer(conn, image_id))
+        return viewing.image_view(conn, image_id, _viewer(conn, image_id), clock.now())
 
 
 @blueprint.route("/images/<int:image_id>/file")
@@ -68,7 +68,7 @@ def decide(body: dict[str, Any], image_id: int) -> dict[str, Any]:
     decision = Decision(body["state"], body["stage"], body["reason"])
     with rt.db.begin() as conn:
         decisions.decide(conn, actor().id, image_id, decision, rt.policy, clock.now())
-        return viewing.image_view(conn, image_id, None)
+        return viewing.image_view(conn, image_id, None, clock.now())
 
 
 @blueprint.route("/taxonomy")
@@ -147,9 +147,10 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
     rt = runtime()
     with rt.db.read() as conn:
         image = images.image_file(conn, image_id)
+        # Who may not see an image is told so before they learn whether it has a picture.
+        _viewer(conn, image_id)
         if image is None or image.width is None:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
-        _viewer(conn, image_id)
     files = files_of(image.sha256)
     path = rt.storage.root / (files.thumbnail if thumbnail else files.working)
     if not path.is_file():
@@ -157,4 +158,6 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
     response = send_file(path, mimetype="image/jpeg", conditional=True, etag=image.sha256.hex())
     # The bytes of a working image never change; who may see them does.
     response.headers["Cache-Control"] = "private, max-age=3600"
+    # Told by its bytes alone: the time of the file would tell that a picture is older than its number.
+    response.last_modified = None
     return response

@@ -12,10 +12,10 @@ from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import claim_queries, queries
+from crowd.tasks import claim_queries, queries, shadow_queries, shadows
 from crowd.tasks.flow import downstream_first
 from crowd.tasks.marks import NONE, MarkBook, Marks
-from crowd.tasks.models import TaskState
+from crowd.tasks.models import Purpose, TaskState
 
 
 class QueueState(StrEnum):
@@ -62,10 +62,10 @@ def claim(
         return QueueState.CAPPED
     search = _Search(conn, claimant.worker_id, stages, now, book)
     stale = search.stale_marks()
-    found = search.first()
+    found = _still_theirs(search, policy)
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
     if found is None and (search.forget(stale) | tidy(conn, policy, now)):
-        found = search.first()
+        found = _still_theirs(search, policy)
     if found is not None:
         (task,) = _take(conn, claimant, [found], policy, now)
         return task
@@ -116,9 +116,11 @@ def heartbeat(
         raise suspended()
     until = now + timedelta(seconds=policy.stages[task.stage].lease_seconds)
     # Since the lease ran out they may have taken the other seat of this image.
-    lost = task.state is not TaskState.LEASED and queries.took_again(conn, task, worker_id)
+    lost = task.state is not TaskState.LEASED and (
+        queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
+    )
     if lost or not queries.extend(conn, task_id, token, worker_id, until):
-        raise _why_not(task)
+        raise why_not(task)
     return until
 
 
@@ -130,7 +132,7 @@ def release(
     Repeating it is no error. Raises NotFound and Forbidden as `heartbeat` does.
     """
     task = own_task(conn, worker_id, task_id, given_back.token)
-    if not queries.put_back(conn, task_id, given_back.token):
+    if not queries.put_back(conn, task_id, given_back.token, worker_id, now):
         return
     why = {"reason": given_back.reason, "skip": given_back.skip}
     released = Happening(What.RELEASED, worker_id=worker_id, stage=task.stage, task_id=task_id, why=why)
@@ -272,7 +274,8 @@ def _take_several(claimant: Claimant, search: _Search, wanted: int, policy: Poli
         first_seats = {row.image_id: row for row in reversed(found)}
         seats = list(first_seats.values())
         taken += _take(search.conn, claimant, seats, policy, search.now, batch=True)
-    return taken
+    # In the order of claims: what a shadow seat stood in for is found again, behind what came after it.
+    return sorted(taken, key=lambda task: (not task.bounced, task.priority, task.id))
 
 
 def _take(
@@ -284,11 +287,29 @@ def _take(
     *,
     batch: bool = False,
 ) -> Sequence[AnyRow]:
-    """The tasks found, all of one stage, leased."""
+    """The tasks found, all of one stage, leased; or shadow seats that stand in for some of them."""
+    worker_id, taxonomy_id = claimant.worker_id, claimant.taxonomy_id
     until = now + timedelta(seconds=policy.stages[found[0].stage].lease_seconds)
-    ids = [row.id for row in found]
-    return queries.take(conn, ids, claimant.worker_id, claimant.taxonomy_id, now, until, batch=batch)
+    ids, seats = [], []
+    for row in found:
+        place = shadows.stand_in(conn, worker_id, row, now)
+        if place is None:
+            ids.append(row.id)
+        else:
+            seats.append(shadow_queries.sit(conn, place, worker_id, taxonomy_id, now, until, batch=batch))
+    taken = queries.take(conn, ids, worker_id, taxonomy_id, now, until, batch=batch) if ids else []
+    return sorted([*taken, *seats], key=lambda task: task.id) if seats else taken
 
 
-def _why_not(task: AnyRow) -> Conflict:
-    return superseded() if task.state is TaskState.CLOSED else lease_lost()
+def _still_theirs(search: "_Search", policy: Policy) -> AnyRow | None:
+    """The next task; a shadow seat that they let go and that somebody else would have by now is none."""
+    found = search.first()
+    while found is not None and shadows.is_over(search.conn, found, search.worker_id, policy):
+        found = search.first()
+    return found
+
+
+def why_not(task: AnyRow) -> Conflict:
+    """Why an overtaken token is refused. A shadow seat is like a task that somebody else has."""
+    moved_on = task.state is TaskState.CLOSED and task.purpose is Purpose.WORK
+    return superseded() if moved_on else lease_lost()

@@ -28,6 +28,22 @@ class TaskState(StrEnum):
     STUCK = "stuck"
 
 
+class Purpose(StrEnum):
+    """What a task is for. All but `work` are shadow seats: their answers are evidence and move no image.
+
+    A slot is a seat that nobody has taken yet: closed, a number in the order of its stage's queue.
+    """
+
+    WORK = "work"
+    SLOT = "slot"
+    GOLD = "gold"
+    EXAM = "exam"
+    PRACTICE = "practice"
+    OVERLAP = "overlap"
+    APPEAL = "appeal"
+    AUDIT = "audit"
+
+
 class Kind(StrEnum):
     """What a person did with a task."""
 
@@ -41,6 +57,8 @@ class Standing(StrEnum):
     COUNTED = "counted"
     SUPERSEDED = "superseded"
     LEASE_LOST = "lease_lost"
+    # In time and whole, but given in a shadow seat.
+    EVIDENCE = "evidence"
 
 
 class Part(StrEnum):
@@ -53,6 +71,7 @@ class Part(StrEnum):
 
 
 TASK_STATE = Coded(TaskState)
+PURPOSE = Coded(Purpose)
 PART = Coded(Part)
 _READY = f"state = {TASK_STATE.code(TaskState.READY)}"
 _LEASED = f"state = {TASK_STATE.code(TaskState.LEASED)}"
@@ -99,6 +118,7 @@ class Task(Base):
     excluded_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     taxonomy_id: Mapped[int | None] = mapped_column(sa.ForeignKey("taxonomies.id"))
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    purpose: Mapped[Purpose] = mapped_column(PURPOSE, server_default="0")
 
     __table_args__ = (
         sa.UniqueConstraint("image_id", "stage", "round", "seat", name="uq_tasks_seat"),
@@ -152,6 +172,8 @@ class Task(Base):
             name="leased_has_holder",
         ),
         sa.CheckConstraint("(reserved_for IS NULL) = (reserved_until IS NULL)", name="reserved_whole"),
+        # Whatever code forgets about purposes: nobody finds a shadow seat in the queue.
+        sa.CheckConstraint("purpose = 0 OR state <> 0 OR reserved_for IS NOT NULL", name="shadow_unseen"),
     )
 
 
@@ -345,4 +367,5 @@ class DueJob(Base):
 # The oldest ready task of a stage; rework among what is ready; second opinions that wait.
 _partial("ix_tasks_opened", Task.stage, Task.opened_at, where=_READY)
 _partial("ix_tasks_rework", Task.stage, Task.round, where=f"{_READY} AND reserved_for IS NULL AND round > 1")
+_partial("ix_tasks_slots", Task.stage, Task.id, where=f"purpose = {PURPOSE.code(Purpose.SLOT)}")
 _partial("ix_tasks_excluded", Task.stage, Task.excluded_id, where=f"{_READY} AND excluded_id IS NOT NULL")

@@ -44,8 +44,7 @@ class Moving:
 
 def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
     """Carry out `move` after an answer judged as `judgement`."""
-    if judgement.label is not None:
-        _keep_label(moving, judgement)
+    keep_label(moving, judgement)
     match move.effect:
         case Effect.WAIT:
             return
@@ -115,7 +114,10 @@ def _ask_further_expert(moving: Moving, stage: Stage) -> None:
     )
 
 
-def _keep_label(moving: Moving, judgement: Judgement) -> None:
+def keep_label(moving: Moving, judgement: Judgement) -> None:
+    """The labels that an answer came to, if any, are the image's from now on."""
+    if judgement.label is None:
+        return
     answer_queries.add_label(
         moving.conn,
         moving.image.id,

@@ -17,12 +17,12 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow, AnySelect, literal
-from crowd.images.models import STAGE, Image, ImageEvent, ImageState, What
+from crowd.images.models import REAL_STATES, STAGE, Image, ImageEvent, ImageState, What
 from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import counts
 from crowd.tasks.flow import STAGES
 from crowd.tasks.models import FIGURE, Figure, Part, Participation, Task
-from crowd.tasks.queries import LEASED, READY, STUCK, may_not
+from crowd.tasks.queries import LEASED, READY, STUCK, WORK, may_not
 
 # So many tasks or images are looked at one by one to find which of them are blocked.
 LOOKED_AT = 500
@@ -90,7 +90,7 @@ def progress(conn: Connection, policy: Policy, now: datetime) -> dict[Stage, Sta
 
 def images_by_state(conn: Connection) -> dict[str, int]:
     """How many images stand in each state."""
-    return {state.value: count for state, count in counts.image_counts(conn).items()}
+    return {state.value: count for state, count in counts.image_counts(conn).items() if state in REAL_STATES}
 
 
 def _standings(conn: Connection, now: datetime) -> dict[Stage, _Standing]:
@@ -120,7 +120,7 @@ def _figures() -> AnySelect:
             nothing.label("value"),
             nothing.label("lapsed"),
             sa.select(Task.opened_at)
-            .where(Task.state == READY, Task.stage == literal(stage, STAGE))
+            .where(Task.state == READY, Task.purpose == WORK, Task.stage == literal(stage, STAGE))
             .order_by(Task.opened_at)
             .limit(1)
             .scalar_subquery()
@@ -128,7 +128,11 @@ def _figures() -> AnySelect:
         )
         for stage in Stage
     ]
-    ran_out = (Task.state == LEASED, Task.lease_until <= sa.bindparam("at_now", type_=Task.lease_until.type))
+    ran_out = (
+        Task.state == LEASED,
+        Task.purpose == WORK,
+        Task.lease_until <= sa.bindparam("at_now", type_=Task.lease_until.type),
+    )
     code = sa.type_coerce(Task.stage, sa.SmallInteger)
     lapsed = sa.select(literal(Figure.READY, FIGURE), code, one, one, Task.opened_at).where(*ran_out)
     not_leased = sa.select(literal(Figure.LEASED, FIGURE), code, -one, nothing, sa.null()).where(*ran_out)
@@ -185,7 +189,12 @@ def _waiting_at(stage: Stage) -> tuple[sa.ColumnElement[bool], ...]:
 def _count_blocked(conn: Connection, stage: Stage, policy: Policy, crew: Counter[Grade], waiting: int) -> int:
     able = sum(crew[grade] for grade in policy.stages[stage].grades)
     if able == 0:
-        reserved = (Task.state == READY, Task.reserved_for.is_not(None), Task.stage == literal(stage, STAGE))
+        reserved = (
+            Task.state == READY,
+            Task.purpose == WORK,
+            Task.reserved_for.is_not(None),
+            Task.stage == literal(stage, STAGE),
+        )
         return waiting - conn.execute(sa.select(sa.func.count(Task.id)).where(*reserved)).scalar_one()
     narrowing = _narrowing(conn, stage, policy, able, waiting)
     if narrowing is None:

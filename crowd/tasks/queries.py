@@ -4,7 +4,8 @@ Everything here is SQLAlchemy Core on a Connection whose transaction the caller'
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -12,21 +13,25 @@ from sqlalchemy.engine import Connection
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow, literal
 from crowd.core.statements import Statement
+from crowd.images.models import IMAGE_STATE, Image, ImageState
 from crowd.policy import Grade, Stage
 from crowd.tasks.flow import Cause
 from crowd.tasks.models import (
     PART,
+    PURPOSE,
     TASK_STATE,
     Claim,
     Miss,
     Part,
     Participation,
+    Purpose,
     Submission,
     Task,
     TaskState,
 )
 
 READY, LEASED, DONE, CLOSED, STUCK = (literal(state, TASK_STATE) for state in TaskState)
+WORK, SLOT, GOLD = (literal(purpose, PURPOSE) for purpose in (Purpose.WORK, Purpose.SLOT, Purpose.GOLD))
 
 # Whoever gave a verdict does not label the image, and whoever had another part in it does
 # not review it; a second review may be repeated in a later round, other reviews at any time.
@@ -37,6 +42,8 @@ _OWN_PART: dict[Stage, Part] = {
 }
 
 REAP_BATCH = 500
+# A gold seat that was let go waits so long for the person whose it was, and for nobody else.
+REST = timedelta(days=1)
 
 # The statements of the two hot endpoints are built once: building one takes many times longer
 # than running it. Their parameters carry names that no column has.
@@ -244,23 +251,40 @@ def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: da
     )
 
 
-def put_back(conn: Connection, task_id: int, token: int) -> bool:
+def _let_go() -> sa.Case[TaskState]:
+    """Where a lease that ends leaves its task: ready; but another shadow seat than gold is over."""
+    return sa.case((Task.purpose.in_((WORK, GOLD)), READY), else_=CLOSED)
+
+
+def _rest(holder: sa.ColumnElement[int | None], now: datetime) -> dict[str, sa.ColumnElement[Any]]:
+    """Gold that is let go is kept for whom it was given to, and out of everybody else's sight.
+
+    Like a task that went back to its place in the queue it comes first in that person's claims.
+    """
+    until = sa.literal(now + REST, Task.reserved_until.type)
+    return {
+        "reserved_for": sa.case((Task.purpose == GOLD, holder), else_=sa.null()),
+        "reserved_until": sa.case((Task.purpose == GOLD, until), else_=sa.null()),
+    }
+
+
+def put_back(conn: Connection, task_id: int, token: int, worker_id: int, now: datetime) -> bool:
     """Leased (or expired) → ready where it stood; the token moves on, so the old one is spent.
 
     What is stuck meanwhile stays stuck.
     """
+    holder = sa.literal(worker_id, Task.reserved_for.type)
     return (
         conn.execute(
             sa.update(Task)
             .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY, STUCK)))
             .values(
-                state=sa.case((Task.state == STUCK, STUCK), else_=READY),
+                state=sa.case((Task.state == STUCK, STUCK), else_=_let_go()),
                 worker_id=None,
                 lease_until=None,
                 batch=False,
-                reserved_for=None,
-                reserved_until=None,
                 token=Task.token + 1,
+                **_rest(holder, now),
             )
         ).rowcount
         == 1
@@ -283,6 +307,7 @@ def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
 
     The token stays, so that a late answer still counts; `batch` too, for a late heartbeat.
     """
+    rest = sa.literal(now + REST, Task.reserved_until.type)
     return (
         conn.execute(
             sa.update(Task)
@@ -292,14 +317,20 @@ def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
                 Task.state == LEASED,
                 Task.lease_until <= now,
             )
-            .values(state=TaskState.READY, worker_id=None, lease_until=None)
+            .values(
+                state=_let_go(),
+                worker_id=None,
+                lease_until=None,
+                reserved_for=sa.case((Task.purpose == GOLD, Task.worker_id), else_=Task.reserved_for),
+                reserved_until=sa.case((Task.purpose == GOLD, rest), else_=Task.reserved_until),
+            )
         ).rowcount
         == 1
     )
 
 
 def end_reservations(conn: Connection, now: datetime) -> int:
-    """Rework whose author did not come is opened to everybody allowed."""
+    """Rework whose author did not come is opened to everybody allowed; a shadow seat is over."""
     return conn.execute(
         sa.update(Task)
         .where(
@@ -307,8 +338,47 @@ def end_reservations(conn: Connection, now: datetime) -> int:
             Task.reserved_for.is_not(None),
             Task.reserved_until <= now,
         )
-        .values(reserved_for=None, reserved_until=None)
+        .values(reserved_for=None, reserved_until=None, **_over())
     ).rowcount
+
+
+def _over() -> dict[str, sa.ColumnElement[Any]]:
+    """What else becomes of a task that waits for nobody any more: a shadow seat closes, its token is spent.
+
+    Who holds a task may finish it, whatever has become of the reservation.
+    """
+    over = sa.and_(Task.purpose != WORK, Task.state == READY)
+    return {
+        "state": sa.case((over, CLOSED), else_=Task.state),
+        "token": sa.case((over, Task.token + 1), else_=Task.token),
+    }
+
+
+def end_rest(conn: Connection, task_id: int) -> None:
+    """A shadow seat that was let go is over, as if somebody else had taken it."""
+    conn.execute(
+        sa.update(Task)
+        .where(Task.id == task_id, Task.state == READY, Task.purpose != WORK)
+        .values(state=TaskState.CLOSED, reserved_for=None, reserved_until=None, token=Task.token + 1)
+    )
+
+
+def somebody_took(conn: Connection, stage: Stage, worker_id: int, ends_from: datetime) -> bool:
+    """Whether somebody else holds a task of the stage by a lease that ends at `ends_from` or later."""
+    return (
+        conn.execute(
+            sa.select(Task.id)
+            .where(
+                Task.lease_until >= ends_from,
+                Task.state == LEASED,
+                Task.purpose == WORK,
+                Task.stage == stage,
+                Task.worker_id != worker_id,
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
 
 
 def note_miss(conn: Connection, task_id: int, worker_id: int, skip_until: datetime | None) -> int:
@@ -374,36 +444,59 @@ def close_open(conn: Connection, image_id: int) -> int:
     ).rowcount
 
 
+def _bind(name: str, column: Any) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, type_=column.type)
+
+
+_OPENED = (
+    "bounced",
+    "priority",
+    "cause",
+    "disputed",
+    "excluded_id",
+    "reserved_for",
+    "reserved_until",
+    "opened_at",
+)
+
+
+def _seats_so_far(image_id: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    # The image's lock is held: nobody adds a seat of the same number.
+    return (
+        sa.select(sa.func.coalesce(sa.func.max(_SAME.c.seat), 0))
+        .where(
+            _SAME.c.image_id == image_id,
+            _SAME.c.stage == _bind("at_stage", Task.stage),
+            _SAME.c.round == _bind("in_round", Task.round),
+        )
+        .scalar_subquery()
+    )
+
+
+_SEAT = {
+    "stage": _bind("at_stage", Task.stage),
+    "round": _bind("in_round", Task.round),
+    "batch": sa.false(),
+    "token": sa.literal_column("0"),
+    **{name: _bind(f"with_{name}", Task.__table__.c[name]) for name in _OPENED},
+}
+_OF_IMAGE = _bind("of_image", Task.image_id)
 _ADD_TASK = Statement(
     sa.insert(Task)
-    .values(
-        image_id=sa.bindparam("of_image", type_=Task.image_id.type),
-        stage=sa.bindparam("at_stage", type_=Task.stage.type),
-        round=sa.bindparam("in_round", type_=Task.round.type),
-        # The image's lock is held: nobody adds a seat of the same number.
-        seat=sa.select(sa.func.coalesce(sa.func.max(Task.seat), 0) + 1)
-        .where(
-            Task.image_id == sa.bindparam("of_image", type_=Task.image_id.type),
-            Task.stage == sa.bindparam("at_stage", type_=Task.stage.type),
-            Task.round == sa.bindparam("in_round", type_=Task.round.type),
-        )
-        .scalar_subquery(),
-        state=READY,
-        batch=False,
-        token=0,
-        **{
-            name: sa.bindparam(f"with_{name}", type_=Task.__table__.c[name].type)
-            for name in (
-                "bounced",
-                "priority",
-                "cause",
-                "disputed",
-                "excluded_id",
-                "reserved_for",
-                "reserved_until",
-                "opened_at",
-            )
-        },
+    .values(image_id=_OF_IMAGE, seat=_seats_so_far(_OF_IMAGE) + 1, state=READY, purpose=WORK, **_SEAT)
+    .returning(Task.id)
+)
+# The seat, and one more for each number put aside beside the image: a slot next to it in the queue's order.
+_ADD_TASK_AND_SLOTS = Statement(
+    sa.insert(Task)
+    .from_select(
+        ["image_id", "seat", "state", "purpose", *_SEAT],
+        sa.union_all(
+            sa.select(_OF_IMAGE, _seats_so_far(_OF_IMAGE) + 1, READY, WORK, *_SEAT.values()),
+            sa.select(Image.id, _seats_so_far(Image.__table__.c.id) + 1, CLOSED, SLOT, *_SEAT.values()).where(
+                Image.duplicate_of == _OF_IMAGE, Image.state == literal(ImageState.SPARE, IMAGE_STATE)
+            ),
+        ),
     )
     .returning(Task.id)
 )
@@ -423,8 +516,12 @@ def open_task(
     reserved_for: int | None = None,
     reserved_until: datetime | None = None,
 ) -> int:
-    """A new seat, ready. The seat's number is the next one of its stage and round."""
-    task_id: int = _ADD_TASK.run(
+    """A new seat, ready. The seat's number is the next one of its stage and round.
+
+    Work that is done for the first time brings its slots along (docs/decisions/0011-shadow-seats.md).
+    """
+    is_first = image_round == 1 and cause is None and not bounced
+    added = (_ADD_TASK_AND_SLOTS if is_first else _ADD_TASK).run(
         conn,
         {
             "of_image": image.id,
@@ -439,7 +536,8 @@ def open_task(
             "with_reserved_until": reserved_until,
             "with_opened_at": now,
         },
-    ).scalar_one()
+    )
+    task_id: int = min(added.scalars())
     return task_id
 
 
@@ -466,6 +564,7 @@ def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], no
             Task.state == LEASED,
             Task.stage == stage,
             Task.worker_id != worker_id,
+            Task.purpose == WORK,
             *allowed,
         )
         reserved = sa.select(Task.id).where(
@@ -473,6 +572,7 @@ def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], no
             Task.stage == stage,
             Task.reserved_for.is_not(None),
             Task.reserved_for != worker_id,
+            Task.purpose == WORK,
             *allowed,
         )
         for statement in (leased, reserved):
@@ -488,7 +588,7 @@ def end_leases_of(conn: Connection, worker_id: int) -> list[int]:
             sa.update(Task)
             .where(Task.state == LEASED, Task.worker_id == worker_id)
             .values(
-                state=TaskState.READY,
+                state=sa.case((Task.purpose == WORK, READY), else_=CLOSED),
                 worker_id=None,
                 lease_until=None,
                 batch=False,
@@ -504,4 +604,4 @@ def end_reservations_of(conn: Connection, worker_id: int, kept: Collection[Stage
     statement = sa.update(Task).where(Task.state.in_((READY, LEASED)), Task.reserved_for == worker_id)
     if kept:
         statement = statement.where(Task.stage.not_in(list(kept)))
-    conn.execute(statement.values(reserved_for=None, reserved_until=None))
+    conn.execute(statement.values(reserved_for=None, reserved_until=None, **_over()))

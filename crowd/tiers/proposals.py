@@ -18,7 +18,7 @@ from crowd.accounts.queries import Person
 from crowd.core.db import Database
 from crowd.core.errors import Conflict, Forbidden, NotFound, Problem, field_error
 from crowd.policy import Grade, Policy, Stage
-from crowd.tiers import promotion, proposal_queries, quality_queries, service
+from crowd.tiers import exams, promotion, proposal_queries, quality_queries, service
 from crowd.tiers.promotion import Career, Suggestion
 from crowd.tiers.proposal_queries import ProposalRow
 from crowd.tiers.quality_models import ProposalState
@@ -176,6 +176,8 @@ def _propose(
     if standing is not None:
         if suggestion is not None and _same(standing, suggestion):
             return Outcome()
+        if suggestion is None and standing.evidence.get("rule") == exams.RULE:
+            return Outcome()
         withdrawn = proposal_queries.close(
             conn, standing.id, ProposalState.WITHDRAWN, by=None, reason="it no longer holds", at=now
         )
@@ -198,6 +200,7 @@ def _career(conn: Connection, person: Person, scores: Mapping[Stage, Score]) -> 
         scores=scores,
         changed_at=max(moments, default=None),
         judged_then={Stage(stage): figures["n"] for stage, figures in seen.items()},
+        exams=exams.passed_stages(conn, person.id),
     )
 
 

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy.engine import Connection
 
+from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.db import AnyRow, Base, Database
 from crowd.core.errors import Conflict, Forbidden, Unprocessable
@@ -513,7 +514,7 @@ class Crowd(RuleBasedStateMachine):
 
     def _sight(self, worker: int, image: int) -> dict[str, Any]:
         with self.engine.db.read() as conn:
-            return viewing.image_view(conn, image, worker)
+            return viewing.image_view(conn, image, worker, self.engine.now)
 
     def _tasks(self) -> dict[int, AnyRow]:
         with self.engine.db.read() as conn:
@@ -707,7 +708,7 @@ def _watchers(engine: Engine, on_image: Rows) -> set[int]:
 
 
 def _everything_shown(conn: Connection, viewer: int, image: int, on_image: Rows) -> list[Any]:
-    shown: list[Any] = [viewing.image_view(conn, image, viewer)]
+    shown: list[Any] = [viewing.image_view(conn, image, viewer, clock.now())]
     me = actor(conn, viewer)
     if me.is_admin and not answer_queries.has_part(conn, image, viewer):
         return []

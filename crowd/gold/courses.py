@@ -1,0 +1,204 @@
+"""Courses and exams: gold that is not hidden, in seats that are evidence for nobody but who sits there."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crowd.core.clock import rfc3339
+from crowd.core.db import AnyRow
+from crowd.core.errors import Conflict, Forbidden, NotFound
+from crowd.gold import queries, service
+from crowd.gold.guide import GUIDE, explain
+from crowd.policy import Grade, Policy, Stage
+from crowd.tasks import leases, shadow_queries
+from crowd.tasks import queries as tasks
+from crowd.tasks.models import Purpose, TaskState
+from crowd.tasks.shadows import Testimony
+from crowd.tiers import exams
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """Who learns, the taxonomy their tasks keep, and the policy."""
+
+    worker_id: int
+    taxonomy_id: int
+    policy: Policy
+
+
+def course(conn: Connection, worker_id: int, stage: Stage, policy: Policy, now: datetime) -> dict[str, Any]:
+    """A stage's course as one person stands in it."""
+    practised, right = queries.practice_of(conn, worker_id, stage)
+    taken = exams.exams_of(conn, worker_id, stage=stage)
+    return {
+        "stage": stage,
+        "guide": list(GUIDE[stage]),
+        "practised": practised,
+        "right": right,
+        "exam": {
+            "items": policy.gold.exam_items,
+            "pass_mark": policy.gold.exam_pass_mark,
+            "passed": any(each.passed for each in taken),
+            "open_id": next((each.id for each in taken if each.ended_at is None), None),
+            "tries_left": max(0, policy.gold.exam_tries - len(taken)),
+            "not_before": _not_before(taken, policy, now),
+            "grade": exams.grade_of(stage, policy),
+        },
+    }
+
+
+def practise(conn: Connection, student: Student, stage: Stage, now: datetime) -> tuple[AnyRow, int]:
+    """A practice task, leased, and the item behind it. Raises Forbidden, Conflict `capped`, `no_more`."""
+    _lock(conn, student, now)
+    seated = _sit(conn, student, stage, Purpose.PRACTICE, None, now)
+    if seated is None:
+        raise Conflict("no_more", f"There is nothing more to practise at {stage}.")
+    return seated
+
+
+def lesson(conn: Connection, worker_id: int, stage: Stage, task_id: int) -> dict[str, Any]:
+    """What an answered practice task teaches. Raises NotFound, Forbidden, Conflict `not_answered`."""
+    seat = queries.seat(conn, task_id)
+    if seat is None or seat.purpose is not Purpose.PRACTICE or seat.stage is not stage:
+        raise NotFound("no_such_task", f"There is no practice task {task_id} at {stage}.")
+    if seat.worker_id != worker_id:
+        raise Forbidden("not_your_task", "Somebody else practised this.")
+    if seat.answered_at is None:
+        raise Conflict("not_answered", "Answer the task first.")
+    return {
+        "task_id": task_id,
+        "value": seat.value,
+        "right": seat.passed,
+        "known": seat.answer,
+        "notes": [{**note, "text": explain(note)} for note in seat.notes],
+    }
+
+
+def begin_exam(conn: Connection, student: Student, stage: Stage, now: datetime) -> int:
+    """A new exam. Raises Forbidden, and Conflict with what stands against it."""
+    _lock(conn, student, now)
+    policy = student.policy.gold
+    taken = exams.exams_of(conn, student.worker_id, stage=stage)
+    if any(each.ended_at is None for each in taken):
+        raise Conflict("exam_open", "Finish the exam you have begun.")
+    if any(each.passed for each in taken):
+        raise Conflict("exam_passed", "You have passed this exam.")
+    if len(taken) >= policy.exam_tries:
+        raise Conflict("no_tries_left", "There are no tries left; ask an admin.")
+    not_before = _not_before(taken, student.policy, now)
+    if not_before is not None:
+        raise Conflict("too_soon", f"The next try is possible from {rfc3339(not_before)} on.")
+    if queries.count_unmet(conn, student.worker_id, stage, policy.exam_items) < policy.exam_items:
+        raise Conflict("too_little_gold", "There are too few questions that you have not met.")
+    return exams.begin(conn, student.worker_id, stage, policy.exam_items, now)
+
+
+def next_question(conn: Connection, student: Student, exam_id: int, now: datetime) -> AnyRow | None:
+    """The question that is open or the next one; None when the exam is over. Raises NotFound, Forbidden.
+
+    A question let go or left to run out is missed.
+    """
+    found = own_exam(conn, exam_id, student.worker_id)
+    tasks.lock_worker(conn, student.worker_id)
+    asked = queries.seats_of_exam(conn, exam_id)
+    for seat in asked:
+        if seat.answered_at is None:
+            task = tasks.task_row(conn, seat.task_id)
+            assert task is not None
+            if task.state is TaskState.LEASED and task.lease_until > now:
+                return task
+            queries.answer_seat(conn, seat.task_id, 0.0, False, [], now)
+    if found.ended_at is None and len(asked) < found.items:
+        _lock(conn, student, now)
+        seated = _sit(conn, student, found.stage, Purpose.EXAM, exam_id, now)
+        if seated is not None:
+            return seated[0]
+    _end_if_done(conn, student.policy, found, now)
+    return None
+
+
+def own_exam(conn: Connection, exam_id: int, worker_id: int | None) -> AnyRow:
+    """An exam, if it is this person's (None: anybody's). Raises NotFound, Forbidden."""
+    found = exams.exam(conn, exam_id)
+    if found is None:
+        raise NotFound("no_such_exam", f"There is no exam {exam_id}.")
+    if worker_id is not None and found.worker_id != worker_id:
+        raise Forbidden("not_your_exam", "This is somebody else's exam.")
+    return found
+
+
+def exam_view(conn: Connection, found: AnyRow) -> dict[str, Any]:
+    """An exam as its candidate sees it: the result alone, not which answers were wrong."""
+    answered = [seat for seat in queries.seats_of_exam(conn, found.id) if seat.answered_at is not None]
+    return {**found._mapping, "answered": len(answered)}
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Takes the answers of exams and practice."""
+
+    policy: Policy
+
+    def practised(self, conn: Connection, said: Testimony) -> None:
+        """A practice answer: kept with its notes, and no evidence about anybody."""
+        service.judge(conn, said, self.policy)
+
+    def answered(self, conn: Connection, said: Testimony) -> None:
+        """An exam's answer; the last one ends the exam."""
+        seat, _ = service.judge(conn, said, self.policy)
+        if seat is None:
+            return
+        found = exams.exam(conn, seat.exam_id)
+        assert found is not None
+        _end_if_done(conn, self.policy, found, said.at)
+
+
+def _lock(conn: Connection, student: Student, now: datetime) -> None:
+    person = tasks.lock_worker(conn, student.worker_id)
+    if person.barred:
+        raise leases.suspended()
+    if person.grade is Grade.ADMIN:
+        raise Forbidden("grade", "An admin labels nothing, and learns it elsewhere.")
+    if tasks.held(conn, student.worker_id, now, batch=False) >= student.policy.held_leases:
+        raise Conflict("capped", "Finish or release what you hold first.")
+
+
+def _sit(
+    conn: Connection, student: Student, stage: Stage, purpose: Purpose, exam_id: int | None, now: datetime
+) -> tuple[AnyRow, int] | None:
+    thrown = service.DICE.randrange(queries.MOST_PLACE)
+    item = queries.unmet_item(conn, student.worker_id, stage, thrown) or queries.unmet_item(
+        conn, student.worker_id, stage, 0
+    )
+    if item is None:
+        return None
+    until = now + timedelta(seconds=student.policy.stages[stage].lease_seconds)
+    labels = {Stage(name): value for name, value in item.labels.items()}
+    task = shadow_queries.seat_beside(
+        conn, purpose, stage, item.source_id, labels, student.worker_id, student.taxonomy_id, now, until
+    )
+    queries.add_seat(conn, task.id, item.gold_id, student.worker_id, item.source_id, purpose, now, exam_id)
+    return task, item.gold_id
+
+
+def _not_before(taken: list[AnyRow], policy: Policy, now: datetime) -> datetime | None:
+    ended = [each.ended_at for each in taken if each.ended_at is not None]
+    if not ended:
+        return None
+    again = max(ended) + timedelta(hours=policy.gold.exam_wait_hours)
+    return again if again > now else None
+
+
+def _end_if_done(conn: Connection, policy: Policy, found: AnyRow, now: datetime) -> None:
+    asked = queries.seats_of_exam(conn, found.id)
+    if found.ended_at is not None or any(seat.answered_at is None for seat in asked):
+        return
+    if len(asked) < found.items and queries.count_unmet(conn, found.worker_id, found.stage, 1):
+        return
+    # What could not be asked, since the pool has shrunk meanwhile, does not count against anybody.
+    score = round(sum(seat.value for seat in asked) / max(1, len(asked)), 6)
+    passed = len(asked) > 0 and score >= policy.gold.exam_pass_mark
+    if exams.end(conn, found.id, score, passed, now) and passed:
+        exams.propose(conn, policy, found, score, now)

@@ -1,0 +1,295 @@
+"""The pool of gold: what is added, taken out and put back, and what becomes of the answers."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow
+from crowd.core.errors import Conflict, NotFound, Unprocessable, field_error
+from crowd.gold import queries
+from crowd.gold.match import Match, match
+from crowd.gold.models import Origin, Step
+from crowd.gold.spoil import spoil
+from crowd.images.models import ImageState
+from crowd.policy import Policy, Stage
+from crowd.tasks import answer_queries, handover, image_queries
+from crowd.tasks.flow import LABELLING, ORDER, Effect, Move, blame_targets
+from crowd.tasks.labels import InvalidResult
+from crowd.tasks.models import Purpose
+from crowd.tasks.moves import Moving
+from crowd.tasks.rules import RULES, Case, Judgement
+from crowd.tasks.shadows import Testimony
+from crowd.taxonomy import Taxonomy
+from crowd.tiers import evidence
+from crowd.tiers.evidence import Evidence
+
+# An adjudicator's task is no gold: too few people, and what they settle is what is known.
+STAGES = tuple(stage for stage in Stage if stage is not Stage.ADJUDICATION)
+REVIEWS = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
+
+# From this many answers on an item that nobody gets right speaks against itself.
+SUSPICIOUS_AFTER = 5
+# Shown to so large a share of those who may work at its stage, an item is worn out.
+WORN_SHARE = 0.8
+
+DICE = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an admin wants as gold: an accepted image at some stages.
+
+    `labels` are shown in place of the image's own; `answer` is known in place of them; `fault` names a stage
+    whose labels are made wrong for the reviewers to find.
+    """
+
+    image_id: int
+    stages: Sequence[Stage]
+    answer: Any = None
+    labels: Mapping[Stage, Any] = field(default_factory=dict)
+    fault: Stage | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What an image offers: its lock's row, its present labels, and the taxonomy they are of."""
+
+    image: AnyRow
+    labels: Mapping[Stage, Any]
+    taxonomy: Taxonomy
+    taxonomy_id: int
+    policy: Policy
+
+    def case(self, stage: Stage, labels: Mapping[Stage, Any]) -> Case:
+        """The case in which an answer at a stage would be checked."""
+        return Case(
+            stage, None, self.image.width, self.image.height, self.taxonomy, self.policy, labels=labels
+        )
+
+
+def add(
+    conn: Connection,
+    wish: Wish,
+    actor_id: int,
+    policy: Policy,
+    taxonomy: tuple[int, Taxonomy],
+    now: datetime,
+) -> list[int]:
+    """New items of an accepted image; their ids. Raises NotFound, Conflict `not_accepted`, Unprocessable."""
+    image = image_queries.lock_image(conn, wish.image_id)
+    if image is None:
+        raise NotFound("no_such_image", f"There is no image {wish.image_id}.")
+    if image.state is not ImageState.ACCEPTED:
+        raise Conflict("not_accepted", "Only an accepted image can become gold.")
+    labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
+    ground = Ground(image, labels, taxonomy[1], taxonomy[0], policy)
+    return [_add(conn, ground, wish, stage, actor_id, now) for stage in dict.fromkeys(wish.stages)]
+
+
+def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
+    """An image was accepted: where somebody had to settle it before, its labels are known to be right."""
+    if move.effect is not Effect.ACCEPT or not policy.gold.from_adjudicated:
+        return
+    conn, image, now = moving.conn, moving.image, moving.now
+    if not queries.was_adjudicated(conn, image.id):
+        return
+    labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
+    if not all(labels.get(stage) for stage in LABELLING):
+        return
+    for stage in STAGES:
+        known = {"passes": True, "blame": None} if stage in REVIEWS else labels[stage]
+        _keep(
+            conn,
+            image.id,
+            stage,
+            _shown(labels, stage),
+            known,
+            Origin.ADJUDICATED,
+            moving.taxonomy_id,
+            now,
+            None,
+            "settled by adjudication",
+        )
+
+
+def set_active(
+    conn: Connection, gold_id: int, active: bool, actor_id: int, reason: str, now: datetime
+) -> None:
+    """Take an item out of the pool, or put it back; again changes nothing. Raises NotFound."""
+    find(conn, gold_id)
+    if queries.set_active(conn, gold_id, active):
+        step = Step.REACTIVATED if active else Step.RETIRED
+        queries.add_event(conn, gold_id, step, actor_id, reason, now)
+
+
+def find(conn: Connection, gold_id: int) -> AnyRow:
+    """One item, with how it has fared. Raises NotFound."""
+    found = queries.items(conn, gold_id=gold_id)
+    if not found:
+        raise NotFound("no_such_gold", f"There is no gold item {gold_id}.")
+    return found[0]
+
+
+def health(item: AnyRow, crews: Mapping[Stage, int]) -> dict[str, Any]:
+    """An item as admins see it. `crews`: how many people may work at each stage."""
+    failed = item.answered - item.passed
+    able = crews.get(item.stage, 0)
+    return {
+        **{
+            name: getattr(item, name)
+            for name in ("id", "image_id", "stage", "origin", "active", "created_at")
+        },
+        "labels": item.labels,
+        "answer": item.answer,
+        "served": item.served,
+        "answered": item.answered,
+        "passed": item.passed,
+        "failed": failed,
+        "mean": None if item.mean is None else round(float(item.mean), 6),
+        "worn_out": able > 0 and item.served >= WORN_SHARE * able,
+        "suspicious": item.answered >= SUSPICIOUS_AFTER and item.passed == 0,
+    }
+
+
+def crews(conn: Connection, policy: Policy) -> dict[Stage, int]:
+    """How many people in good standing may work at each stage."""
+    return {stage: queries.crew(conn, sorted(policy.stages[stage].grades)) for stage in STAGES}
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Takes the answers given on hidden gold: compared at once, and counted at once."""
+
+    policy: Policy
+
+    def take(self, conn: Connection, said: Testimony) -> None:
+        """An answer came. Locks the person's score last of all."""
+        seat, found = judge(conn, said, self.policy)
+        if seat is None or said.task.purpose is not Purpose.GOLD:
+            return
+        shown = Evidence(
+            worker_id=said.worker_id,
+            stage=said.task.stage,
+            kind=evidence.Kind.GOLD,
+            value=found.value,
+            weight=1.0,
+            task_id=said.task.id,
+            at=said.at,
+            image_id=said.task.image_id,
+        )
+        evidence.record(conn, self.policy, [shown])
+
+
+def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | None, Match]:
+    """The seat of an answer, and how well the known one was met; kept with the seat."""
+    seat = queries.seat(conn, said.task.id)
+    if seat is None:
+        return None, Match(0.0)
+    found = match(said.task.stage, said.result, seat.answer)
+    passed = found.value >= policy.gold.pass_mark
+    queries.answer_seat(
+        conn, said.task.id, found.value, passed, [asdict(note) for note in found.notes], said.at
+    )
+    return seat, found
+
+
+def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: int, now: datetime) -> int:
+    shown, fault = _planted(ground, wish, stage)
+    known = _known(ground, wish, stage, shown, fault)
+    is_bad = stage in REVIEWS and not known["passes"]
+    origin = Origin.PLANTED if is_bad else Origin.ADMIN
+    added = _keep(
+        conn, ground.image.id, stage, shown, known, origin, ground.taxonomy_id, now, actor_id, wish.reason
+    )
+    assert added is not None, "the rule alone makes an item only once"
+    return added
+
+
+def _planted(ground: Ground, wish: Wish, stage: Stage) -> tuple[dict[str, Any], Stage | None]:
+    """What is shown at a stage, and the stage that is wrong in it."""
+    labels = dict(ground.labels)
+    for other, value in wish.labels.items():
+        if other not in LABELLING or ORDER[other] >= ORDER[stage]:
+            raise field_error(f"labels.{other}", f"{stage} shows no labels of {other}")
+        labels[other] = _checked(ground, other, value, labels, f"labels.{other}")
+    if wish.fault is None:
+        return _shown(labels, stage), next(iter(wish.labels), None)
+    if stage not in REVIEWS:
+        raise field_error("fault", f"a fault is for reviewers to find; {stage} is none")
+    try:
+        return _shown(spoil(labels, wish.fault, ground.taxonomy, DICE), stage), wish.fault
+    except ValueError as error:
+        raise field_error("fault", str(error)) from None
+
+
+def _known(ground: Ground, wish: Wish, stage: Stage, shown: Mapping[str, Any], fault: Stage | None) -> Any:
+    if stage not in REVIEWS:
+        if wish.answer is None:
+            if not ground.labels.get(stage):
+                raise field_error("stages", f"the image has no labels of {stage}")
+            return ground.labels[stage]
+        labels = {Stage(name): value for name, value in shown.items()}
+        return _checked(ground, stage, wish.answer, labels, "answer")
+    if wish.answer is None:
+        return {"passes": fault is None, "blame": fault}
+    return _known_verdict(wish.answer, stage)
+
+
+def _known_verdict(answer: Any, stage: Stage) -> dict[str, Any]:
+    """What is right of a review: `{"passes": true}`, or `{"passes": false, "blame": stage or null}`."""
+    targets = blame_targets(stage)
+    whole = isinstance(answer, dict) and set(answer) <= {"passes", "blame"}
+    if not whole or not isinstance(answer.get("passes"), bool):
+        raise field_error("answer", "a review's is {passes: true or false, blame: a stage or null}")
+    blame = answer.get("blame")
+    if blame is not None and (answer["passes"] or blame not in targets):
+        raise field_error("answer.blame", f"must be null or, of bad work, one of {', '.join(targets)}")
+    return {"passes": answer["passes"], "blame": blame}
+
+
+def _checked(ground: Ground, stage: Stage, value: Any, labels: Mapping[Stage, Any], path: str) -> Any:
+    try:
+        return RULES[stage].check(value, ground.case(stage, labels))
+    except InvalidResult as invalid:
+        errors = {".".join(filter(None, (path, place))): texts for place, texts in invalid.errors.items()}
+        raise Unprocessable("invalid_answer", "The answer does not hold.", errors=errors) from None
+
+
+def _shown(labels: Mapping[Stage, Any], stage: Stage) -> dict[str, Any]:
+    return {
+        other.value: labels[other] for other in LABELLING if ORDER[other] < ORDER[stage] and other in labels
+    }
+
+
+def _keep(
+    conn: Connection,
+    image_id: int,
+    stage: Stage,
+    shown: Mapping[str, Any],
+    known: Any,
+    origin: Origin,
+    taxonomy_id: int,
+    now: datetime,
+    actor_id: int | None,
+    reason: str,
+) -> int | None:
+    added = queries.add_item(
+        conn,
+        image_id=image_id,
+        stage=stage,
+        task_id=queries.first_task(conn, image_id, stage) if stage in LABELLING else None,
+        taxonomy_id=taxonomy_id,
+        labels=dict(shown),
+        answer=known,
+        origin=origin,
+        place=DICE.randrange(queries.MOST_PLACE),
+        created_at=now,
+    )
+    if added is not None:
+        queries.add_event(conn, added, Step.ADDED, actor_id, reason, now)
+    return added

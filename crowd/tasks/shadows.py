@@ -1,0 +1,116 @@
+"""Shadow seats: seats that look like any other to who sits there, and whose answers are evidence only.
+
+Nothing here knows what gold or an exam is: the rooms above say when somebody is to be given such a seat
+(`STAND_INS`) and take the answers (`WITNESSES`). docs/decisions/0011-shadow-seats.md: how one stays unseen.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crowd.core.db import AnyRow
+from crowd.policy import Policy, Stage
+from crowd.tasks import queries, shadow_queries
+from crowd.tasks.flow import ORDER, Effect, Move
+from crowd.tasks.labels import carry_attributes, region_parts
+from crowd.tasks.models import Kind, Purpose
+from crowd.tasks.shadow_queries import Place
+
+# Asked with every new task that a claim has found, before it is taken: the seat to be given instead, locked.
+STAND_INS: list[Callable[[Connection, int, AnyRow, datetime], Place | None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """An answer in a shadow seat: the checked result, and the labels it was given on."""
+
+    task: AnyRow
+    worker_id: int
+    kind: Kind
+    result: Mapping[str, Any]
+    labels: Mapping[Stage, Any]
+    seconds: float | None
+    at: datetime
+
+
+# Who takes the answers of a purpose, in the transaction of the answer.
+WITNESSES: dict[Purpose, Callable[[Connection, Testimony], None]] = {}
+
+# What in ordinary work begins the image's next round at once.
+_SENDS_BACK = frozenset({Effect.BOUNCE, Effect.BOUNCE_OR_HOLD, Effect.SECOND_OPINION})
+
+
+def stand_in(conn: Connection, worker_id: int, found: AnyRow, now: datetime) -> Place | None:
+    """The shadow seat that this person gets instead of the task found; None: the task itself.
+
+    Rework is never replaced: it comes with the reasons why it came back.
+    """
+    if found.bounced or found.purpose is not Purpose.WORK:
+        return None
+    return next((place for ask in STAND_INS if (place := ask(conn, worker_id, found, now))), None)
+
+
+def is_over(conn: Connection, task: AnyRow, worker_id: int, policy: Policy) -> bool:
+    """Whether a seat that its holder let go is lost to them, and if so, close it.
+
+    An ordinary task would have gone back to the head of its queue, to whoever claims there next. So the
+    seat is over once somebody else has.
+    """
+    if task.purpose is Purpose.WORK or task.reserved_until is None:
+        return False
+    let_go = task.reserved_until - queries.REST
+    lease = timedelta(seconds=policy.stages[task.stage].lease_seconds)
+    if not queries.somebody_took(conn, task.stage, worker_id, let_go + lease):
+        return False
+    queries.end_rest(conn, task.id)
+    return True
+
+
+def testify(conn: Connection, testimony: Testimony, move: Move) -> None:
+    """Hand an answer over as evidence; the image only seems to move."""
+    if move.effect in _SENDS_BACK:
+        shadow_queries.next_round(conn, testimony.task.image_id)
+    witness = WITNESSES.get(testimony.task.purpose)
+    if witness is not None:
+        witness(conn, testimony)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What whoever sat in a shadow seat is shown of its image by now."""
+
+    accepted: bool
+    labels: Mapping[Stage, Any]
+
+
+def seen_later(conn: Connection, image_id: int, own: Mapping[Stage, Any], now: datetime) -> Later:
+    """How an image that somebody knows from a shadow seat would have gone on.
+
+    Like the one whose picture it shows went on after the same stage, and in the same time.
+    """
+    seat = shadow_queries.seat_of(conn, image_id)
+    if seat is None:
+        return Later(accepted=False, labels=own)
+    answered = shadow_queries.when_answered(conn, seat.source_id, seat.stage)
+    accepted = shadow_queries.when_accepted(conn, seat.source_id)
+    since = now - (seat.answered_at or seat.given_at)
+    if answered is None:
+        return Later(accepted=False, labels=own)
+    of_source = shadow_queries.latest_labels(conn, seat.source_id)
+    come = {
+        stage: row.value
+        for stage, row in of_source.items()
+        if (ORDER[stage] > ORDER[seat.stage] or (seat.answered_at is None and stage is seat.stage))
+        and row.at - answered < since
+    }
+    labels = {**own, **come}
+    if Stage.ATTRIBUTES in come and Stage.SEGMENTATION in own:
+        drawn = region_parts(of_source[Stage.SEGMENTATION].value)
+        # Given for the regions of the picture's own image, shown for those that this person knows.
+        labels[Stage.ATTRIBUTES] = carry_attributes(
+            come[Stage.ATTRIBUTES], drawn, region_parts(own[Stage.SEGMENTATION])
+        )
+    return Later(accepted is not None and accepted - answered < since, labels)
