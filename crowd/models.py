@@ -1,6 +1,6 @@
 """Every table in one import, for the migrations and for wiring."""
 
-from crowd.accounts.models import ApiToken, Worker
+from crowd.accounts.models import ApiToken, Group, Membership, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
@@ -16,6 +16,21 @@ from crowd.ml.models import (
     UseSum,
 )
 from crowd.review.models import Comment
+from crowd.steering.models import (
+    AgreementWeek,
+    ErrorDay,
+    FixDay,
+    ImageDay,
+    Notice,
+    NoticeEnd,
+    NoticeRead,
+    Plan,
+    Retelling,
+    StyleDay,
+    SupplierDay,
+    Untold,
+    WorkDay,
+)
 from crowd.tasks.models import (
     Claim,
     Count,
@@ -33,6 +48,7 @@ from crowd.tasks.models import (
 from crowd.tiers.models import GradeEvent
 
 __all__ = [
+    "AgreementWeek",
     "ApiToken",
     "Batch",
     "CandidateJob",
@@ -45,26 +61,40 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "ErrorDay",
     "Export",
     "Finding",
+    "FixDay",
     "GradeEvent",
+    "Group",
     "Image",
+    "ImageDay",
     "ImageEvent",
     "Label",
+    "Membership",
     "Miss",
     "Model",
     "ModelEvent",
+    "Notice",
+    "NoticeEnd",
+    "NoticeRead",
     "Participation",
+    "Plan",
     "Release",
     "ReleaseImage",
+    "Retelling",
     "Serving",
     "Showing",
+    "StyleDay",
     "Submission",
     "Supplier",
+    "SupplierDay",
     "Task",
     "TaxonomyVersion",
+    "Untold",
     "UseDelta",
     "UseSum",
+    "WorkDay",
     "Worker",
     "WorkerCount",
 ]
