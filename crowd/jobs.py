@@ -15,6 +15,7 @@ from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
 from crowd.runtime import Runtime, build_runtime
+from crowd.steering import telling
 from crowd.tasks import counts, leases
 from crowd.wiring import wire
 
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 QUEUES = ("upkeep", "images", "exports", "candidates")
 # What a job worker looks at that was not told: candidates need packages, and a GPU if there is one.
 USUAL_QUEUES = ("upkeep", "images", "exports")
+
+# Of history from before at each upkeep, so that the next one is not late.
+RETOLD_PAGES = 20
 
 
 @lru_cache(maxsize=1)
@@ -53,6 +57,8 @@ def upkeep() -> int:
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
+    telling.tell(rt.db)
+    telling.retell(rt.db, most=RETOLD_PAGES)
     return rounds
 
 

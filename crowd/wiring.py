@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from crowd import models
 from crowd.accounts import api as accounts
+from crowd.accounts import group_api as groups
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
 from crowd.images import api as images
@@ -20,6 +21,7 @@ from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
+from crowd.steering import api as steering
 from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
 from crowd.tasks import api as tasks
 from crowd.tiers import api as tiers
@@ -38,6 +40,8 @@ BLUEPRINTS = (
     datasets.blueprint,
     tiers.blueprint,
     models_api.blueprint,
+    groups.blueprint,
+    steering.blueprint,
 )
 
 

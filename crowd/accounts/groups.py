@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts import group_queries as queries
-from crowd.accounts.models import Group, GroupKind
+from crowd.accounts.models import Group, GroupKind, Membership
 from crowd.core.clock import now
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, field_error
@@ -92,4 +92,4 @@ def _record(
         for each in worker_ids
     ]
     if rows:
-        conn.execute(sa.insert(queries.Membership), rows)
+        conn.execute(sa.insert(Membership), rows)

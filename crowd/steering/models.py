@@ -184,6 +184,8 @@ class AgreementWeek(Base):
     b: Mapped[str] = mapped_column(sa.String(500), primary_key=True)
     weight: Mapped[int] = mapped_column(sa.BigInteger)
 
+    __table_args__ = (sa.Index("ix_agreement_weeks_worker", "worker_id", "stage"),)
+
 
 class Plan(Base):
     """What a stage is to reach: a version; the newest of a stage holds. Append-only.

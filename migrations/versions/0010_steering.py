@@ -74,7 +74,7 @@ def upgrade() -> None:
         _create_trigger(name, table, condition, source)
         # What was there before is told by upkeep, page by page: no one waits for it here.
         op.execute(
-            f"INSERT INTO retellings (source, next_id, last_id) "
+            f"INSERT INTO retellings (source, next_id, last_id) "  # noqa: S608  # our own names
             f"SELECT {source}, 1, max(id) FROM {table} HAVING max(id) IS NOT NULL"
         )
 
@@ -115,6 +115,7 @@ def _tables() -> None:
             name=op.f("pk_agreement_weeks"),
         ),
     )
+    op.create_index("ix_agreement_weeks_worker", "agreement_weeks", ["worker_id", "stage"], unique=False)
     op.create_table(
         "error_days",
         sa.Column("worker_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -306,7 +307,7 @@ def _tables() -> None:
 
 
 def _create_trigger(name: str, table: str, condition: str, source: int) -> None:
-    action = f"INSERT INTO untold (source, row_id) VALUES ({source}, NEW.id)"
+    action = f"INSERT INTO untold (source, row_id) VALUES ({source}, NEW.id)"  # noqa: S608  # our own names
     if not _on_postgresql():
         op.execute(
             f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW "
