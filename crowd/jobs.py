@@ -16,7 +16,7 @@ from crowd.ml import service as models
 from crowd.ml import uses
 from crowd.runtime import Runtime, build_runtime
 from crowd.steering import telling
-from crowd.tasks import counts, leases
+from crowd.tasks import assignments, counts, leases
 from crowd.wiring import wire
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ def upkeep() -> int:
             if not leases.tidy(conn, rt.policy, clock.now()):
                 break
         rounds += 1
+    assignments.upkeep(rt.db, clock.now())
     with rt.db.read() as conn:
         makes_candidates = models.is_any_served(conn)
     for kind in ("images", "exports", *(["candidates"] if makes_candidates else [])):

@@ -32,6 +32,8 @@ from crowd.steering.models import (
     WorkDay,
 )
 from crowd.tasks.models import (
+    Assignment,
+    AssignmentEvent,
     Claim,
     Count,
     CountCorrection,
@@ -50,6 +52,8 @@ from crowd.tiers.models import GradeEvent
 __all__ = [
     "AgreementWeek",
     "ApiToken",
+    "Assignment",
+    "AssignmentEvent",
     "Batch",
     "CandidateJob",
     "CandidateMark",

@@ -10,6 +10,7 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import group_api as groups
 from crowd.accounts import queries as people
+from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.images import api as images
 from crowd.images import service as intake
@@ -22,7 +23,18 @@ from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
-from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules
+from crowd.tasks import (
+    answers,
+    assignment_api,
+    assignments,
+    decisions,
+    handover,
+    image_api,
+    leases,
+    moves,
+    results,
+    rules,
+)
 from crowd.tasks import api as tasks
 from crowd.tiers import api as tiers
 from crowd.tiers import service as standing
@@ -41,6 +53,7 @@ BLUEPRINTS = (
     tiers.blueprint,
     models_api.blueprint,
     groups.blueprint,
+    assignment_api.blueprint,
     steering.blueprint,
 )
 
@@ -77,7 +90,8 @@ def register_pages(app: Flask) -> None:
 def _take_work_back(policy: Policy, conn: Connection, worker_id: int) -> None:
     """Somebody was regraded, suspended or erased: nothing waits for them that they may not do."""
     person = people.person(conn, worker_id)
-    if person is None or person.suspended or person.erased:
-        leases.end_standing(conn, worker_id, (), leases=True)
-    else:
-        leases.end_standing(conn, worker_id, policy.stages_for(person.grade), leases=False)
+    barred = person is None or person.suspended or person.erased
+    kept = () if person is None or barred else policy.stages_for(person.grade)
+    # Assignments first: what the leases below let go then goes to everybody.
+    assignments.end_standing(conn, worker_id, kept, clock.now())
+    leases.end_standing(conn, worker_id, kept, leases=barred)

@@ -52,7 +52,7 @@ class MovedSchema(Schema):
     moved = fields.Integer()
 
 
-class WhySchema(Schema):
+class LeaveSchema(Schema):
     """Why somebody leaves."""
 
     reason = fields.String(load_default="", validate=validate.Length(max=1000))
@@ -117,7 +117,7 @@ def list_members(query: dict[str, Any], group_id: int) -> Page:
 
 @blueprint.route("/groups/<int:group_id>/members/<int:worker_id>/leave", methods=["POST"])
 @admins_only
-@blueprint.arguments(WhySchema)
+@blueprint.arguments(LeaveSchema)
 @blueprint.response(204)
 def leave(body: dict[str, Any], group_id: int, worker_id: int) -> None:
     """The person belongs to the group no longer."""

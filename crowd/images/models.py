@@ -110,6 +110,13 @@ class Image(Base):
         sa.Index("ix_images_supplier_file", "supplier_id", "file_name"),
         sa.Index("ix_images_state", "state", "id"),
         sa.Index(
+            "ix_images_batch",
+            "batch_id",
+            "id",
+            postgresql_where=sa.text("batch_id IS NOT NULL"),
+            sqlite_where=sa.text("batch_id IS NOT NULL"),
+        ),
+        sa.Index(
             "ix_images_unprepared",
             "prepare_after",
             postgresql_where=sa.text("prepare_after IS NOT NULL"),

@@ -237,7 +237,7 @@ def fixes(
     """Who corrected whose bounced answers, by fixer, author and stage beyond `after`."""
     place = (FixDay.fixer_id, FixDay.author_id, sa.type_coerce(FixDay.stage, sa.SmallInteger))
     fixer, author = (sa.alias(Worker.__table__, name) for name in ("fixer", "author"))
-    conditions = [each for each in wanted.of(FixDay)]
+    conditions = wanted.of(FixDay)
     if wanted.worker_id is not None:
         conditions.append(sa.or_(FixDay.fixer_id == wanted.worker_id, FixDay.author_id == wanted.worker_id))
     if after is not None:
@@ -297,7 +297,7 @@ def _cells_by_worker(
     query = sa.select(AgreementWeek.worker_id, AgreementWeek.a, AgreementWeek.b, weight).where(
         AgreementWeek.worker_id.in_(worker_ids),
         AgreementWeek.stage == Stage.SECOND_REVIEW,
-        *(each for each in Wanted(wanted.since, wanted.until).of(AgreementWeek)),
+        *Wanted(wanted.since, wanted.until).of(AgreementWeek),
     )
     query = query.group_by(AgreementWeek.worker_id, AgreementWeek.a, AgreementWeek.b)
     found: dict[int, dict[tuple[float, float], float]] = defaultdict(dict)
@@ -371,7 +371,7 @@ def done_between(conn: Connection, stage: Stage, first: date, last: date) -> dic
     query = sa.select(WorkDay.day, _sum(WorkDay.answers)).where(
         WorkDay.stage == stage, WorkDay.day >= first, WorkDay.day <= last
     )
-    return {day: count for day, count in conn.execute(query.group_by(WorkDay.day))}
+    return {row[0]: row[1] for row in conn.execute(query.group_by(WorkDay.day))}
 
 
 def _sum(column: Any) -> sa.ColumnElement[int]:

@@ -189,7 +189,8 @@ def waiting(conn: Connection) -> int:
     some = sa.select(Untold.row_id).limit(10_000).subquery()
     new: int = conn.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
     places = conn.execute(sa.select(Retelling.next_id, Retelling.last_id)).all()
-    return new + sum(max(0, place.last_id - place.next_id + 1) for place in places)
+    old: int = sum(max(0, place.last_id - place.next_id + 1) for place in places)
+    return new + old
 
 
 def monday(moment: datetime | date) -> date:

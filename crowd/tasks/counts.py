@@ -45,6 +45,7 @@ RECONCILE_WITHIN = timedelta(hours=1)
 
 BY_STATE = {
     TaskState.READY: Figure.READY,
+    TaskState.ASSIGNED: Figure.READY,
     TaskState.LEASED: Figure.LEASED,
     TaskState.STUCK: Figure.STUCK,
 }
