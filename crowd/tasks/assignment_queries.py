@@ -115,7 +115,7 @@ def head_of_queue(conn: Connection, assignment: AnyRow, limit: int) -> list[int]
 
 
 def next_of_batch(conn: Connection, assignment: AnyRow, limit: int) -> tuple[list[int], int | None]:
-    """Tasks of the next `limit` images of the batch, locked; and the last of these images, None at its end."""
+    """Tasks of the next `limit` images of the batch, locked; and the last of these, None at its end."""
     images = conn.execute(
         sa.select(Image.id)
         .where(Image.batch_id == assignment.batch_id, Image.id > assignment.seen_image_id)

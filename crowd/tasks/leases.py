@@ -58,7 +58,8 @@ def claim(
     """The next task for this person, leased to them; or why there is none.
 
     The order is flow.md's "Claim order"; `book` tells where the search begins, without it that is the
-    head of the queue. `roster` tells what is assigned to whom; without it nothing is. Raises Forbidden for someone suspended or not allowed at the stage asked for.
+    head of the queue; `roster` what is assigned to whom, without it nothing is. Raises Forbidden for
+    someone suspended or not allowed at the stage asked for.
     """
     stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:

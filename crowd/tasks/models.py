@@ -101,8 +101,9 @@ class Task(Base):
     reserved_for: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     reserved_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     excluded_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
-    # The assignment it belongs to, or did before it came back from it.
-    assignment_id: Mapped[int | None] = mapped_column(sa.ForeignKey("assignments.id"))
+    # The assignment it belongs to, or did before it came back from it. No foreign key: SQLite could not
+    # take the column away again without a copy of the table, and with it of every trigger.
+    assignment_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     taxonomy_id: Mapped[int | None] = mapped_column(sa.ForeignKey("taxonomies.id"))
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
