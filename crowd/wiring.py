@@ -23,6 +23,7 @@ from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
+from crowd.steering import notices_api, plans_api
 from crowd.tasks import (
     answers,
     assignment_api,
@@ -55,6 +56,8 @@ BLUEPRINTS = (
     groups.blueprint,
     assignment_api.blueprint,
     steering.blueprint,
+    plans_api.blueprint,
+    notices_api.blueprint,
 )
 
 
@@ -64,6 +67,7 @@ def wire(rt: Runtime) -> None:
     rules.register(Stage.SECOND_REVIEW, SecondReviewRules())
     rules.register(Stage.ADJUDICATION, AdjudicationRules())
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
+    accounts.ME_SECTIONS["notices"] = notices_api.notices_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
     shelf = Shelf()

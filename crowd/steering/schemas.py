@@ -49,6 +49,12 @@ class AgreementArgs(_Asked, Schema):
     worker = fields.Integer(load_default=None)
 
 
+class FormatArgs(Schema):
+    """JSON, or a table."""
+
+    format = fields.String(load_default=None, validate=validate.OneOf([JSON, CSV]))
+
+
 class DayArgs(_Asked, Schema):
     """Which days."""
 
@@ -202,14 +208,12 @@ def listed(item: type[ma.Schema], *, is_paged: bool = False) -> type[ma.Schema]:
 class PlanSchema(Schema):
     """What a stage is to reach, and who is in charge."""
 
-    stage = stage_field(dump_only=True)
     starts_on = fields.Date(required=True)
     ends_on = fields.Date(required=True)
     volume = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10**12))
-    person = fields.Integer(
+    person_id = fields.Integer(
         load_default=None,
         allow_none=True,
-        attribute="person_id",
         data_key="person",
         metadata={"description": "The id of whoever is in charge."},
     )
@@ -266,7 +270,7 @@ class NewNoticeSchema(Schema):
     text = fields.String(required=True, validate=validate.Length(1, 5000))
     grade = fields.Enum(Grade, by_value=True, load_default=None, allow_none=True)
     stage = stage_field(load_default=None, allow_none=True)
-    group = fields.Integer(load_default=None, allow_none=True, attribute="group_id", data_key="group")
+    group_id = fields.Integer(load_default=None, allow_none=True, data_key="group")
     expires_at = Moment(load_default=None, allow_none=True)
 
 
