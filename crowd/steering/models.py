@@ -35,12 +35,16 @@ BASIS = Coded(Basis)
 
 
 class Untold(Base):
-    """A row of the history that is in no figure yet. Triggers write these, upkeep takes them."""
+    """A row of the history that is in no figure yet. Triggers write these, upkeep takes them.
+
+    Nothing is checked here, not even that it is the only one: no answer may fail for the sake of a figure.
+    """
 
     __tablename__ = "untold"
 
-    source: Mapped[Source] = mapped_column(SOURCE, primary_key=True, autoincrement=False)
-    row_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    source: Mapped[Source] = mapped_column(SOURCE)
+    row_id: Mapped[int] = mapped_column(sa.BigInteger)
 
 
 class Retelling(Base):

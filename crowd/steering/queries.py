@@ -113,7 +113,7 @@ _SENT = (
 
 
 def _mine(
-    worker_id: int, grade: Grade, stages: Sequence[Stage], group_id: int | None, now: datetime
+    grade: Grade, stages: Sequence[Stage], group_id: int | None, now: datetime
 ) -> list[sa.ColumnElement[bool]]:
     """Conditions on a notice that this person is to see now."""
     return [
@@ -129,7 +129,7 @@ def _unread(worker_id: int) -> sa.ColumnElement[bool]:
     read = sa.select(NoticeRead.at).where(
         NoticeRead.notice_id == Notice.id, NoticeRead.worker_id == worker_id
     )
-    return ~sa.exists(read)
+    return ~sa.exists(read.correlate(Notice))
 
 
 def unread(
@@ -143,7 +143,7 @@ def unread(
     """How many notices for this person they have not read."""
     query = sa.select(sa.func.count()).select_from(Notice)
     found: int = conn.execute(
-        query.where(*_mine(worker_id, grade, stages, group_id, now), _unread(worker_id))
+        query.where(*_mine(grade, stages, group_id, now), _unread(worker_id))
     ).scalar_one()
     return found
 
@@ -175,12 +175,12 @@ def notices_for(
             NoticeRead,
             sa.and_(NoticeRead.notice_id == Notice.id, NoticeRead.worker_id == worker_id),
         )
-        .where(*_mine(worker_id, grade, stages, group_id, now))
+        .where(*_mine(grade, stages, group_id, now))
         .order_by(Notice.id.desc())
         .limit(limit)
     )
     if only_unread:
-        query = query.where(_unread(worker_id))
+        query = query.where(NoticeRead.at.is_(None))
     if only is not None:
         query = query.where(Notice.id == only)
     return conn.execute(query if before is None else query.where(Notice.id < before)).all()

@@ -114,12 +114,12 @@ def tell(db: Database, batch: int = BATCH) -> int:
 
 
 def _tell_batch(conn: Connection, batch: int) -> int:
-    oldest = sa.select(Untold.source, Untold.row_id).order_by(Untold.source, Untold.row_id).limit(batch)
+    oldest = sa.select(*Untold.__table__.columns).order_by(Untold.id).limit(batch)
     rows = conn.execute(oldest.with_for_update(skip_locked=True)).all()
+    conn.execute(sa.delete(Untold).where(Untold.id.in_([row.id for row in rows])))
     for source in Source:
         ids = [row.row_id for row in rows if row.source is source]
         if ids:
-            conn.execute(sa.delete(Untold).where(Untold.source == source, Untold.row_id.in_(ids)))
             _TELLERS[source](conn, ids)
     return len(rows)
 

@@ -196,9 +196,10 @@ def _tables() -> None:
     )
     op.create_table(
         "untold",
-        sa.Column("source", sa.SmallInteger(), autoincrement=False, nullable=False),
-        sa.Column("row_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.PrimaryKeyConstraint("source", "row_id", name=op.f("pk_untold")),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("source", sa.SmallInteger(), nullable=False),
+        sa.Column("row_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_untold")),
     )
     op.create_table(
         "work_days",
