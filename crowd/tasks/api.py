@@ -37,11 +37,17 @@ from crowd.tasks.schemas import (
     TasksSchema,
 )
 from crowd.tasks.taxonomies import shelf
+from crowd.tasks.wip import valve_of
 
 blueprint = Blueprint("tasks", __name__, description="Claiming, keeping and answering tasks.")
 
 # Seconds after which asking again is worth it.
-RETRY_AFTER: dict[QueueState, int] = {QueueState.CAPPED: 5, QueueState.LEASED: 5, QueueState.EMPTY: 15}
+RETRY_AFTER: dict[QueueState, int] = {
+    QueueState.CAPPED: 5,
+    QueueState.LEASED: 5,
+    QueueState.PAUSED: 15,
+    QueueState.EMPTY: 15,
+}
 
 
 @blueprint.route("/tasks/claim", methods=["POST"])
@@ -56,7 +62,16 @@ def claim(body: dict[str, Any]) -> Response:
     now = clock.now()
     with rt.db.begin() as conn:
         book, roster = book_of(rt.db), roster_of(rt.db)
-        task = leases.claim(conn, claimant, rt.policy, now, body["stage"], book=book, roster=roster)
+        task = leases.claim(
+            conn,
+            claimant,
+            rt.policy,
+            now,
+            body["stage"],
+            book=book,
+            roster=roster,
+            valve=valve_of(rt.db),
+        )
         if not isinstance(task, QueueState):
             return jsonify(handover.task_view(conn, task))
     headers = {"Queue-State": task.value, "Retry-After": str(RETRY_AFTER[task])}

@@ -18,6 +18,7 @@ from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
 from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import TaskState
+from crowd.tasks.wip import Valve
 
 
 class QueueState(StrEnum):
@@ -25,6 +26,7 @@ class QueueState(StrEnum):
 
     CAPPED = "capped"
     LEASED = "leased"
+    PAUSED = "paused"
     EMPTY = "empty"
 
 
@@ -54,18 +56,21 @@ def claim(
     *,
     book: MarkBook | None = None,
     roster: Roster | None = None,
+    valve: Valve | None = None,
 ) -> AnyRow | QueueState:
     """The next task for this person, leased to them; or why there is none.
 
     The order is flow.md's "Claim order"; `book` tells where the search begins, without it that is the
-    head of the queue; `roster` what is assigned to whom, without it nothing is. Raises Forbidden for
-    someone suspended or not allowed at the stage asked for.
+    head of the queue; `roster` what is assigned to whom, without it nothing is; `valve` which stages
+    pause, without it none does. Raises Forbidden for someone suspended or not allowed at the stage
+    asked for.
     """
     stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
-    search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned)
+    paused = valve.paused(conn, policy) if valve else frozenset()
+    search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned, paused=paused)
     stale = search.stale_marks()
     found = search.first()
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
@@ -76,7 +81,7 @@ def claim(
         return task
     if queries.somebody_holds(conn, claimant.worker_id, stages, now):
         return QueueState.LEASED
-    return QueueState.EMPTY
+    return QueueState.EMPTY if paused.isdisjoint(stages) else QueueState.PAUSED
 
 
 def claim_batch(
@@ -217,6 +222,7 @@ class _Search:
     book: MarkBook | None
     may_move: bool = True
     assigned: Sequence[Assigned] = ()
+    paused: frozenset[Stage] = frozenset()
 
     def first(self) -> AnyRow | None:
         """The next task, locked: reserved, else assigned, else bounced, else new."""
@@ -226,6 +232,8 @@ class _Search:
         if rework is not None:
             return rework
         for stage in self.stages:
+            if stage in self.paused:
+                continue
             for row in self._new(stage, 1):
                 return row
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from crowd.accounts import groups
+from crowd.accounts import group_queries, groups
 from crowd.accounts import service as accounts
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
@@ -220,7 +220,7 @@ def test_groups_refuse_what_cannot_be(steered: Steered) -> None:
     refused = post(f"/{group}/members", {"workers": [1, 9999]})
     assert (refused.status_code, list(refused.json["errors"])) == (422, ["workers"])
     with steered.engine.db.read() as conn:
-        assert groups.queries.history(conn, group, after=None, limit=5) == []
+        assert group_queries.history(conn, group, after=None, limit=5) == []
 
 
 def test_pages_and_tables_have_every_person_once(lived: Steered) -> None:

@@ -120,7 +120,7 @@ def test_what_happens_while_history_is_retold_counts_once(engine: Engine) -> Non
 def test_two_who_tell_at_once_tell_each_row_once(engine: Engine) -> None:
     live(engine, 3)
     others = [engine.again(), engine.again()]
-    told = together(*(lambda db=each.db: telling.tell(db, batch=5) for each in others))  # type: ignore[misc]
+    told = together(*(lambda db=each.db: telling.tell(db, batch=5) for each in others))
     for each in others:
         each.db.close()
     assert sum(count for count in told if isinstance(count, int)) > 5
