@@ -3,7 +3,7 @@
 Triggers note in `untold` which rows are new; upkeep takes them, and history from before page by page. What
 a row adds depends on it and on older rows of the same image alone, and sums are whole numbers: so rows may
 be told in any order, by any number of processes, and a rebuild comes to the same.
-`docs/decisions/0013-figures-for-steering.md` says why.
+`docs/decisions/0013-steering.md` says why.
 """
 
 from collections import Counter, defaultdict

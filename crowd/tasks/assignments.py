@@ -2,7 +2,7 @@
 
 An assigned task is in a state of its own and so in none of the queue's indexes: other people's claims
 cost what they did. Who holds an assignment is known by the process for two seconds, so theirs cost no
-statement more either. `docs/decisions/0014-assigned-is-a-state.md` says why.
+statement more either. `docs/decisions/0013-steering.md` says why.
 """
 
 import threading
