@@ -155,8 +155,8 @@ def test_much_assigned_work_costs_its_holder_and_others_no_more(
     bills: dict[int, list[Bill]] = {holder: [], other: []}
     for place in built_places:
         with assigned_to(place, holder) as assignment:
-            for worker in bills:
-                bills[worker].append(place.claim(worker, generic=generic, roster=Roster(known=3600.0)))
+            for worker, found_bills in bills.items():
+                found_bills.append(place.claim(worker, generic=generic, roster=Roster(known=3600.0)))
                 found, _ = explain_claim(
                     place.db,
                     Claimant(worker, place.built.taxonomy_id),
