@@ -57,7 +57,8 @@ def _compare(conn: Connection, row: AnyRow, today: date) -> dict[str, Any]:
     due = row.volume * passed // days
     left = max(0, row.volume - done)
     pace = _pace(done_on, row.starts_on, min(today, row.ends_on))
-    days_left = (row.ends_on - max(today, row.starts_on - timedelta(days=1))).days
+    # From tomorrow on, or from the first day if that is later still.
+    days_left = days if today < row.starts_on else (row.ends_on - today).days
     return {
         **{name: row._mapping[name] for name in ("stage", "starts_on", "ends_on", "person_id", "person")},
         "volume": row.volume,
@@ -72,10 +73,10 @@ def _compare(conn: Connection, row: AnyRow, today: date) -> dict[str, Any]:
 
 def _pace(done_on: Mapping[date, int], first: date, last: date) -> float | None:
     """Answers a day, over the last days of the plan's time."""
-    begin = max(first, last - timedelta(days=PACE_DAYS - 1))
-    days = (last - begin).days + 1
+    days = min(PACE_DAYS, (last - first).days + 1)
     if days <= 0:
         return None
+    begin = last - timedelta(days=days - 1)
     return round(sum(count for day, count in done_on.items() if begin <= day <= last) / days, 3)
 
 

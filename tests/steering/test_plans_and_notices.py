@@ -113,6 +113,17 @@ def test_a_plan_that_cannot_be_names_its_field(office: Office, change: dict[str,
     assert (refused.status_code, list(refused.json["errors"])) == (422, [field])
 
 
+@pytest.mark.parametrize(
+    ("starts_on", "ends_on"),
+    [("0001-01-01", "0001-01-02"), ("0001-01-01", "9999-12-31"), ("9999-12-30", "9999-12-31")],
+)
+def test_a_plan_at_the_ends_of_time_is_told_too(office: Office, starts_on: str, ends_on: str) -> None:
+    plan = {"starts_on": starts_on, "ends_on": ends_on, "volume": 10**12}
+    assert office.call(office.boss, "PUT", "/plans/styles", plan).status_code == 200
+    [row] = office.call(office.boss, "GET", "/stats/plans").json["items"]
+    assert (row["done"], row["volume"]) == (0, 10**12)
+
+
 def test_plans_are_for_admins_and_for_stages_there_are(office: Office) -> None:
     worker = office.engine.hire(Grade.GENERAL)
     assert office.call(worker, "GET", "/plans").status_code == 403

@@ -199,7 +199,7 @@ def assigned_to(place: Place, worker_id: int) -> Iterator[int]:
         assignment: int = conn.execute(added).scalar_one()
         kept = sa.update(Task).where(*queue, Task.state == TaskState.READY, Task.reserved_for.is_(None))
         moved = conn.execute(kept.values(state=TaskState.ASSIGNED, assignment_id=assignment)).rowcount
-        assert moved > 50
+        assert moved > 10
     clean(place)
     yield assignment
     with place.db.begin() as conn:
