@@ -17,7 +17,8 @@ from crowd.ml import uses
 from crowd.review import quality, watch
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import counts, experts, leases
+from crowd.steering import telling
+from crowd.tasks import assignments, counts, experts, leases
 from crowd.tiers import proposals
 from crowd.wiring import wire
 
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 QUEUES = ("upkeep", "images", "exports", "redos", "candidates")
 # What a job worker looks at that was not told: candidates need packages, and a GPU if there is one.
 USUAL_QUEUES = ("upkeep", "images", "exports", "redos")
+
+# Of history from before at each upkeep, so that the next one is not late.
+RETOLD_PAGES = 20
 
 
 @lru_cache(maxsize=1)
@@ -49,6 +53,7 @@ def upkeep() -> int:
             if not leases.tidy(conn, rt.policy, clock.now()):
                 break
         rounds += 1
+    assignments.upkeep(rt.db, clock.now())
     with rt.db.read() as conn:
         makes_candidates = models.is_any_served(conn)
     for kind in ("images", "exports", "redos", *(["candidates"] if makes_candidates else [])):
@@ -60,6 +65,8 @@ def upkeep() -> int:
     watch.look_if_due(rt.db, rt.policy, clock.now())
     quality.refit_if_due(rt.db, rt.policy, clock.now())
     proposals.look(rt.db, rt.policy, clock.now())
+    telling.tell(rt.db)
+    telling.retell(rt.db, most=RETOLD_PAGES)
     return rounds
 
 

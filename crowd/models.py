@@ -1,6 +1,6 @@
 """Every table in one import, for the migrations and for wiring."""
 
-from crowd.accounts.models import ApiToken, Worker
+from crowd.accounts.models import ApiToken, Group, Membership, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
@@ -18,8 +18,25 @@ from crowd.ml.models import (
 )
 from crowd.review.models import Comment
 from crowd.review.redo_models import Redo, RedoImage
+from crowd.steering.models import (
+    AgreementWeek,
+    ErrorDay,
+    FixDay,
+    ImageDay,
+    Notice,
+    NoticeEnd,
+    NoticeRead,
+    Plan,
+    Retelling,
+    StyleDay,
+    SupplierDay,
+    Untold,
+    WorkDay,
+)
 from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.models import (
+    Assignment,
+    AssignmentEvent,
     Claim,
     Count,
     CountCorrection,
@@ -39,7 +56,10 @@ from crowd.tiers.models import GradeEvent
 from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
 
 __all__ = [
+    "AgreementWeek",
     "ApiToken",
+    "Assignment",
+    "AssignmentEvent",
     "Batch",
     "CandidateJob",
     "CandidateMark",
@@ -51,41 +71,55 @@ __all__ = [
     "CountCorrection",
     "CountDelta",
     "DueJob",
+    "ErrorDay",
     "EvidenceRow",
     "Exam",
     "ExpertFigure",
     "Export",
     "Finding",
+    "FixDay",
     "Flag",
     "FlagEvent",
     "GoldEvent",
     "GoldItem",
     "GoldSeat",
     "GradeEvent",
+    "Group",
     "Image",
+    "ImageDay",
     "ImageEvent",
     "Label",
+    "Membership",
     "Miss",
     "Model",
     "ModelEvent",
+    "Notice",
+    "NoticeEnd",
+    "NoticeRead",
     "Participation",
+    "Plan",
     "Proposal",
     "ReadMark",
     "Redo",
     "RedoImage",
     "Release",
     "ReleaseImage",
+    "Retelling",
     "ScoreRow",
     "Serving",
     "SeverityFit",
     "SeverityRow",
     "Showing",
+    "StyleDay",
     "Submission",
     "Supplier",
+    "SupplierDay",
     "Task",
     "TaxonomyVersion",
+    "Untold",
     "UseDelta",
     "UseSum",
+    "WorkDay",
     "Worker",
     "WorkerCount",
 ]

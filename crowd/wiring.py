@@ -8,7 +8,9 @@ from sqlalchemy.engine import Connection
 
 from crowd import models
 from crowd.accounts import api as accounts
+from crowd.accounts import group_api as groups
 from crowd.accounts import queries as people
+from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
 from crowd.gold import api as gold
@@ -27,7 +29,21 @@ from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, image_api, leases, moves, results, rules, shadows
+from crowd.steering import api as steering
+from crowd.steering import notices_api, plans_api
+from crowd.tasks import (
+    answers,
+    assignment_api,
+    assignments,
+    decisions,
+    handover,
+    image_api,
+    leases,
+    moves,
+    results,
+    rules,
+    shadows,
+)
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
 from crowd.tasks.models import Purpose
@@ -55,6 +71,11 @@ BLUEPRINTS = (
     models_api.blueprint,
     gold.blueprint,
     courses_api.blueprint,
+    groups.blueprint,
+    assignment_api.blueprint,
+    steering.blueprint,
+    plans_api.blueprint,
+    notices_api.blueprint,
 )
 
 
@@ -64,6 +85,7 @@ def wire(rt: Runtime) -> None:
     rules.register(Stage.SECOND_REVIEW, SecondReviewRules())
     rules.register(Stage.ADJUDICATION, AdjudicationRules())
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
+    accounts.ME_SECTIONS["notices"] = notices_api.notices_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
     shelf = Shelf()
@@ -104,7 +126,8 @@ def register_pages(app: Flask) -> None:
 def _take_work_back(policy: Policy, conn: Connection, worker_id: int) -> None:
     """Somebody was regraded, suspended or erased: nothing waits for them that they may not do."""
     person = people.person(conn, worker_id)
-    if person is None or person.suspended or person.erased:
-        leases.end_standing(conn, worker_id, (), leases=True)
-    else:
-        leases.end_standing(conn, worker_id, policy.stages_for(person.grade), leases=False)
+    barred = person is None or person.suspended or person.erased
+    kept = () if person is None or barred else policy.stages_for(person.grade)
+    # Assignments first: what the leases below let go then goes to everybody.
+    assignments.end_standing(conn, worker_id, kept, clock.now())
+    leases.end_standing(conn, worker_id, kept, leases=barred)

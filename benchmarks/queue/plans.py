@@ -19,6 +19,7 @@ from crowd.core import clock
 from crowd.core.db import AnyRow, Database
 from crowd.policy import Policy, Stage
 from crowd.tasks import leases
+from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
 
@@ -148,6 +149,7 @@ def explain_claim(
     only: Stage | None = None,
     *,
     generic: bool = False,
+    roster: Roster | None = None,
 ) -> tuple[AnyRow | QueueState, Bill]:
     """What a claim comes to, and its bill; nothing of it stays, but for the marks in `book`.
 
@@ -155,7 +157,7 @@ def explain_claim(
     """
     return explain(
         db,
-        lambda conn: leases.claim(conn, claimant, policy, clock.now(), only, book=book),
+        lambda conn: leases.claim(conn, claimant, policy, clock.now(), only, book=book, roster=roster),
         generic=generic,
     )
 

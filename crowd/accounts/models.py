@@ -1,6 +1,7 @@
 """Tables of people and their API tokens."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,3 +40,42 @@ class ApiToken(Base):
     digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class GroupKind(StrEnum):
+    """What sort of group people work in."""
+
+    SCHOOL = "school"
+    CROWD = "crowd"
+    INSTITUTE = "institute"
+
+
+class Group(Base):
+    """An institution or group that people belong to."""
+
+    __tablename__ = "groups"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[GroupKind] = mapped_column(Coded(GroupKind))
+    name: Mapped[str] = mapped_column(sa.String(200), unique=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # None: the command line of the installation itself.
+    created_by: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+
+
+class Membership(Base):
+    """From `at` on a person belongs to this group (null: to none), until their next row. Append-only."""
+
+    __tablename__ = "memberships"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    group_id: Mapped[int | None] = mapped_column(sa.ForeignKey("groups.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    actor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    reason: Mapped[str] = mapped_column(sa.Text)
+
+    __table_args__ = (
+        sa.Index("ix_memberships_worker", "worker_id", "id"),
+        sa.Index("ix_memberships_group", "group_id", "worker_id"),
+    )

@@ -125,6 +125,13 @@ class Image(Base):
             sqlite_where=sa.text("state = 5"),
         ),
         sa.Index(
+            "ix_images_batch",
+            "batch_id",
+            "id",
+            postgresql_where=sa.text("batch_id IS NOT NULL"),
+            sqlite_where=sa.text("batch_id IS NOT NULL"),
+        ),
+        sa.Index(
             "ix_images_unprepared",
             "prepare_after",
             postgresql_where=sa.text("prepare_after IS NOT NULL"),

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, AnySelect
+from crowd.core.sums import INSERT
 from crowd.images.models import Image
 from crowd.ml import queries
 from crowd.ml.models import CandidateJob, CandidateMark, Candidates, Serving
-from crowd.ml.queries import INSERT
 from crowd.ml.rules import may_have_candidates
 from crowd.policy import Policy, Stage
 from crowd.tasks.claim_queries import SETTLED_AFTER

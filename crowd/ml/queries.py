@@ -5,15 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow, AnySelect
+from crowd.core.sums import INSERT
 from crowd.ml.models import Model, ModelEvent, Serving, Turn
 from crowd.policy import Stage
-
-INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 _COLUMNS = tuple(Model.__table__.columns)
 _WITH_SERVING = sa.select(

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crowd.core import sums
 from crowd.core.db import AnyRow, Database
 from crowd.ml.models import (
     SUMMED,
@@ -25,7 +26,6 @@ from crowd.ml.models import (
     UseDelta,
     UseSum,
 )
-from crowd.ml.queries import INSERT
 from crowd.ml.serving import Shelf
 from crowd.ml.taking import Comparison, compare
 from crowd.policy import Stage
@@ -162,11 +162,7 @@ def _fold_batch(conn: Connection, batch: int) -> int:
         total = totals.setdefault((delta.model_id, delta.withheld), dict.fromkeys(SUMMED, 0))
         for name in SUMMED:
             total[name] += getattr(delta, name)
-    insert = INSERT[conn.dialect.name](UseSum)
-    grown = {name: getattr(UseSum, name) + insert.excluded[name] for name in SUMMED}
-    # In the order of the keys: two folders that meet at the same rows wait, and never for each other.
-    rows = [{"model_id": key[0], "withheld": key[1], **totals[key]} for key in sorted(totals)]
-    conn.execute(insert.on_conflict_do_update(index_elements=["model_id", "withheld"], set_=grown), rows)
+    sums.add(conn, UseSum, totals)
     return len(deltas)
 
 

@@ -12,6 +12,7 @@ from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 from crowd.policy.sections import SECTIONS, read_section
 
 _MAY_BE_ZERO = {
+    "pause_above",
     "reserve_seconds",
     "skip_seconds",
     "withheld_percent",
@@ -144,13 +145,16 @@ def _stages(document: object, errors: dict[str, str]) -> dict[Stage, StagePolicy
         stages[stage] = StagePolicy(
             grades=_grades(f"stages.{stage}.grades", rules.get("grades"), errors),
             lease_seconds=rules.get("lease_seconds", 0),
+            pause_above=rules.get("pause_above", 0),
         )
+        if text := _wrong("pause_above", int, rules.get("pause_above", 0)):
+            errors[f"stages.{stage}.pause_above"] = text
         if text := _wrong("lease_seconds", int, rules.get("lease_seconds")):
             errors[f"stages.{stage}.lease_seconds"] = text
         errors |= {
             f"stages.{stage}.{key}": "is not a field of a stage"
             for key in rules
-            if key not in {"grades", "lease_seconds"}
+            if key not in {"grades", "lease_seconds", "pause_above"}
         }
     return stages
 

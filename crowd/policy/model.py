@@ -32,10 +32,14 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StagePolicy:
-    """One stage: who may sit, and how long (seconds) a lease lasts without a heartbeat."""
+    """One stage: who may sit, and how long (seconds) a lease lasts without a heartbeat.
+
+    While more than `pause_above` tasks are ready at later stages, it hands out no new work; 0: always.
+    """
 
     grades: frozenset[Grade]
     lease_seconds: int
+    pause_above: int = 0
 
 
 @dataclass(frozen=True, slots=True)

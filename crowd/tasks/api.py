@@ -17,6 +17,7 @@ from crowd.policy import Stage
 from crowd.runtime import runtime
 from crowd.tasks import answers, handover, leases, queries
 from crowd.tasks.answers import Given, Rulebook
+from crowd.tasks.assignments import roster_of
 from crowd.tasks.leases import Claimant, GivenBack, QueueState
 from crowd.tasks.marks import book_of
 from crowd.tasks.models import Kind
@@ -36,11 +37,17 @@ from crowd.tasks.schemas import (
     TasksSchema,
 )
 from crowd.tasks.taxonomies import shelf
+from crowd.tasks.wip import valve_of
 
 blueprint = Blueprint("tasks", __name__, description="Claiming, keeping and answering tasks.")
 
 # Seconds after which asking again is worth it.
-RETRY_AFTER: dict[QueueState, int] = {QueueState.CAPPED: 5, QueueState.LEASED: 5, QueueState.EMPTY: 15}
+RETRY_AFTER: dict[QueueState, int] = {
+    QueueState.CAPPED: 5,
+    QueueState.LEASED: 5,
+    QueueState.PAUSED: 15,
+    QueueState.EMPTY: 15,
+}
 
 
 @blueprint.route("/tasks/claim", methods=["POST"])
@@ -54,7 +61,17 @@ def claim(body: dict[str, Any]) -> Response:
     claimant = _claimant()
     now = clock.now()
     with rt.db.begin() as conn:
-        task = leases.claim(conn, claimant, rt.policy, now, body["stage"], book=book_of(rt.db))
+        book, roster = book_of(rt.db), roster_of(rt.db)
+        task = leases.claim(
+            conn,
+            claimant,
+            rt.policy,
+            now,
+            body["stage"],
+            book=book,
+            roster=roster,
+            valve=valve_of(rt.db),
+        )
         if not isinstance(task, QueueState):
             return jsonify(handover.task_view(conn, task))
     headers = {"Queue-State": task.value, "Retry-After": str(RETRY_AFTER[task])}
@@ -72,8 +89,8 @@ def claim_batch(body: dict[str, Any]) -> Response:
     rt = runtime()
     claimant = _claimant()
     with rt.db.begin() as conn:
-        limit, book = body["limit"], book_of(rt.db)
-        tasks = leases.claim_batch(conn, claimant, rt.policy, clock.now(), limit, book=book)
+        limit, book, roster = body["limit"], book_of(rt.db), roster_of(rt.db)
+        tasks = leases.claim_batch(conn, claimant, rt.policy, clock.now(), limit, book=book, roster=roster)
         return jsonify({"tasks": [handover.task_view(conn, task) for task in tasks]})
 
 

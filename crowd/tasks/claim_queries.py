@@ -20,7 +20,7 @@ from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.marks import LIFE_SECONDS, Marks
 from crowd.tasks.models import Miss, QueueMark, Task
-from crowd.tasks.queries import READY, may_not
+from crowd.tasks.queries import ASSIGNED, READY, may_not
 
 # Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
 # older than this none with a smaller id is still to appear.
@@ -42,13 +42,40 @@ _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _FOUND = (Task.id, Task.image_id, Task.stage, Task.priority, Task.bounced, Task.purpose, Task.reserved_until)
 
 
-def next_rework(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> AnyRow | None:
-    """Work reserved for this person, else what was bounced to one of `stages`, in their order.
+def next_rework(
+    conn: Connection,
+    worker_id: int,
+    stages: Sequence[Stage],
+    now: datetime,
+    assigned: Sequence["Assigned"] = (),
+) -> AnyRow | None:
+    """Work reserved for this person, else assigned to them, else what was bounced to one of `stages`.
+
+    In the order of `assigned` and `stages`.
 
     SKIP LOCKED: a task that somebody else is taking at this moment is passed over, so nobody
     waits and nobody gets it twice.
     """
-    return _rework(tuple(stages)).run(conn, {"who": worker_id, "at_now": now, "at_most": 1}).first()
+    own = [each for each in assigned if each.stage in stages]
+    values = {"who": worker_id, "at_now": now, "at_most": 1, **_assignments(own)}
+    return _rework(tuple(stages), tuple(each.stage for each in own)).run(conn, values).first()
+
+
+def assigned_at(
+    conn: Connection,
+    worker_id: int,
+    stage: Stage,
+    assigned: Sequence["Assigned"],
+    now: datetime,
+    *,
+    limit: int,
+) -> Sequence[AnyRow]:
+    """The first tasks of one stage that are assigned to this person, and that they may take; locked."""
+    own = [each for each in assigned if each.stage is stage]
+    if not own:
+        return []
+    values = {"who": worker_id, "at_now": now, "at_most": limit, **_assignments(own)}
+    return _assigned_lanes(stage, len(own)).run(conn, values).all()
 
 
 def next_new(
@@ -158,8 +185,42 @@ def _places(marks: Marks) -> dict[str, int]:
     }
 
 
+class Assigned(NamedTuple):
+    """An assignment that runs, and the stage whose tasks it keeps."""
+
+    id: int
+    stage: Stage
+
+
+def _assignments(own: Sequence[Assigned]) -> dict[str, int]:
+    return {f"assignment_{place}": each.id for place, each in enumerate(own)}
+
+
+def _assigned(stage: Stage, place: int) -> AnySelect:
+    """One assignment's queue. Who-may-not holds here as everywhere."""
+    assignment: sa.BindParameter[int] = sa.bindparam(f"assignment_{place}", type_=Task.id.type)
+    return (
+        sa.select(*_FOUND)
+        .where(
+            Task.state == ASSIGNED,
+            Task.assignment_id == assignment,
+            Task.stage == stage,
+            *(~condition for condition in may_not(_WHO, stage)),
+            ~_skipped(),
+        )
+        .order_by(Task.priority, Task.id)
+        .limit(_AT_MOST)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+
+
 @cache
-def _rework(stages: tuple[Stage, ...]) -> Statement:
+def _assigned_lanes(stage: Stage, count: int) -> Statement:
+    return Statement(_one_after_the_other([_assigned(stage, place) for place in range(count)]))
+
+
+@cache
+def _rework(stages: tuple[Stage, ...], assigned: tuple[Stage, ...]) -> Statement:
     reserved = (
         sa.select(*_FOUND)
         .where(
@@ -174,7 +235,9 @@ def _rework(stages: tuple[Stage, ...]) -> Statement:
         .limit(_AT_MOST)
         .with_for_update(skip_locked=True, key_share=True)
     )
-    return Statement(_one_after_the_other([reserved, *(_lane(stage, bounced=True) for stage in stages)]))
+    theirs = [_assigned(stage, place) for place, stage in enumerate(assigned)]
+    bounced = [_lane(stage, bounced=True) for stage in stages]
+    return Statement(_one_after_the_other([reserved, *theirs, *bounced]))
 
 
 @cache

@@ -7,16 +7,16 @@ statement. `docs/decisions/0005-counters.md` says why. It knows neither policy n
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from crowd.core import sums
 from crowd.core.db import AnyRow, AnySelect, Database, literal
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
@@ -48,12 +48,10 @@ RECONCILE_WITHIN = timedelta(hours=1)
 
 BY_STATE = {
     TaskState.READY: Figure.READY,
+    TaskState.ASSIGNED: Figure.READY,
     TaskState.LEASED: Figure.LEASED,
     TaskState.STUCK: Figure.STUCK,
 }
-
-# Both databases' own INSERT, for what is there already.
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 Union: TypeAlias = sa.CompoundSelect[*tuple[Any, ...]]
 
@@ -147,31 +145,9 @@ def _fold_batch(conn: Connection, batch: int) -> int:
         totals[figure, code] += change
         if worker_id is not None:
             of_workers[worker_id, figure, code] += change
-    # In the order of the keys: two folders that meet at the same rows wait, and never for each other.
-    _add(conn, Count, [dict(zip(("figure", "code"), key, strict=True)) for key in sorted(totals)], totals)
-    keys = [dict(zip(("worker_id", "figure", "code"), key, strict=True)) for key in sorted(of_workers)]
-    _add(conn, WorkerCount, keys, of_workers)
+    sums.add(conn, Count, {key: {"value": change} for key, change in totals.items()})
+    sums.add(conn, WorkerCount, {key: {"value": change} for key, change in of_workers.items()})
     return len(deltas)
-
-
-def _add(
-    conn: Connection,
-    base: type[Count] | type[WorkerCount],
-    keys: Sequence[dict[str, Any]],
-    changes: Counter[Any],
-) -> None:
-    rows = [key | {"value": changes[tuple(key.values())]} for key in keys]
-    rows = [row for row in rows if row["value"]]
-    if not rows:
-        return
-    insert = _INSERT[conn.dialect.name](base)
-    key_columns = list(base.__table__.primary_key)
-    conn.execute(
-        insert.on_conflict_do_update(
-            index_elements=key_columns, set_={"value": base.value + insert.excluded.value}
-        ),
-        rows,
-    )
 
 
 def differences(conn: Connection) -> list[Difference]:

@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import Database
+from crowd.core.sums import INSERT
 from crowd.tasks.models import DueJob
 
 T = TypeVar("T")
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def once(db: Database, schedule: Schedule, now: datetime, work: Callable[[], T])
 
 def know(conn: Connection, name: str, now: datetime) -> None:
     """Have a row for the job; a new one is due at once."""
-    insert = _INSERT[conn.dialect.name](DueJob)
+    insert = INSERT[conn.dialect.name](DueJob)
     conn.execute(insert.on_conflict_do_nothing(), {"name": name, "due_at": now})
 
 

@@ -5,18 +5,17 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
 from crowd.core.db import AnyRow
+from crowd.core.sums import INSERT
 from crowd.policy import Grade, Stage
 from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.models import Kind, Label, Part, Participation, Standing, Submission, Task
 from crowd.tasks.queries import DONE, LEASED, READY
 from crowd.tiers.quality_models import ScoreRow
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _SUMS = ("answers", "unsure", "timed", "seconds", "judged", "agreed")
 _SCORE = sa.and_(ScoreRow.worker_id == Worker.id, ScoreRow.stage == Stage.STYLES)
 
@@ -73,7 +72,7 @@ def waiting_for(conn: Connection, worker_ids: Collection[int]) -> dict[int, int]
 
 def lock_mark(conn: Connection, name: str) -> int:
     """How far the job has read; locked, so that nobody else adds the same rows."""
-    conn.execute(_INSERT[conn.dialect.name](ReadMark).on_conflict_do_nothing(), {"name": name, "last_id": 0})
+    conn.execute(INSERT[conn.dialect.name](ReadMark).on_conflict_do_nothing(), {"name": name, "last_id": 0})
     kept = sa.select(ReadMark.last_id).where(ReadMark.name == name).with_for_update()
     return conn.execute(kept).scalar_one()
 
@@ -109,7 +108,7 @@ def votes(conn: Connection, image_id: int, image_round: int) -> Sequence[AnyRow]
 
 def add_figures(conn: Connection, worker_id: int, added: dict[str, Any], last_at: datetime) -> None:
     """Add to a person's figures."""
-    insert = _INSERT[conn.dialect.name](ExpertFigure)
+    insert = INSERT[conn.dialect.name](ExpertFigure)
     grown = {name: getattr(ExpertFigure, name) + insert.excluded[name] for name in _SUMS}
     newer = {**grown, "last_at": insert.excluded.last_at}
     values = {"worker_id": worker_id, "last_at": last_at, **added}

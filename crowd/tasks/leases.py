@@ -13,9 +13,12 @@ from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
 from crowd.tasks import claim_queries, queries, shadow_queries, shadows
+from crowd.tasks.assignments import Roster
+from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
 from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import Purpose, TaskState
+from crowd.tasks.wip import Valve
 
 
 class QueueState(StrEnum):
@@ -23,6 +26,7 @@ class QueueState(StrEnum):
 
     CAPPED = "capped"
     LEASED = "leased"
+    PAUSED = "paused"
     EMPTY = "empty"
 
 
@@ -51,16 +55,22 @@ def claim(
     only: Stage | None = None,
     *,
     book: MarkBook | None = None,
+    roster: Roster | None = None,
+    valve: Valve | None = None,
 ) -> AnyRow | QueueState:
     """The next task for this person, leased to them; or why there is none.
 
     The order is flow.md's "Claim order"; `book` tells where the search begins, without it that is the
-    head of the queue. Raises Forbidden for someone suspended or not allowed at the stage asked for.
+    head of the queue; `roster` what is assigned to whom, without it nothing is; `valve` which stages
+    pause, without it none does. Raises Forbidden for someone suspended or not allowed at the stage
+    asked for.
     """
     stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
-    search = _Search(conn, claimant.worker_id, stages, now, book)
+    assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
+    paused = valve.paused(conn, policy) if valve else frozenset()
+    search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned, paused=paused)
     stale = search.stale_marks()
     found = _still_theirs(search, policy)
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
@@ -71,7 +81,7 @@ def claim(
         return task
     if queries.somebody_holds(conn, claimant.worker_id, stages, now):
         return QueueState.LEASED
-    return QueueState.EMPTY
+    return QueueState.EMPTY if paused.isdisjoint(stages) else QueueState.PAUSED
 
 
 def claim_batch(
@@ -82,11 +92,13 @@ def claim_batch(
     limit: int,
     *,
     book: MarkBook | None = None,
+    roster: Roster | None = None,
 ) -> Sequence[AnyRow]:
     """Up to `limit` second reviews for the grid, one seat of an image at most."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
     room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
-    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book)
+    assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
+    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book, assigned=assigned)
     stale = search.stale_marks()
     wanted = min(limit, room)
     taken = _take_several(claimant, search, wanted, policy)
@@ -211,22 +223,31 @@ class _Search:
     now: datetime
     book: MarkBook | None
     may_move: bool = True
+    assigned: Sequence[Assigned] = ()
+    paused: frozenset[Stage] = frozenset()
 
     def first(self) -> AnyRow | None:
-        """The next task, locked: reserved, else bounced, else new."""
+        """The next task, locked: reserved, else assigned, else bounced, else new."""
         if not self.stages:
             return None
-        rework = claim_queries.next_rework(self.conn, self.worker_id, self.stages, self.now)
+        rework = claim_queries.next_rework(self.conn, self.worker_id, self.stages, self.now, self.assigned)
         if rework is not None:
             return rework
         for stage in self.stages:
+            if stage in self.paused:
+                continue
             for row in self._new(stage, 1):
                 return row
         return None
 
     def several(self, limit: int) -> Sequence[AnyRow]:
-        """The next tasks of one stage, locked: some that were bounced, else some new ones."""
+        """The next tasks of one stage, locked: some assigned, else some bounced, else some new ones."""
         (stage,) = self.stages
+        assigned = claim_queries.assigned_at(
+            self.conn, self.worker_id, stage, self.assigned, self.now, limit=limit
+        )
+        if assigned:
+            return assigned
         bounced = claim_queries.bounced_at(self.conn, self.worker_id, stage, self.now, limit=limit)
         return bounced or self._new(stage, limit)
 

@@ -16,7 +16,8 @@ from crowd.tasks.flow import Cause
 class TaskState(StrEnum):
     """Where a task stands. Only `crowd.tasks.queries` writes it, by guarded updates.
 
-    Each state with who moves it out: ready (a claim), leased (its holder, or the reaper once
+    Each state with who moves it out: ready (a claim), assigned (a claim by whom it is assigned to, or the
+    end of the assignment), leased (its holder, or the reaper once
     the lease has expired), done (nobody), closed (nobody: the image moved on),
     stuck (a late answer, a heartbeat, or an admin's decision).
     """
@@ -26,6 +27,8 @@ class TaskState(StrEnum):
     DONE = "done"
     CLOSED = "closed"
     STUCK = "stuck"
+    # Ready, but kept for a person or group; counts as ready.
+    ASSIGNED = "assigned"
 
 
 class Purpose(StrEnum):
@@ -76,6 +79,7 @@ PART = Coded(Part)
 _READY = f"state = {TASK_STATE.code(TaskState.READY)}"
 _LEASED = f"state = {TASK_STATE.code(TaskState.LEASED)}"
 _STUCK = f"state = {TASK_STATE.code(TaskState.STUCK)}"
+_ASSIGNED = f"state = {TASK_STATE.code(TaskState.ASSIGNED)}"
 _TAKEN = f"state IN ({TASK_STATE.code(TaskState.LEASED)}, {TASK_STATE.code(TaskState.DONE)})"
 
 
@@ -116,6 +120,9 @@ class Task(Base):
     reserved_for: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     reserved_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     excluded_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    # The assignment it belongs to, or did before it came back from it. No foreign key: SQLite could not
+    # take the column away again without a copy of the table, and with it of every trigger.
+    assignment_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     taxonomy_id: Mapped[int | None] = mapped_column(sa.ForeignKey("taxonomies.id"))
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     purpose: Mapped[Purpose] = mapped_column(PURPOSE, server_default="0")
@@ -166,6 +173,17 @@ class Task(Base):
         _partial("ix_tasks_leased", "worker_id", where=_LEASED),
         _partial("ix_tasks_lease_until", "lease_until", where="lease_until IS NOT NULL"),
         _partial("ix_tasks_stuck", "stage", "id", where=_STUCK),
+        # An assignment's queue, read from its head, and how many of its tasks stand where.
+        _partial(
+            "ix_tasks_assignment",
+            "assignment_id",
+            "state",
+            "stage",
+            "priority",
+            "id",
+            where="assignment_id IS NOT NULL",
+        ),
+        _partial("ix_tasks_assigned", "stage", "opened_at", where=_ASSIGNED),
         sa.CheckConstraint(
             f"state <> {TASK_STATE.code(TaskState.LEASED)} OR "
             "(worker_id IS NOT NULL AND lease_until IS NOT NULL)",
@@ -275,6 +293,56 @@ class QueueMark(Base):
     stage: Mapped[Stage] = mapped_column(STAGE, primary_key=True)
     by_priority: Mapped[Any] = mapped_column(Json)
     made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Assignment(Base):
+    """Work kept for a person or a group until `deadline`: up to `count` tasks of a stage (of a batch).
+
+    Without `count` whatever there is, and what opens later. `taken` tasks were ever kept, of which
+    `returned` went back. `seen_image_id`: how far the batch has been gone through since `walked_at`.
+    """
+
+    __tablename__ = "assignments"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    group_id: Mapped[int | None] = mapped_column(sa.ForeignKey("groups.id"))
+    batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batches.id"))
+    count: Mapped[int | None]
+    deadline: Mapped[datetime] = mapped_column(UtcDateTime)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    taken: Mapped[int] = mapped_column(default=0)
+    returned: Mapped[int] = mapped_column(default=0)
+    seen_image_id: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    walked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.CheckConstraint("(worker_id IS NULL) <> (group_id IS NULL)", name="for_one"),
+        _partial("ix_assignments_running", "deadline", where="ended_at IS NULL"),
+        _partial("ix_assignments_ended", "ended_at", where="ended_at IS NOT NULL"),
+    )
+
+
+class AssignmentTurn(StrEnum):
+    """What happened to an assignment."""
+
+    MADE = "made"
+    ENDED = "ended"
+
+
+class AssignmentEvent(Base):
+    """An assignment was made or ended. Append-only. `actor_id` null: its deadline came."""
+
+    __tablename__ = "assignment_events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    assignment_id: Mapped[int] = mapped_column(sa.ForeignKey("assignments.id"), index=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    what: Mapped[AssignmentTurn] = mapped_column(Coded(AssignmentTurn))
+    actor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
+    reason: Mapped[str] = mapped_column(sa.Text)
 
 
 class TaxonomyVersion(Base):

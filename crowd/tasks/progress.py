@@ -22,7 +22,7 @@ from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import counts
 from crowd.tasks.flow import STAGES
 from crowd.tasks.models import FIGURE, Figure, Part, Participation, Task
-from crowd.tasks.queries import LEASED, READY, STUCK, WORK, may_not
+from crowd.tasks.queries import ASSIGNED, LEASED, READY, STUCK, WORK, may_not
 
 # So many tasks or images are looked at one by one to find which of them are blocked.
 LOOKED_AT = 500
@@ -120,13 +120,14 @@ def _figures() -> AnySelect:
             nothing.label("value"),
             nothing.label("lapsed"),
             sa.select(Task.opened_at)
-            .where(Task.state == READY, Task.purpose == WORK, Task.stage == literal(stage, STAGE))
+            .where(Task.state == state, Task.purpose == WORK, Task.stage == literal(stage, STAGE))
             .order_by(Task.opened_at)
             .limit(1)
             .scalar_subquery()
             .label("opened_at"),
         )
         for stage in Stage
+        for state in (READY, ASSIGNED)
     ]
     ran_out = (
         Task.state == LEASED,

@@ -20,6 +20,7 @@ from crowd.tasks.models import (
     PART,
     PURPOSE,
     TASK_STATE,
+    Assignment,
     Claim,
     Miss,
     Part,
@@ -30,7 +31,7 @@ from crowd.tasks.models import (
     TaskState,
 )
 
-READY, LEASED, DONE, CLOSED, STUCK = (literal(state, TASK_STATE) for state in TaskState)
+READY, LEASED, DONE, CLOSED, STUCK, ASSIGNED = (literal(state, TASK_STATE) for state in TaskState)
 WORK, SLOT, GOLD = (literal(purpose, PURPOSE) for purpose in (Purpose.WORK, Purpose.SLOT, Purpose.GOLD))
 
 # Whoever gave a verdict does not label the image, and whoever had another part in it does
@@ -57,6 +58,15 @@ _TASK_COLUMNS = tuple(Task.__table__.columns)
 
 # Made once: an alias copies every column, and a claim would otherwise spend most of its time on that.
 _SAME = sa.alias(Task.__table__, "same")
+
+
+_RUNS = sa.exists(
+    sa.select(Assignment.id).where(Assignment.id == Task.assignment_id, Assignment.ended_at.is_(None))
+)
+# Where a task goes that nobody holds any more: to those it is assigned to, as long as it is.
+_BACK: sa.ColumnElement[TaskState] = sa.case(
+    (Task.assignment_id.is_(None), READY), (_RUNS, ASSIGNED), else_=READY
+)
 
 
 _LOCK_WORKER = Statement(
@@ -171,7 +181,10 @@ def may_not(
 
 _TAKE = Statement(
     sa.update(Task)
-    .where(Task.id.in_(sa.bindparam("of_tasks", type_=Task.id.type, expanding=True)), Task.state == READY)
+    .where(
+        Task.id.in_(sa.bindparam("of_tasks", type_=Task.id.type, expanding=True)),
+        Task.state.in_((READY, ASSIGNED)),
+    )
     .values(
         state=LEASED,
         worker_id=_WHO,
@@ -243,7 +256,7 @@ def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: da
             .where(
                 Task.id == task_id,
                 Task.token == token,
-                Task.state.in_((LEASED, READY, STUCK)),
+                Task.state.in_((LEASED, READY, STUCK, ASSIGNED)),
             )
             .values(state=TaskState.LEASED, worker_id=worker_id, lease_until=until)
         ).rowcount
@@ -253,7 +266,7 @@ def extend(conn: Connection, task_id: int, token: int, worker_id: int, until: da
 
 def _let_go() -> sa.Case[TaskState]:
     """Where a lease that ends leaves its task: ready; but another shadow seat than gold is over."""
-    return sa.case((Task.purpose.in_((WORK, GOLD)), READY), else_=CLOSED)
+    return sa.case((Task.purpose.in_((WORK, GOLD)), _BACK), else_=CLOSED)
 
 
 def _rest(holder: sa.ColumnElement[int | None], now: datetime) -> dict[str, sa.ColumnElement[Any]]:
@@ -277,7 +290,7 @@ def put_back(conn: Connection, task_id: int, token: int, worker_id: int, now: da
     return (
         conn.execute(
             sa.update(Task)
-            .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY, STUCK)))
+            .where(Task.id == task_id, Task.token == token, Task.state.in_((LEASED, READY, STUCK, ASSIGNED)))
             .values(
                 state=sa.case((Task.state == STUCK, STUCK), else_=_let_go()),
                 worker_id=None,
@@ -406,12 +419,13 @@ def forget_misses(conn: Connection, task_id: int) -> None:
 
 def mark_stuck(conn: Connection, task_id: int) -> None:
     """Ready → stuck: out of the queue, shown to admins."""
-    conn.execute(sa.update(Task).where(Task.id == task_id, Task.state == READY).values(state=TaskState.STUCK))
+    waits = Task.state.in_((READY, ASSIGNED))
+    conn.execute(sa.update(Task).where(Task.id == task_id, waits).values(state=TaskState.STUCK))
 
 
 _FINISH = Statement(
     sa.update(Task)
-    .where(Task.id == _TASK, Task.token == _TOKEN, Task.state.in_((LEASED, READY, STUCK)))
+    .where(Task.id == _TASK, Task.token == _TOKEN, Task.state.in_((LEASED, READY, STUCK, ASSIGNED)))
     .values(
         state=DONE,
         worker_id=_WHO,
@@ -433,7 +447,7 @@ def close_open(conn: Connection, image_id: int) -> int:
     """Every open task of the image → closed; whoever holds one finds out by `superseded`."""
     return conn.execute(
         sa.update(Task)
-        .where(Task.image_id == image_id, Task.state.in_((READY, LEASED, STUCK)))
+        .where(Task.image_id == image_id, Task.state.in_((READY, LEASED, STUCK, ASSIGNED)))
         .values(
             state=TaskState.CLOSED,
             lease_until=None,
@@ -557,7 +571,7 @@ def may_be_reserved_for(conn: Connection, worker_id: int, grades: Collection[Gra
 
 
 def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], now: datetime) -> bool:
-    """Whether work this person could do is leased to or reserved for somebody else."""
+    """Whether work this person could do is leased to, reserved for or assigned to somebody else."""
     for stage in stages:
         allowed = [~condition for condition in may_not(worker_id, stage)]
         leased = sa.select(Task.id).where(
@@ -575,7 +589,8 @@ def somebody_holds(conn: Connection, worker_id: int, stages: Sequence[Stage], no
             Task.purpose == WORK,
             *allowed,
         )
-        for statement in (leased, reserved):
+        assigned = sa.select(Task.id).where(Task.state == ASSIGNED, Task.stage == stage, *allowed)
+        for statement in (leased, reserved, assigned):
             if conn.execute(statement.limit(1)).first() is not None:
                 return True
     return False
@@ -588,7 +603,7 @@ def end_leases_of(conn: Connection, worker_id: int) -> list[int]:
             sa.update(Task)
             .where(Task.state == LEASED, Task.worker_id == worker_id)
             .values(
-                state=sa.case((Task.purpose == WORK, READY), else_=CLOSED),
+                state=sa.case((Task.purpose == WORK, _BACK), else_=CLOSED),
                 worker_id=None,
                 lease_until=None,
                 batch=False,

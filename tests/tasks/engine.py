@@ -34,7 +34,7 @@ from crowd.tasks.taxonomies import shelf
 from crowd.tiers import service as tiers
 from crowd.wiring import wire
 
-OPEN = (TaskState.READY, TaskState.LEASED, TaskState.STUCK)
+OPEN = (TaskState.READY, TaskState.LEASED, TaskState.STUCK, TaskState.ASSIGNED)
 
 CATEGORIES = {"top": "blouses", "bottom": "jeans", "outer": "coats", "dress": "dresses"}
 RING = [[1, 1], [50, 1], [50, 90]]

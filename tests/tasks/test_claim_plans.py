@@ -6,6 +6,7 @@ The databases are those of `benchmarks.queue`, small: a realistic mix of stages,
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -18,13 +19,15 @@ from benchmarks.queue.build import Built, add_variant, built, pinned_person
 from benchmarks.queue.fates import VARIANTS, Fate
 from benchmarks.queue.plans import Bill, Plan, explain_batch, explain_claim, watching
 from crowd.app import create_app
+from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.core.db import Database
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
+from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
-from crowd.tasks.models import Task, TaskState
+from crowd.tasks.models import Assignment, Task, TaskState
 from tests.servers import find_postgres_binaries
 
 SMALL, LARGE = 2_000, 20_000
@@ -47,12 +50,14 @@ class Place:
     built: Built
     db: Database
 
-    def claim(self, worker_id: int, *, generic: bool = False) -> Bill:
+    def claim(self, worker_id: int, *, generic: bool = False, roster: Roster | None = None) -> Bill:
         """The smallest bill of a few claims: the first costs more, and so does a page that fills up."""
         book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
         bills = []
         for _ in range(CLAIMS):
-            found, bill = explain_claim(self.db, claimant, load_policy(), book, generic=generic)
+            found, bill = explain_claim(
+                self.db, claimant, load_policy(), book, generic=generic, roster=roster
+            )
             assert not isinstance(found, QueueState)
             bills.append(bill)
         return min(bills, key=lambda bill: bill.buffers)
@@ -177,9 +182,67 @@ def test_somebody_for_whom_a_stage_holds_nothing_reads_no_more_in_a_longer_queue
     assert_flat(*bills, most_removed=MOST_READ)
 
 
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+def test_much_assigned_work_costs_its_holder_and_others_no_more(
+    built_places: tuple[Place, Place], generic: bool
+) -> None:
+    seed = built_places[0].built.seed
+    holder, other = (person.id for person in people.of_grade(seed, Grade.GENERAL)[:2])
+    bills: dict[int, list[Bill]] = {holder: [], other: []}
+    for place in built_places:
+        with assigned_to(place, holder) as assignment:
+            for worker, found_bills in bills.items():
+                found_bills.append(place.claim(worker, generic=generic, roster=Roster(known=3600.0)))
+                found, _ = explain_claim(
+                    place.db,
+                    Claimant(worker, place.built.taxonomy_id),
+                    load_policy(),
+                    MarkBook(),
+                    Stage.ATTRIBUTES,
+                    roster=Roster(),
+                )
+                assert not isinstance(found, QueueState)
+                assert (found.assignment_id == assignment) == (worker == holder)
+    for small, large in bills.values():
+        assert_flat(small, large)
+
+
+def test_without_an_assignment_a_claim_runs_the_statements_it_ran_before(
+    built_places: tuple[Place, Place],
+) -> None:
+    place = built_places[0]
+    worker = people.of_grade(place.built.seed, Grade.GENERAL)[0].id
+    known = place.claim(worker, roster=Roster(known=3600.0))
+    unknown = place.claim(worker)
+    assert [plan.name for plan in known.plans] == [plan.name for plan in unknown.plans]
+    assert known.buffers <= unknown.buffers + 1
+
+
 def is_search(plan: Plan) -> bool:
     """Not what is done besides before a queue is called empty: what ran out is taken back."""
     return any(node.index in ("ix_tasks_ready", "ix_tasks_returned") for node in plan.nodes)
+
+
+@contextmanager
+def assigned_to(place: Place, worker_id: int) -> Iterator[int]:
+    """Every second new task for attributes is assigned to this person, for the time of the block."""
+    queue = (Task.stage == Stage.ATTRIBUTES, Task.id % 2 == 0, Task.bounced == sa.false())
+    now = clock.now()
+    values = {"stage": Stage.ATTRIBUTES, "worker_id": worker_id, "made_at": now}
+    values |= {"deadline": now + timedelta(days=9), "taken": 0, "returned": 0, "seen_image_id": 0}
+    with place.db.begin() as conn:
+        added = sa.insert(Assignment).values(**values).returning(Assignment.id)
+        assignment: int = conn.execute(added).scalar_one()
+        kept = sa.update(Task).where(*queue, Task.state == TaskState.READY, Task.reserved_for.is_(None))
+        moved = conn.execute(kept.values(state=TaskState.ASSIGNED, assignment_id=assignment)).rowcount
+        assert moved > 10
+    clean(place)
+    yield assignment
+    with place.db.begin() as conn:
+        back = sa.update(Task).where(Task.assignment_id == assignment)
+        conn.execute(back.values(state=TaskState.READY, assignment_id=None))
+        conn.execute(sa.delete(Assignment))
+    clean(place)
 
 
 @contextmanager

@@ -1,0 +1,285 @@
+"""Figures over HTTP: who sees them, what they say, page by page and as CSV."""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from crowd.accounts import group_queries, groups
+from crowd.accounts import service as accounts
+from crowd.policy import Grade, Stage
+from crowd.runtime import Runtime
+from crowd.steering import telling
+from crowd.steering.tables import csv_text
+from tests.kinds import Answer, Client, Headers, client_of
+from tests.tasks.engine import Engine, Lease, later, passing, rejecting
+
+EVERY = (
+    "workers",
+    "reviewers",
+    "groups",
+    "suppliers",
+    "stages",
+    "weeks",
+    "styles",
+    "errors",
+    "agreement",
+    "fixes",
+)
+MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+@dataclass
+class Steered:
+    """A crowd with a boss who looks at figures."""
+
+    engine: Engine
+    client: Client
+    headers: Callable[[int], Headers]
+
+    @property
+    def boss(self) -> Headers:
+        return self.headers(self.engine.crew[Grade.ADMIN][0])
+
+    def get(self, path: str, **query: Any) -> Answer:
+        return self.client.get(f"/api/v1/stats/{path}", query_string=query, headers=self.boss)
+
+    def items(self, path: str, **query: Any) -> list[Any]:
+        answer = self.get(path, **query)
+        assert answer.status_code == 200, answer.text
+        assert answer.json["waiting"] == 0
+        found: list[Any] = answer.json["items"]
+        return found
+
+    def claimed(self, stage: Stage) -> Lease:
+        for person in self.engine.people_for(stage):
+            lease = self.engine.claim(person, stage)
+            if isinstance(lease, Lease):
+                return lease
+        raise AssertionError(f"nobody gets {stage}")
+
+
+@pytest.fixture
+def steered(rt: Runtime, app: Flask) -> Steered:
+    engine = Engine(rt, MONDAY)
+    for grade, count in {
+        Grade.GENERAL: 2,
+        Grade.REVIEWER: 1,
+        Grade.EXPERT: 1,
+        Grade.INSPECTOR: 3,
+        Grade.ADMIN: 1,
+    }.items():
+        for _ in range(count):
+            engine.hire(grade)
+
+    def headers(worker_id: int) -> Headers:
+        with rt.db.begin() as conn:
+            _, token = accounts.issue_token(conn, worker_id)
+        return {"Authorization": f"Bearer {token}"}
+
+    return Steered(engine, client_of(app), headers)
+
+
+@pytest.fixture
+def lived(steered: Steered) -> Steered:
+    """Week 10: an image is labelled, bounced for its attributes; week 11: corrected, split, accepted."""
+    engine = steered.engine
+    engine.image_at(Stage.FIRST_REVIEW)
+    assert engine.answer(steered.claimed(Stage.FIRST_REVIEW), rejecting(Stage.ATTRIBUTES)) is None
+    later(engine, 7 * 86_400)
+    engine.tidy()
+    image = engine.open_tasks()[0].image_id
+    engine.lead(image, Stage.SECOND_REVIEW)
+    seats = [steered.claimed(Stage.SECOND_REVIEW), steered.claimed(Stage.SECOND_REVIEW)]
+    assert engine.answer(seats[0], {"score": 5}) is None
+    assert engine.answer(seats[1], rejecting(Stage.STYLES, score=3)) is None
+    settling = steered.claimed(Stage.ADJUDICATION)
+    assert engine.answer(settling, {"score": 4}) is None
+    telling.tell(engine.db)
+    return steered
+
+
+def test_figures_are_for_admins_alone(steered: Steered) -> None:
+    for name in EVERY:
+        assert steered.client.get(f"/api/v1/stats/{name}").status_code == 401
+        for grade in (Grade.GENERAL, Grade.INSPECTOR):
+            person = steered.engine.crew[grade][0]
+            answer = steered.client.get(f"/api/v1/stats/{name}", headers=steered.headers(person))
+            assert answer.status_code == 403, name
+
+
+def test_figures_of_nothing_are_empty_lists(steered: Steered) -> None:
+    for name in EVERY:
+        assert steered.items(name) == []
+        assert len(steered.get(name, format="csv").text.splitlines()) == 1
+
+
+def test_every_answer_counts_once_however_it_is_added_up(lived: Steered) -> None:
+    by_stage = {row["stage"]: row["answers"] for row in lived.items("stages")}
+    assert by_stage == {
+        "segmentation": 1,
+        "attributes": 2,
+        "styles": 2,
+        "first_review": 2,
+        "second_review": 2,
+        "adjudication": 1,
+    }
+    for name in ("workers", "groups", "suppliers", "weeks"):
+        assert sum(row["answers"] for row in lived.items(name)) == 10, name
+
+
+def test_weeks_tell_what_was_done_and_accepted_in_each(lived: Steered) -> None:
+    first, second = lived.items("weeks")
+    assert (first["week"], first["starts_on"], first["answers"], first["accepted"]) == (
+        "2026-W10",
+        "2026-03-02",
+        4,
+        0,
+    )
+    assert (second["week"], second["answers"], second["accepted"]) == ("2026-W11", 6, 1)
+    # The bounced answer was one of the first week's, though somebody may say so later.
+    assert (first["bounced"], first["error_rate"], second["bounced"]) == (1, 0.25, 0)
+    assert first["per_hour"] == pytest.approx(3600 / 1.5)
+    [only] = lived.items("weeks", since="2026-03-09", until="2026-03-15")
+    assert only == second
+
+
+def test_reviewers_agree_as_far_as_their_scores_do(lived: Steered) -> None:
+    found = {row["worker_id"]: row for row in lived.items("reviewers")}
+    inspectors = [found[each] for each in lived.engine.crew[Grade.INSPECTOR] if each in found]
+    # 5, 3 and 4: each met both others, who lie 1 and 2 (or 1 and 1) of 4 apart.
+    assert sorted(row["agreement"] for row in inspectors) == [0.625, 0.625, 0.75]
+    assert [row["pairs"] for row in inspectors] == [1, 1, 1]
+    [score] = [row for row in lived.items("agreement") if row["variable"] == "score"]
+    assert score["pairs"] == 1.5
+    assert (score["stage"], score["basis"], score["equal"]) == ("second_review", "independent", 0)
+    assert score["alpha"] is not None
+
+
+def test_errors_and_fixes_name_whom_they_concern(lived: Steered) -> None:
+    [error] = lived.items("errors")
+    assert error == {"stage": "attributes", "code": "missing", "bounces": 1, "share": 1.0}
+    [fix] = lived.items("fixes")
+    assert (fix["stage"], fix["fixed"]) == ("attributes", 1)
+    assert lived.items("fixes", worker=fix["fixer_id"]) == [fix]
+    assert lived.items("fixes", worker=lived.engine.crew[Grade.INSPECTOR][0]) == []
+    assert lived.items("errors", worker=lived.engine.crew[Grade.INSPECTOR][0]) == []
+
+
+def test_suppliers_and_styles_tell_what_was_accepted(lived: Steered) -> None:
+    [supplier] = lived.items("suppliers")
+    assert (supplier["name"], supplier["uploaded"], supplier["accepted"]) == ("a shop", 1, 1)
+    [style] = lived.items("styles")
+    assert (style["style"], style["named"], style["main"], style["accepted"]) == ("street", 2, 2, 1)
+
+
+def test_members_count_for_their_group(steered: Steered, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "now", lambda: steered.engine.now)
+    answer = steered.client.post(
+        "/api/v1/groups", json={"kind": "school", "name": "Hill  School"}, headers=steered.boss
+    )
+    assert (answer.status_code, answer.json["name"], answer.json["members"]) == (201, "Hill School", 0)
+    group = answer.json["id"]
+    path = f"/api/v1/groups/{group}/members"
+    members = steered.engine.crew[Grade.GENERAL]
+    body = {"workers": members, "reason": "the spring course"}
+    assert steered.client.post(path, json=body, headers=steered.boss).json == {"moved": 2}
+    assert steered.client.post(path, json=body, headers=steered.boss).json == {"moved": 0}
+    later(steered.engine, 60)
+    steered.engine.image_at(Stage.STYLES)
+    assert steered.engine.pass_one()
+    telling.tell(steered.engine.db)
+    nobody, school = steered.items("groups")
+    assert (nobody["group_id"], nobody["name"], nobody["answers"]) == (0, None, 1)
+    assert (school["name"], school["kind"], school["answers"]) == ("Hill School", "school", 2)
+    assert [row["worker_id"] for row in steered.items("workers", group=group)] == [
+        each for each in members if each in {row["worker_id"] for row in steered.items("workers")}
+    ]
+    left = f"{path}/{members[0]}/leave"
+    assert steered.client.post(left, json={"reason": "done"}, headers=steered.boss).status_code == 204
+    rows = steered.client.get(path, headers=steered.boss).json["items"]
+    assert [(row["worker_id"], row["to"] is None, row["reason"]) for row in rows] == [
+        (members[0], False, "the spring course"),
+        (members[1], True, "the spring course"),
+    ]
+
+
+def test_groups_refuse_what_cannot_be(steered: Steered) -> None:
+    def post(path: str, body: Any) -> Answer:
+        return steered.client.post(f"/api/v1/groups{path}", json=body, headers=steered.boss)
+
+    group = post("", {"kind": "crowd", "name": "Night crowd"}).json["id"]
+    assert post("", {"kind": "institute", "name": "Night  crowd"}).json["code"] == "name_taken"
+    assert list(post("", {"kind": "crowd", "name": "  "}).json["errors"]) == ["name"]
+    assert post("/99/members", {"workers": [1]}).status_code == 404
+    refused = post(f"/{group}/members", {"workers": [1, 9999]})
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["workers"])
+    with steered.engine.db.read() as conn:
+        assert group_queries.history(conn, group, after=None, limit=5) == []
+
+
+def test_pages_and_tables_have_every_person_once(lived: Steered) -> None:
+    ids = [row["worker_id"] for row in lived.items("workers")]
+    assert len(ids) > 4
+    seen: list[int] = []
+    cursor = None
+    while True:
+        query = {"limit": 2, **({"cursor": cursor} if cursor else {})}
+        body = lived.get("workers", **query).json
+        seen += [row["worker_id"] for row in body["items"]]
+        cursor = body["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == ids
+    table = lived.get("workers", format="csv")
+    assert table.mimetype == "text/csv"
+    rows = list(csv.DictReader(io.StringIO(table.text.removeprefix("\ufeff"))))
+    assert [int(row["worker_id"]) for row in rows] == ids
+    accepting = lived.client.get(
+        "/api/v1/stats/workers", headers={**lived.boss, "Accept": "text/csv", "Range": ""}
+    )
+    assert accepting.text == table.text
+
+
+def test_a_name_is_no_formula_in_a_table() -> None:
+    rows: list[dict[str, object]] = [
+        {"name": '=HYPERLINK("x")', "n": -1},
+        {"name": "@sum", "n": 2},
+        {"name": "a,b\n", "n": None},
+    ]
+    text = csv_text(["name", "n"], rows)
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["name", "n"],
+        ['\'=HYPERLINK("x")', "-1"],
+        ["'@sum", "2"],
+        ["a,b\n", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-03-02", "until": "2026-03-01"}, "until"),
+        ({"format": "xml"}, "format"),
+        ({"stage": "lunch"}, "stage"),
+        ({"worker": str(2**70)}, "worker"),
+    ],
+)
+def test_a_bad_question_is_told_which_field(steered: Steered, query: dict[str, str], field: str) -> None:
+    answer = steered.get("weeks", **query)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, [field])
+
+
+def test_what_is_not_told_yet_is_said(lived: Steered) -> None:
+    engine = lived.engine
+    engine.add_image()
+    lease = lived.claimed(Stage.SEGMENTATION)
+    engine.answer(lease, passing(lease))
+    # The upload and the answer.
+    assert lived.get("weeks").json["waiting"] == 2
