@@ -24,7 +24,7 @@ INDEXES = (
     ),
 )
 
-# As in 0003; `ready`: the states that count as ready (5: assigned).
+# As in 0003 and, of work alone, 0008; `ready`: the states that count as ready (5: assigned).
 FIGURE = "CASE {row}.state {ready} WHEN 1 THEN 1 WHEN 4 THEN 2 END"
 BEFORE = ("WHEN 0 THEN 0", "(0, 1, 4)")
 AFTER = ("WHEN 0 THEN 0 WHEN 5 THEN 0", "(0, 1, 4, 5)")
@@ -74,14 +74,14 @@ def _count(ready: str, states: str) -> None:
         for row, change in (("OLD", -1), ("NEW", 1))
     )
     into = "INSERT INTO count_deltas (figure, code, change)"
-    _replace("tasks_counted_insert", "INSERT", "", f"{into} {entered}")
+    _replace("tasks_counted_insert", "INSERT", "WHEN (NEW.purpose = 0) ", f"{into} {entered}")
     _replace(
         "tasks_counted_update",
         "UPDATE OF state",
-        "WHEN (OLD.state <> NEW.state) ",
+        "WHEN (OLD.state <> NEW.state AND NEW.purpose = 0) ",
         f"{into} {left} UNION ALL {entered}",
     )
-    _replace("tasks_counted_delete", "DELETE", "", f"{into} {left}")
+    _replace("tasks_counted_delete", "DELETE", "WHEN (OLD.purpose = 0) ", f"{into} {left}")
 
 
 def _replace(name: str, event: str, when: str, action: str) -> None:
