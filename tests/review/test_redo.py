@@ -380,6 +380,7 @@ def test_admins_order_a_redo_over_the_api_and_see_how_far_it_is(
         ({"reason": "x"}, "since"),
         ({"since": "2999-01-01T00:00:00Z", "reason": "x"}, "since"),
         ({"since": "yesterday", "reason": "x"}, "since"),
+        ({"since": "0001-01-01T00:00:00+14:00", "reason": "x"}, "since"),
         ({"since": "2020-01-01T00:00:00Z"}, "reason"),
         ({"since": "2020-01-01T00:00:00Z", "reason": "x", "stages": ["polish"]}, "stages.0"),
         ({"since": "2020-01-01T00:00:00Z", "reason": "x", "stages": []}, "stages"),
