@@ -47,6 +47,16 @@ class Moment(fields.AwareDateTime):
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else rfc3339(value)
 
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime:
+        moment: datetime = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            # The first hours of the year 1 east of Greenwich, and the last of 9999 west of it.
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
+
 
 class Cursor(fields.Field[Any]):
     """An opaque place in a list: the key of the last row seen, of the given JSON types.

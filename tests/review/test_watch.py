@@ -71,11 +71,11 @@ def look(engine: Engine, *people: int) -> Found:
 
 
 def test_copied_outlines_and_haste_are_flagged_once_and_honest_people_are_not(engine: Engine) -> None:
-    honest, bad = [engine.hire(Grade.GENERAL) for _ in range(3)], engine.hire(Grade.GENERAL)
-    for _ in range(65):
+    honest, bad = [engine.hire(Grade.GENERAL) for _ in range(2)], engine.hire(Grade.GENERAL)
+    for _ in range(60):
         engine.add_image()
     for each in honest:
-        work(engine, each, Stage.SEGMENTATION, drawn, 15, seconds=40)
+        work(engine, each, Stage.SEGMENTATION, drawn, 20, seconds=40)
     work(engine, bad, Stage.SEGMENTATION, copied, 20, seconds=2)
     assert look(engine) == {
         (bad, Stage.SEGMENTATION, "copied"),

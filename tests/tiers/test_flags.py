@@ -196,31 +196,23 @@ def test_nobody_decides_about_a_flag_of_their_own(rt: Runtime, client: Client, b
         assert (answer.status_code, answer.json["code"]) == (403, "yourself")
 
 
-@pytest.mark.parametrize("reason", ["", "   ", "x" * 1001, None])
-def test_a_decision_needs_a_reason(
-    rt: Runtime, client: Client, boss: Someone, worker: Someone, reason: Any
-) -> None:
+def test_a_decision_needs_a_reason(rt: Runtime, client: Client, boss: Someone, worker: Someone) -> None:
     flag_id = raised(rt, worker[0])
-    answer = decide(client, boss, flag_id, "confirm", reason)
-    assert answer.status_code == 422
-    assert list(answer.json["errors"]) == ["reason"]
+    for reason in ("", "   ", "x" * 1001, None):
+        answer = decide(client, boss, flag_id, "confirm", reason)
+        assert (answer.status_code, list(answer.json["errors"])) == (422, ["reason"])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+def test_only_admins_see_and_decide(rt: Runtime, client: Client, boss: Someone, worker: Someone) -> None:
+    flag = f"/tiers/flags/{raised(rt, worker[0])}"
+    for method, path in (
         ("GET", "/tiers/flags"),
-        ("GET", "/tiers/flags/{flag}"),
-        ("POST", "/tiers/flags/{flag}/confirm"),
-        ("POST", "/tiers/flags/{flag}/dismiss"),
-    ],
-)
-def test_only_admins_see_and_decide(
-    rt: Runtime, client: Client, boss: Someone, worker: Someone, method: str, path: str
-) -> None:
-    address = "/api/v1" + path.format(flag=raised(rt, worker[0]))
-    assert client.open(address, method=method, json={}, headers=worker[1]).status_code == 403
-    assert client.open(address, method=method, json={}).status_code == 401
+        ("GET", flag),
+        ("POST", f"{flag}/confirm"),
+        ("POST", f"{flag}/dismiss"),
+    ):
+        assert client.open(f"/api/v1{path}", method=method, json={}, headers=worker[1]).status_code == 403
+        assert client.open(f"/api/v1{path}", method=method, json={}).status_code == 401
 
 
 def test_a_flag_that_is_not_there_is_not_found(client: Client, boss: Someone) -> None:
