@@ -105,7 +105,8 @@ def insert_cancellation(conn: Connection, row: AnyRow, by: int | None, why: str,
     of_row = {"worker_id": row.worker_id, "stage": row.stage, "kind": row.kind, "task_id": row.task_id}
     nothing = {"value": 0.0, "weight": 0.0, "opens": False}
     told = {"judge_id": by, "why": why, "at": at, "cancels_id": row.id, "image_id": row.image_id}
-    return conn.execute(insert.values(of_row | nothing | told)).rowcount == 1
+    values = of_row | nothing | told
+    return conn.execute(insert.values(values).returning(EvidenceRow.id)).first() is not None
 
 
 def evidence_row(conn: Connection, evidence_id: int) -> AnyRow | None:
