@@ -271,6 +271,8 @@ def horizon(conn: Connection) -> int:
     """The id of the newest evidence, below which none will come any more."""
     if conn.dialect.name == "postgresql":
         # Ids are drawn before they are committed: whoever has drawn one is waited for, a moment.
+        # Whoever wants to write waits behind us, so we do not wait for long; the next night tries again.
+        conn.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
         conn.exec_driver_sql("LOCK TABLE evidence IN SHARE MODE")
     newest = conn.execute(sa.select(sa.func.max(EvidenceRow.id))).scalar_one()
     return newest or 0
