@@ -94,7 +94,7 @@ def insert(
         "at": at,
         "state": ProposalState.OPEN,
     }
-    return conn.execute(statement.values(values)).rowcount == 1
+    return conn.execute(statement.values(values).returning(Proposal.id)).first() is not None
 
 
 def close(

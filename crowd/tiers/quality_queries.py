@@ -105,7 +105,8 @@ def insert_cancellation(conn: Connection, row: AnyRow, by: int | None, why: str,
     of_row = {"worker_id": row.worker_id, "stage": row.stage, "kind": row.kind, "task_id": row.task_id}
     nothing = {"value": 0.0, "weight": 0.0, "opens": False}
     told = {"judge_id": by, "why": why, "at": at, "cancels_id": row.id, "image_id": row.image_id}
-    return conn.execute(insert.values(of_row | nothing | told)).rowcount == 1
+    values = of_row | nothing | told
+    return conn.execute(insert.values(values).returning(EvidenceRow.id)).first() is not None
 
 
 def evidence_row(conn: Connection, evidence_id: int) -> AnyRow | None:
@@ -270,6 +271,8 @@ def horizon(conn: Connection) -> int:
     """The id of the newest evidence, below which none will come any more."""
     if conn.dialect.name == "postgresql":
         # Ids are drawn before they are committed: whoever has drawn one is waited for, a moment.
+        # Whoever wants to write waits behind us, so we do not wait for long; the next night tries again.
+        conn.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
         conn.exec_driver_sql("LOCK TABLE evidence IN SHARE MODE")
     newest = conn.execute(sa.select(sa.func.max(EvidenceRow.id))).scalar_one()
     return newest or 0

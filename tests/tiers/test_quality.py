@@ -8,7 +8,7 @@ import pytest
 from crowd.core import clock
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tiers import proposals
+from crowd.tiers import proposals, service
 from crowd.tiers.evidence import record
 from crowd.tiers.flag_models import FlagCode
 from crowd.tiers.flags import confirm, open_flag
@@ -78,6 +78,7 @@ def hands(
 ) -> Hands:
     found = Hands(rt, client, make_worker, bearer)
     monkeypatch.setattr(clock, "now", lambda: found.now)
+    monkeypatch.setattr(service, "now", lambda: found.now)
     return found
 
 
