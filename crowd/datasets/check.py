@@ -5,6 +5,7 @@ It shares no code with the writer, so that one mistake cannot be in both.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,12 @@ class CheckReport:
 
     images: int = 0
     problems: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def note(self, kind: str, text: str) -> None:
+        """Something of that kind does not hold."""
+        self.problems.append(text)
+        self.kinds[kind] += 1
 
 
 def check_export(folder: Path, *, styles: Collection[str] = STYLES) -> CheckReport:

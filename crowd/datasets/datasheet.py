@@ -3,24 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from crowd.core.clock import rfc3339
 from crowd.datasets.formats import Format
 from crowd.datasets.formats.kfashion import Written
-from crowd.datasets.records import ReleasedImage, Split
+from crowd.datasets.records import Header, ReleasedImage, Split
 from crowd.taxonomy import Match, Taxonomy
 
 Row = Sequence[object]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the sheet says of the release as a whole."""
-
-    release: str
-    created_at: datetime
-    layout: str
 
 
 @dataclass(slots=True)
@@ -71,11 +61,26 @@ def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> 
             "## Garments",
             "",
             *_table(("part", "Korean", "regions"), _parts(tally, taxonomy)),
+            "## How to load it",
+            "",
+            "```python",
+            chosen.guide(header).load,
+            "```",
+            "",
+            *_points(chosen.guide(header).notes),
+            "## What this format loses",
+            "",
+            *_points(chosen.guide(header).losses or ("Nothing by itself.",)),
             "## Values written otherwise",
             "",
             *_changes(tally, chosen, taxonomy),
         ]
     )
+
+
+def _points(texts: Iterable[str]) -> list[str]:
+    points = [f"- {text}" for text in texts]
+    return [*points, ""] if points else []
 
 
 def _facts(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> Iterator[Row]:

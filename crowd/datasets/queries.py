@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, literal
-from crowd.datasets.models import Export, ExportState, Release, ReleaseImage
+from crowd.datasets.models import SPLIT, Export, ExportState, Release, ReleaseImage
 from crowd.datasets.records import Split
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState
 from crowd.policy import Stage
@@ -112,12 +112,15 @@ def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
     return sizes
 
 
-def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
-    """The next images of the release beyond id `after`, with the labels it holds."""
+def release_page(
+    conn: Connection, release_id: int, *, after: int, limit: int, split: Split | None = None
+) -> Sequence[AnyRow]:
+    """The next images of the release (or of one split of it) beyond id `after`, with the labels it holds."""
     # The page is cut off before anything is joined to it, whatever the planner believes.
     page = (
         sa.select(*ReleaseImage.__table__.columns)
         .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after)
+        .where(ReleaseImage.split == literal(split, SPLIT) if split is not None else sa.true())
         .order_by(ReleaseImage.image_id)
         .limit(limit)
         .subquery("page")
@@ -137,6 +140,7 @@ def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -
             regions.c.value.label("segmentation"),
             attributes.c.value.label("attributes"),
             styles.c.value.label("styles"),
+            _later(_later(regions.c.at, attributes.c.at), styles.c.at).label("updated_at"),
         )
         .join_from(page, Image, Image.id == page.c.image_id)
         .join(regions, regions.c.id == page.c.segmentation_id)
@@ -144,6 +148,10 @@ def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -
         .join(styles, styles.c.id == page.c.styles_id)
         .order_by(page.c.image_id)
     ).all()
+
+
+def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -> sa.ColumnElement[datetime]:
+    return sa.case((one >= other, one), else_=other)
 
 
 def segmentation_before(conn: Connection, image_id: int, label_id: int) -> Any:

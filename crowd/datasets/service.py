@@ -117,8 +117,8 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     """
     found = find_release(conn, release_id)
     chosen = choose_format(format_name)
-    chosen_layout = choose_layout(chosen, layout)
     taxonomy = TaxonomyShelf(rt.db, rt.taxonomy).version(conn, found.taxonomy_id)
+    chosen_layout = choose_layout(chosen, layout, taxonomy)
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)

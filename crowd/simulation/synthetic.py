@@ -21,7 +21,7 @@ from crowd.core.errors import Conflict
 from crowd.datasets import datasheet
 from crowd.datasets.formats import KFashion
 from crowd.datasets.formats.kfashion import Layout, document, encode, paths
-from crowd.datasets.records import COLUMNS, MANIFEST, README, ReleasedImage, Split
+from crowd.datasets.records import COLUMNS, MANIFEST, README, Header, ReleasedImage, Split
 from crowd.datasets.split import look_of, split_looks
 from crowd.simulation.drawing import draw_outfit
 from crowd.simulation.looks import LOOK_SIZE, as_jpeg, look_name
@@ -141,7 +141,7 @@ def _write_lists(
         tally.add(record, KFashion().values(record, _taxonomy()))
         rows.append(_row(record, digest, order.layout))
         progress(tally.images)
-    header = datasheet.Header(f"Synthetic set of seed {order.seed}", DRAWN_AT, order.layout.value)
+    header = Header(f"Synthetic set of seed {order.seed}", DRAWN_AT, order.layout.value)
     _put(folder / README, datasheet.render(header, tally, KFashion(), _taxonomy()).encode())
     _put(folder / MANIFEST, _table([COLUMNS, *rows]))
 
