@@ -19,6 +19,7 @@ CONTEXT: Mapping[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -46,6 +47,8 @@ CONTEXT: Mapping[str, Any] = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
+NO_LICENSE = "Not stated: ask whoever handed the data set out."
+RECORDS = "records"
 TYPES = {"id": "sc:Integer"}
 MEANINGS = {
     "id": "The image's number.",
@@ -69,6 +72,8 @@ def describe(header: Header, file_sets: Sequence[FileSet], listed: str, images: 
         "datePublished": rfc3339(header.created_at)[:10],
         "version": f"{header.revision}.0.0",
         "isLiveDataset": False,
+        "license": header.about.get("license", NO_LICENSE),
+        "citeAs": header.about.get("cite", f"{name}, release {header.release}, revision {header.revision}."),
         **_said(header.about),
         "distribution": [
             {
@@ -85,9 +90,9 @@ def describe(header: Header, file_sets: Sequence[FileSet], listed: str, images: 
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
-                "@id": "images",
-                "name": "images",
-                "key": {"@id": "images/id"},
+                "@id": RECORDS,
+                "name": RECORDS,
+                "key": {"@id": f"{RECORDS}/id"},
                 "field": [_field(column) for column in COLUMNS],
             }
         ],
@@ -96,13 +101,12 @@ def describe(header: Header, file_sets: Sequence[FileSet], listed: str, images: 
 
 
 def _said(about: Mapping[str, str]) -> dict[str, Any]:
-    """What the makers said of licence, author, and how to cite."""
+    """What the makers said of author and address."""
     said: dict[str, Any] = {}
     if author := about.get("author"):
         said["creator"] = {"@type": "sc:Organization", "name": author}
-    for ours, theirs in (("license", "license"), ("cite", "citeAs"), ("url", "url")):
-        if text := about.get(ours):
-            said[theirs] = text
+    if url := about.get("url"):
+        said["url"] = url
     return said
 
 
@@ -119,7 +123,7 @@ def _file_set(each: FileSet) -> dict[str, Any]:
 def _field(column: str) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
-        "@id": f"images/{column}",
+        "@id": f"{RECORDS}/{column}",
         "name": column,
         "description": MEANINGS[column],
         "dataType": TYPES.get(column, "sc:Text"),

@@ -93,6 +93,6 @@ def test_mlcroissant_accepts_the_metadata_and_reads_the_records(
     issues = dataset.metadata.ctx.issues
     assert not issues.errors
     assert not issues.warnings, issues.report()
-    records = list(dataset.records(record_set="images"))
-    assert {record["images/id"] for record in records} == set(released.stored)
+    records = list(dataset.records(record_set="records"))
+    assert {record["records/id"] for record in records} == set(released.stored)
     assert json.loads((folder / "croissant.json").read_text())["name"] == "first"

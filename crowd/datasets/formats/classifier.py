@@ -89,7 +89,7 @@ class Classifier:
                 losses=("Styles alone are here: no outlines and no attributes.",),
                 notes=(
                     "`correlation.json`, row i, column j: of the training images with style i, the share "
-                    "that has style j too. `embeddings.json` (if word vectors were given): a row a style, the "
+                    "with style j too. `embeddings.json` (if word vectors were given): a row a style, the "
                     "mean of the vectors of the words of its name; zeros where no word is known.",
                 ),
             )

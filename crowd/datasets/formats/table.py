@@ -211,8 +211,8 @@ class Table:
             ),
             notes=(
                 "The guideline lists no keys; those that tie the tables together stand behind its fields.",
-                "`rect_no`: 1 outer, 2 top, 3 bottom, 4 dress. `category_step`: 2 general attributes, 3 "
-                "expert styles. A style is a label without `region_no`, the main style first. `scale_*` is 1: "
+                "`rect_no`: 1 outer, 2 top, 3 bottom, 4 dress. `category_step`: 2 attributes, 3 styles.",
+                "A style is a label without `region_no`, the main style first. `scale_X` and `scale_Y` are 1: "
                 "coordinates are pixels of the delivered image.",
             ),
         )
