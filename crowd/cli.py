@@ -21,6 +21,7 @@ COMMANDS = {
     "db": Entry("crowd.commands.db", "db", "Bring the database to a migration."),
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
+    "labels": Entry("crowd.commands.labels", "labels", "Labelled images: bring them in."),
     "model": Entry("crowd.commands.model", "model", "Models: add, list, promote, roll back."),
     "prelabel": Entry("crowd.commands.prelabel", "prelabel", "Make candidates by hand, as GPU workers do."),
     "release": Entry("crowd.commands.release", "release", "Freeze a data set, and export it."),

@@ -1,7 +1,16 @@
 """Every table in one import, for the migrations and for wiring."""
 
 from crowd.accounts.models import ApiToken, Worker
-from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.datasets.models import (
+    AccessDecision,
+    AccessRequest,
+    Download,
+    Export,
+    Release,
+    ReleaseImage,
+    TestResult,
+    Tombstone,
+)
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -33,6 +42,8 @@ from crowd.tasks.models import (
 from crowd.tiers.models import GradeEvent
 
 __all__ = [
+    "AccessDecision",
+    "AccessRequest",
     "ApiToken",
     "Batch",
     "CandidateJob",
@@ -44,6 +55,7 @@ __all__ = [
     "Count",
     "CountCorrection",
     "CountDelta",
+    "Download",
     "DueJob",
     "Export",
     "Finding",
@@ -63,6 +75,8 @@ __all__ = [
     "Supplier",
     "Task",
     "TaxonomyVersion",
+    "TestResult",
+    "Tombstone",
     "UseDelta",
     "UseSum",
     "Worker",

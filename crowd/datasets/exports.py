@@ -66,7 +66,8 @@ class Plan:
     @property
     def header(self) -> Header:
         """What the export says of its release."""
-        return Header(self.release.name, self.release.created_at, self.layout)
+        release = self.release
+        return Header(release.name, release.created_at, self.layout, release.revision, release.about or {})
 
     @property
     def marker(self) -> bytes:
@@ -78,6 +79,8 @@ class Plan:
             "format": self.format.name,
             "layout": self.layout,
         }
+        if self.release.revision > 1:
+            told["revision"] = self.release.revision
         if self.words:
             told["words"] = hashlib.sha256(json.dumps(self.words, sort_keys=True).encode()).hexdigest()
         return json.dumps(told, ensure_ascii=False).encode()

@@ -135,7 +135,7 @@ def test_what_happens_after_the_release_does_not_reach_its_export(crowd: Crowd, 
         crowd.label(conn, images[0], Stage.SEGMENTATION, {"regions": []})
         crowd.label(conn, images[0], Stage.ATTRIBUTES, {"regions": {}})
         crowd.label(conn, images[0], Stage.STYLES, {"styles": ["country"], "unsure": False})
-        record(conn, images[1], Happening(What.WITHDRAWN), THEN)
+        record(conn, images[1], Happening(What.HELD), THEN)
     crowd.accept(2, first=3)
     write(crowd, release, tmp_path / "after")
     assert tree(tmp_path / "after") == tree(tmp_path / "before")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written
@@ -20,7 +20,8 @@ GROUP = 50
 # Columns of a region beside its attributes.
 OWN = ("id", "part", "box", "rings")
 
-Feature = Mapping[str, Any]
+Feature: TypeAlias = Mapping[str, Any]
+Coder: TypeAlias = Callable[[Any], Any]
 
 
 class Parquet:
@@ -90,6 +91,7 @@ class _Shard:
     def __init__(self, records: Sequence[ReleasedImage], taxonomy: Taxonomy, layout: str) -> None:
         self._records = records
         self._features = features(taxonomy)
+        self._coders = {name: _coder(feature) for name, feature in self._features.items()}
         self._embeds = layout == EMBEDDED
 
     def __call__(self, out: IO[bytes], fetch: Fetch) -> None:
@@ -99,8 +101,10 @@ class _Shard:
             [(name, _arrow(pa, feature)) for name, feature in self._features.items()],
             metadata={"huggingface": told},
         )
-        # JPEGs do not shrink any further, and dictionaries would only hold them a second time.
-        with pq.ParquetWriter(out, schema, compression="zstd", use_dictionary=False) as writer:
+        # JPEGs do not shrink any further; of what repeats, the labels, there is little beside them.
+        with pq.ParquetWriter(
+            out, schema, compression="NONE", use_dictionary=False, write_statistics=False
+        ) as writer:
             for start in range(0, len(self._records), GROUP):
                 rows = [self._row(record, fetch) for record in self._records[start : start + GROUP]]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
@@ -113,7 +117,7 @@ class _Shard:
             else {"bytes": None, "path": _image_path(record).as_posix()}
         )
         row["regions"] = [{**region, **region["attributes"]} for region in row["regions"]]
-        return {name: _coded(feature, row.get(name)) for name, feature in self._features.items()}
+        return {name: code(row.get(name)) for name, code in self._coders.items()}
 
 
 def features(taxonomy: Taxonomy) -> dict[str, Feature]:
@@ -198,19 +202,29 @@ def _arrow(pa: Any, feature: Feature) -> Any:
     return pa.struct([(name, _arrow(pa, inner)) for name, inner in feature.items()])
 
 
-def _coded(feature: Feature, value: Any) -> Any:
-    """A value as the column holds it: classes as numbers, what is no class of it left out."""
+def _coder(feature: Feature) -> Coder:
+    """What makes of a value what the column holds: classes as numbers, what is no class of it left out."""
     kind = feature.get("_type")
+    if kind in ("Value", "Image"):
+        return lambda value: value
+    if kind == "ClassLabel":
+        places = {name: place for place, name in enumerate(feature["names"])}
+        return places.get
     if kind == "List":
         inner = feature["feature"]
-        coded = [_coded(inner, each) for each in value or []]
-        return [each for each in coded if each is not None]
-    if value is None or kind in ("Value", "Image"):
-        return value
-    if kind == "ClassLabel":
-        names = feature["names"]
-        return names.index(value) if value in names else None
-    return {name: _coded(inner, value.get(name)) for name, inner in feature.items()}
+        if _is_plain(inner):
+            return lambda value: value or []
+        code = _coder(inner)
+        return lambda value: [coded for each in value or [] if (coded := code(each)) is not None]
+    coders = {name: _coder(each) for name, each in feature.items()}
+    return lambda value: {name: code(value.get(name)) for name, code in coders.items()}
+
+
+def _is_plain(feature: Feature) -> bool:
+    """Whether it holds numbers and texts alone, however deep, which go into the column as they are."""
+    return feature.get("_type") == "Value" or (
+        feature.get("_type") == "List" and _is_plain(feature["feature"])
+    )
 
 
 def _decoded(feature: Feature, value: Any) -> Any:
