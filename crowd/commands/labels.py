@@ -27,12 +27,17 @@ def labels() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--format", "format_name", required=True, type=click.Choice(sorted(READERS)))
 @click.option("--supplier", required=True, help="Whose images these are; a new name is added.")
-@click.option("--rights", type=click.Choice([*Rights]), default=Rights.UNKNOWN.value, help="By what right.")
+@click.option(
+    "--rights",
+    type=click.Choice([each.value for each in Rights]),
+    default=Rights.UNKNOWN.value,
+    help="By what right.",
+)
 @click.option("--batch", help="The hand-over they belong to.")
 @click.option(
     "--as",
     "standing",
-    type=click.Choice([*Standing]),
+    type=click.Choice([each.value for each in Standing]),
     default=Standing.ACCEPTED.value,
     help="accepted: in the next release; review: opens the first review; held: out of the way, for gold.",
 )

@@ -37,6 +37,8 @@ from crowd.datasets.records import (
     ReleasedImage,
     Split,
 )
+from crowd.datasets.specification import Form, Language, as_html, as_markdown
+from crowd.datasets.tally import Tally
 from crowd.images.files import files_of
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
@@ -67,7 +69,14 @@ class Plan:
     def header(self) -> Header:
         """What the export says of its release."""
         release = self.release
-        return Header(release.name, release.created_at, self.layout, release.revision, release.about or {})
+        return Header(
+            release.name,
+            release.created_at,
+            self.layout,
+            release.revision,
+            release.withdrawn,
+            release.about or {},
+        )
 
     @property
     def marker(self) -> bytes:
@@ -112,13 +121,17 @@ def write_export(
         progress(plan.release.images)
 
 
-def _close(plan: Plan, place: Place, tally: datasheet.Tally) -> None:
+def _close(plan: Plan, place: Place, tally: Tally) -> None:
     """Write what takes all pages; the list of images gets its name last of all."""
     pictures = _Pictures()
     for file in plan.format.closing(Whole(place.folder, plan.header, plan.taxonomy, plan.words)):
         _write_file(file, place, pictures)
     sheet = datasheet.render(plan.header, tally, plan.format, plan.taxonomy)
     _put(place.folder / README, sheet.encode())
+    for language in Language:
+        form = Form(plan.header, tally, plan.format, plan.taxonomy, language)
+        _put(place.folder / f"SPECIFICATION.{language}.md", as_markdown(form).encode())
+        _put(place.folder / f"SPECIFICATION.{language}.html", as_html(form, language).encode())
     listed = _digest_of(place.folder / JOURNAL)
     told = croissant.describe(plan.header, plan.format.file_sets(plan.layout), listed, tally.images)
     _put(place.folder / CROISSANT, told)
@@ -153,9 +166,9 @@ def _write_pages(
     place: Place,
     journal: "_Journal",
     progress: Callable[[int], None],
-) -> datasheet.Tally:
+) -> Tally:
     """Reads every page, for the figures of the sheet; writes those that are not in the journal."""
-    tally = datasheet.Tally()
+    tally = Tally()
     for number, (place_in_split, records) in enumerate(_pages(db, storage, plan)):
         for record in records:
             tally.add(record, plan.format.values(record, plan.taxonomy))

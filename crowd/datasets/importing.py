@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crowd.core import clock
+from crowd.core.db import AnyRow
 from crowd.datasets import queries
 from crowd.datasets.labelled import Labelled
 from crowd.images import queries as image_rows
@@ -131,11 +132,13 @@ def _checked(rt: Runtime, item: Labelled, derived: Derived) -> dict[Stage, Any]:
         regions = [{**region, "box": None} for region in regions]
     segmentation = check_segmentation({"regions": regions}, rt.taxonomy, derived.width, derived.height)
     parts = region_parts(segmentation)
-    return {
+    labels = {
         Stage.SEGMENTATION: segmentation,
         Stage.ATTRIBUTES: check_attributes({"regions": item.attributes}, rt.taxonomy, parts),
-        Stage.STYLES: check_styles({"styles": item.styles}, rt.taxonomy),
     }
+    if item.styles:
+        labels[Stage.STYLES] = check_styles({"styles": item.styles}, rt.taxonomy)
+    return labels
 
 
 def _scaled(ring: list[list[float]], across: float, down: float) -> list[list[float]]:
@@ -151,10 +154,17 @@ def _settle(
         return Outcome.HELD, "its rights are not settled; the labels are kept with it"
     image = image_queries.lock_image(conn, taken.image_id)
     assert image is not None
+    if standing is not Standing.HELD and not item.styles:
+        _open(conn, image, Stage.STYLES, now)
+        return Outcome.TAKEN, "has no style yet: an expert is asked first"
     if standing is Standing.REVIEW:
-        for _ in range(STAGES[Stage.FIRST_REVIEW].seats):
-            task_queries.open_task(conn, image, Stage.FIRST_REVIEW, image.round, now)
+        _open(conn, image, Stage.FIRST_REVIEW, now)
         return Outcome.TAKEN, ""
     what = What.ACCEPTED if standing is Standing.ACCEPTED else What.HELD
     record(conn, taken.image_id, Happening(what, why={"imported": item.where}), now)
     return Outcome.TAKEN, ""
+
+
+def _open(conn: Connection, image: AnyRow, stage: Stage, now: datetime) -> None:
+    for _ in range(STAGES[stage].seats):
+        task_queries.open_task(conn, image, stage, image.round, now)

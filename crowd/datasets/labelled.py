@@ -135,7 +135,7 @@ def _ring(entry: Mapping[str, float]) -> list[list[float]]:
 def _paired(
     part: Part, polygons: Sequence[Any], labels: Sequence[Mapping[str, Any]], told: list[str]
 ) -> Iterator[tuple[list[Any], Mapping[str, Any]]]:
-    """Outlines and labels as regions: as many labels as outlines go one to one, a single label has them all."""
+    """Outlines and labels as regions: equally many go one to one, a single label has all outlines."""
     if not polygons:
         if any(labels):
             told.append(f"labels of {part.key} without an outline were left out")

@@ -34,6 +34,7 @@ class Header:
     created_at: datetime
     layout: str
     revision: int = 1
+    withdrawn: int = 0
     about: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -101,7 +101,9 @@ def test_the_manifest_lists_every_file_with_its_digest(
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == images
     listed = {path for row in rows for path in row["files"].split(";")}
-    assert listed | {"README.md", "croissant.json", MANIFEST, exports.MARKER} == set(tree(tmp_path / "out"))
+    beside = {"README.md", "croissant.json", MANIFEST, exports.MARKER}
+    beside |= {f"SPECIFICATION.{language}.{kind}" for language in ("ko", "en") for kind in ("md", "html")}
+    assert listed | beside == set(tree(tmp_path / "out"))
     for number, row in enumerate(rows):
         assert row["sha256"] == hashlib.sha256(jpeg(number)).hexdigest()
     assert {row["style"] for row in rows} == {"street", "resort", "feminine"}

@@ -14,6 +14,7 @@ from PIL import Image as Picture
 
 from crowd.cli import main
 from crowd.core import clock
+from crowd.core.config import Settings
 from crowd.datasets import service
 from crowd.datasets.exports import Place, write_export
 from crowd.datasets.formats import coco
@@ -22,7 +23,7 @@ from crowd.datasets.importing import is_clean_jpeg
 from crowd.datasets.labelled import Labelled, read_coco, read_kfashion
 from crowd.images.models import Image, ImageState
 from crowd.policy import Stage
-from crowd.runtime import Runtime
+from crowd.runtime import Runtime, build_runtime
 from crowd.simulation.synthetic import Order, write_set
 from crowd.tasks import taxonomies
 from crowd.tasks.models import Label, Task
@@ -49,6 +50,11 @@ def command(rt: Runtime, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resul
         return CliRunner().invoke(main, words)
 
     return run
+
+
+def said(result: Result) -> list[str]:
+    """What it said beside its progress."""
+    return [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("Taking")]
 
 
 def export(rt: Runtime, name: str, layout: str | None, folder: Path) -> Path:
@@ -79,6 +85,22 @@ def pairs(folder: Path) -> dict[str, tuple[Any, bytes]]:
     return found
 
 
+def test_images_for_review_open_the_first_review_and_those_for_gold_stay_out_of_the_way(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    write_set(tmp_path / "source", Order(2, 9, 160), 1, lambda done: None)
+    command(tmp_path / "source/Training", "kfashion", "--rights", "owned", "--as", "review")
+    with rt.db.read() as conn:
+        stages = set(conn.execute(sa.select(Task.stage)).scalars())
+        states = set(conn.execute(sa.select(Image.state)).scalars())
+    assert (stages, states) == ({Stage.FIRST_REVIEW}, {ImageState.IN_WORK})
+    write_set(tmp_path / "gold", Order(2, 10, 160), 1, lambda done: None)
+    command(tmp_path / "gold/Training", "kfashion", "--rights", "owned", "--as", "held", "--batch", "gold")
+    with rt.db.read() as conn:
+        assert ImageState.HELD in set(conn.execute(sa.select(Image.state)).scalars())
+        assert set(conn.execute(sa.select(Task.stage)).scalars()) == {Stage.FIRST_REVIEW}
+
+
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_kfashion_folder_that_came_in_goes_out_equal(
     rt: Runtime, command: Callable[..., Result], tmp_path: Path, layout: Layout
@@ -86,7 +108,7 @@ def test_a_kfashion_folder_that_came_in_goes_out_equal(
     source = tmp_path / "source"
     write_set(source, Order(4, 7, 160, layout), 1, lambda done: None)
     result = command(source, "kfashion", "--rights", "owned")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, said(result)) == (0, [])
     assert result.stdout.startswith("4 taken, 0 known")
     out = export(rt, "kfashion", layout.value, tmp_path / "out")
     assert pairs(out) == pairs(source)
@@ -97,18 +119,32 @@ def test_a_kfashion_folder_that_came_in_goes_out_equal(
 
 
 def test_coco_that_came_in_goes_out_equal(
-    rt: Runtime, command: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rt: Runtime,
+    command: Callable[..., Result],
+    tmp_path: Path,
+    sqlite_template: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     write_set(tmp_path / "source", Order(4, 8, 160), 1, lambda done: None)
     command(tmp_path / "source", "kfashion", "--rights", "owned")
     first = export(rt, "coco", None, tmp_path / "first")
-    with rt.db.begin() as conn:
-        conn.execute(sa.update(Image).values(state=ImageState.REFUSED, duplicate_of=Image.id))
-    result = command(first, "coco", "--rights", "owned", "--batch", "again")
-    assert result.exit_code == 0, result.stderr
-    if "4 known" in result.stdout:
-        pytest.fail("the files were recognised, so nothing was tried")
-    second = export(rt, "coco", None, tmp_path / "second")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copyfile(sqlite_template, elsewhere / "crowd.sqlite")
+    settings = Settings(
+        elsewhere,
+        f"sqlite:///{elsewhere / 'crowd.sqlite'}",
+        None,
+        str(elsewhere / "storage"),
+        "only for tests",
+    )
+    monkeypatch.setenv("DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("CROWD_STORAGE", settings.storage)
+    result = command(first, "coco", "--rights", "owned")
+    assert (result.exit_code, said(result)) == (0, [])
+    other = build_runtime(settings)
+    second = export(other, "coco", None, tmp_path / "second")
+    other.db.close()
 
     def told(folder: Path) -> dict[str, Any]:
         keys = ("width", "height", "styles", "regions")
@@ -172,14 +208,18 @@ def test_aliases_and_misspellings_of_released_files_are_understood(tmp_path: Pat
     (region,) = item.regions
     assert region["rings"][0] == [[1, 1], [9, 1], [9, 9]]
     assert len(region["rings"]) == 2
-    said = item.attributes[region["id"]]
-    assert (said["category"], said["fit"], said["detail"]) == ("leggings", "normal", ["quilting", "cable"])
+    given = item.attributes[region["id"]]
+    assert (given["category"], given["fit"], given["detail"]) == ("leggings", "normal", ["quilting", "cable"])
     assert item.styles == ["kitsch/kidult", "resort"]
     assert item.told == [
         "bottom: unknown key 옷깃",
         "bottom: 색상 무지개 is no known value",
         "labels of top without an outline were left out",
     ]
+
+
+def outlined(*flat: int) -> dict[str, Any]:
+    return {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [list(flat)]}
 
 
 def foreign_coco(folder: Path, **changes: Any) -> Path:
@@ -201,19 +241,21 @@ def foreign_coco(folder: Path, **changes: Any) -> Path:
 def test_coco_of_others_is_read_by_the_names_of_its_categories(
     rt: Runtime, command: Callable[..., Result], tmp_path: Path
 ) -> None:
-    result = command(foreign_coco(tmp_path), "coco", "--rights", "licensed", "--as", "review")
-    assert result.exit_code == 0
+    result = command(foreign_coco(tmp_path), "coco", "--rights", "licensed")
+    assert result.exit_code == 0, result.stderr
+    assert "has no style yet" in result.stderr
     assert "annotation 2 of no known part was left out" in result.stderr
     assert "annotation 3 is a mask" in result.stderr
     with rt.db.read() as conn:
         (task,) = conn.execute(sa.select(Task.stage, Task.seat)).all()
         labels = {row.stage: row.value for row in conn.execute(sa.select(Label.stage, Label.value))}
-    assert task.stage is Stage.FIRST_REVIEW
+    assert task.stage is Stage.STYLES
+    assert set(labels) == {Stage.SEGMENTATION, Stage.ATTRIBUTES}
     assert labels[Stage.SEGMENTATION]["regions"][0]["part"] == "top"
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "why"),
     [
         ({"images": [{"id": 1, "file_name": "../b.jpg", "width": 60, "height": 90}]}, "leads elsewhere"),
         ({"images": [{"id": 1, "file_name": "c.jpg", "width": 60, "height": 90}]}, "is not there"),
@@ -231,11 +273,11 @@ def test_coco_of_others_is_read_by_the_names_of_its_categories(
     ],
 )
 def test_what_cannot_be_true_is_refused_in_a_sentence_and_nothing_is_kept(
-    rt: Runtime, command: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], said: str
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
     result = command(foreign_coco(tmp_path, **changes), "coco", "--rights", "owned")
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert why in result.stderr
     assert "Traceback" not in result.stderr
     with rt.db.read() as conn:
         assert conn.execute(sa.select(sa.func.count()).select_from(Image)).scalar_one() == 0
