@@ -11,7 +11,7 @@ from crowd.commands.showing import console, progress_bar
 from crowd.core import clock
 from crowd.core.clock import rfc3339
 from crowd.core.errors import Problem, field_error
-from crowd.datasets import queries, service
+from crowd.datasets import queries, service, verification
 from crowd.datasets.about import checked_about
 from crowd.datasets.exports import ExportError, Place, Plan, write_export, written_before
 from crowd.datasets.formats import classifier
@@ -97,8 +97,17 @@ def diff(one: str, other: str, images: bool) -> None:
     help="A text file of word2vec or GloVe, for the label embeddings of the format classifier.",
 )
 @click.option("--check/--no-check", default=True, help="Read everything again afterwards and check it.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write what the check found as a report (Markdown)."
+)
 def export(
-    name: str, format_name: str, out: Path, layout: str | None, word_vectors: Path | None, check: bool
+    name: str,
+    format_name: str,
+    out: Path,
+    layout: str | None,
+    word_vectors: Path | None,
+    check: bool,
+    report: Path | None,
 ) -> None:
     """Write the release NAME into the folder --out.
 
@@ -115,7 +124,7 @@ def export(
             plan = replace(plan, words=_vectors(word_vectors, plan.taxonomy))
         _write(rt, plan, out)
     if check:
-        _check(plan, out)
+        _check(plan, out, report)
     click.echo(f"{plan.release.images} images of {name} as {plan.format.name} ({plan.layout}) in {out}")
 
 
@@ -162,10 +171,17 @@ def _write(rt: Runtime, plan: Plan, out: Path) -> None:
             raise Problem("export_failed", f"{error.filename or out}: {error.strerror or error}") from None
 
 
-def _check(plan: Plan, out: Path) -> None:
+def _check(plan: Plan, out: Path, report_file: Path | None) -> None:
     """Look at the export as its users will. Raises Problem for one that is not sound."""
     with console.status("Checking"):
         report = plan.format.check(out, plan.taxonomy)
+    if report_file:
+        title = f"{plan.release.name}, {plan.format.name} ({plan.layout})"
+        told = verification.render(title, report, plan.release.images)
+        try:
+            report_file.write_text(told, encoding="utf-8")
+        except OSError as error:
+            raise field_error("--report", f"{report_file}: {error.strerror}") from None
     problems = list(report.problems)
     if report.images != plan.release.images:
         problems.insert(0, f"{report.images} images were found, {plan.release.images} were released")

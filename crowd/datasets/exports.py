@@ -64,6 +64,7 @@ class Plan:
     layout: str
     taxonomy: Taxonomy
     words: Vectors = field(default_factory=dict)
+    suppliers: int = 0
 
     @property
     def header(self) -> Header:
@@ -75,6 +76,7 @@ class Plan:
             self.layout,
             release.revision,
             release.withdrawn,
+            self.suppliers,
             release.about or {},
         )
 

@@ -66,6 +66,32 @@ def inspect(folder: Path, found: Iterator[Found], taxonomy: Taxonomy, *, whole: 
     return report
 
 
+def check_list(folder: Path, report: CheckReport) -> None:
+    """Note what does not hold in an export's list of files: files that are gone or changed, unequal splits.
+
+    For formats whose files say neither their digest nor, in every layout, their split.
+    """
+    if not (folder / MANIFEST).is_file():
+        report.note("completeness", f"there is no {MANIFEST}")
+        return
+    splits: Counter[str] = Counter()
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            splits[row["split"]] += 1
+            for name in row["files"].split(";"):
+                path = folder / name
+                if not path.is_file():
+                    report.note("completeness", f"{name}: is listed and not there")
+                elif path.suffix == ".jpg" and _digest(path) != row["sha256"]:
+                    report.note("consistency", f"{name}: its image is not the one that is listed")
+    for text in _imbalance(splits):
+        report.note("balance", text)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class _Listed:
     """The export's own list of its images."""
 

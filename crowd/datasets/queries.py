@@ -181,6 +181,15 @@ def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -
     return sa.case((one >= other, one), else_=other)
 
 
+def suppliers(conn: Connection, release_id: int) -> int:
+    """From how many suppliers the images of the release came."""
+    return conn.execute(
+        sa.select(sa.func.count(sa.distinct(Image.supplier_id)))
+        .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
+        .where(ReleaseImage.release_id == release_id)
+    ).scalar_one()
+
+
 def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:
     """Images of the release that were withdrawn and have no tombstone yet, by id."""
     return (

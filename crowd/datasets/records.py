@@ -35,6 +35,7 @@ class Header:
     layout: str
     revision: int = 1
     withdrawn: int = 0
+    suppliers: int = 0
     about: Mapping[str, str] = field(default_factory=dict)
 
 

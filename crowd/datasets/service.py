@@ -168,7 +168,7 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)
-    return Plan(found, chosen, chosen_layout, taxonomy)
+    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=queries.suppliers(conn, release_id))
 
 
 def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:

@@ -58,7 +58,9 @@ PHRASES: Words = {
     "percent": ("비율 (%)", "percent"),
     "aim": ("목표 (%)", "aimed for (%)"),
     "missing": ("한 번도 나타나지 않은 값", "Values that never occur"),
-    "occur": ("나타난 값", "values occur"),
+    "occur": ("개 값이 나타남", "values occur"),
+    "suppliers": ("개 공급처", "suppliers"),
+    "never": ("기재된 값 없음", "never said"),
     "of": ("중", "of"),
     "mean_regions": ("이미지당 의류 영역", "garments per image"),
     "mean_points": ("의류 영역당 폴리곤 점", "polygon points per garment"),
@@ -120,8 +122,9 @@ class Form:
         header, tally = self._header, self._tally
         yield self.phrase("name"), header.about.get("name", header.release)
         yield self.phrase("format"), f"{self._format.name} ({header.layout})"
-        for key in ("use", "summary", "source"):
+        for key in ("use", "summary"):
             yield self._told(key)
+        yield self.phrase("source"), self._source()
         day = rfc3339(header.created_at)[:10]
         yield self.phrase("version"), f"{header.release}, r{header.revision} ({day})"
         yield self.phrase("history"), self._history()
@@ -166,6 +169,13 @@ class Form:
 
     def _told(self, key: str) -> tuple[str, str]:
         return self.phrase(key), self._header.about.get(key) or self.phrase("unsaid")
+
+    def _source(self) -> str:
+        counted = f"{self._header.suppliers:,}"
+        space = "" if self._language is Language.KO else " "
+        suppliers = f"{counted}{space}{self.phrase('suppliers')}"
+        told = self._header.about.get("source")
+        return f"{told} ({suppliers})" if told else suppliers
 
     def _history(self) -> str:
         told = self._header.about.get("history") or self.phrase("new")
@@ -218,7 +228,7 @@ class Form:
         occurring = sum(1 for kind, key in every if seen[kind][key])
         told = self._header.about.get("coverage")
         counted = (
-            f"{len(every)} {self.phrase('of')} {occurring} {self.phrase('occur')}"
+            f"{len(every)}개 {self.phrase('of')} {occurring}{self.phrase('occur')}"
             if self._language is Language.KO
             else f"{occurring} {self.phrase('of')} {len(every)} {self.phrase('occur')}"
         )
@@ -261,7 +271,7 @@ def as_markdown(form: Form) -> str:
 def as_html(form: Form, language: Language) -> str:
     """The form as one page; its plots are bars, with a mark where the share aimed for would end."""
     rows = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(text)}</td></tr>" for name, text in form.rows())
-    plots = "".join(_plot(each) for each in form.distributions())
+    plots = "".join(_plot(each, form.phrase("never")) for each in form.distributions())
     missing = "".join(f"<li>{_safe(text)}</li>" for text in form.missing() or ["0"])
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
@@ -273,21 +283,29 @@ def as_html(form: Form, language: Language) -> str:
 
 
 STYLE = """
-body{font:15px/1.5 "Noto Sans CJK KR","Noto Sans KR",system-ui,sans-serif;color:#1c1c1c;
-margin:2rem auto;max-width:70rem;padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}h3{font-size:1rem;margin:.2rem 0 .5rem}
-table.form{border-collapse:collapse;width:100%}th,td{border:1px solid #bbb;padding:.4rem .6rem;text-align:left;
-vertical-align:top}th{background:#f2f2f2;width:13rem;font-weight:600}
-.plots{columns:2 26rem;column-gap:2.5rem}section{break-inside:avoid-column;margin-bottom:1.5rem}
-.row{display:grid;grid-template-columns:9.5rem 1fr 8.5rem;gap:.5rem;align-items:center;
-font-size:.85rem;line-height:1.7}
+body{font:15px/1.5 "Noto Sans CJK KR","Noto Sans KR",system-ui,sans-serif;color:#1c1c1c;margin:2rem auto;
+max-width:70rem;padding:0 1rem}
+h1{font-size:1.6rem}
+h2{font-size:1.2rem;margin-top:2rem}
+h3{font-size:1rem;margin:.2rem 0 .5rem}
+table.form{border-collapse:collapse;width:100%}
+th,td{border:1px solid #bbb;padding:.4rem .6rem;text-align:left;vertical-align:top}
+th{background:#f2f2f2;width:13rem;font-weight:600}
+.plots{columns:2 26rem;column-gap:2.5rem}
+section{break-inside:avoid-column;margin-bottom:1.5rem}
+.row{display:grid;grid-template-columns:9.5rem 1fr 8.5rem;gap:.5rem;align-items:center;font-size:.85rem;
+line-height:1.7}
 .row span:last-child{text-align:right;font-variant-numeric:tabular-nums;color:#444}
-.bar{position:relative;height:.75rem;background:#eee}.bar i{position:absolute;inset:0 auto 0 0;background:#2b6c99}
+.bar{position:relative;height:.75rem;background:#eee}
+.bar i{position:absolute;inset:0 auto 0 0;background:#2b6c99}
 .bar b{position:absolute;top:-.15rem;bottom:-.15rem;width:2px;background:#c2410c}
-@media print{body{margin:0;max-width:none}section{break-inside:avoid}}
+@media print{body{margin:0;max-width:none}
+section{break-inside:avoid}
+}
 """
 
 
-def _plot(each: Distribution) -> str:
+def _plot(each: Distribution, never: str) -> str:
     shown = [bar for bar in each.bars if bar.count]
     longest = max([bar.percent for bar in shown] + [bar.aim or 0 for bar in shown], default=0) or 1
     lines = []
@@ -296,7 +314,7 @@ def _plot(each: Distribution) -> str:
         drawn = f'<div class=bar><i style="width:{100 * bar.percent / longest:.2f}%"></i>{mark}</div>'
         told = f"<span>{bar.count:,} · {bar.percent:.1f} %</span>"
         lines.append(f"<div class=row><span>{_safe(bar.name)}</span>{drawn}{told}</div>")
-    return f"<section><h3>{_safe(each.title)}</h3>{''.join(lines)}</section>"
+    return f"<section><h3>{_safe(each.title)}</h3>{''.join(lines) or _safe(never)}</section>"
 
 
 def _aim(bar: Bar, aimed: bool) -> list[str]:

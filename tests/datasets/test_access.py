@@ -199,6 +199,33 @@ def offered(client: Client, who: dict[str, str]) -> str | None:
     return access
 
 
+def test_the_form_tells_what_its_makers_said_what_was_withdrawn_and_how_values_are_distributed(
+    crowd: Crowd, tmp_path: Path
+) -> None:
+    images = crowd.accept(5)
+    about = {"author": "A <house>", "coverage": "one shop"}
+    release = service.create_release(
+        crowd.rt.db, "first", taxonomy_id=crowd.taxonomy_id, by=None, now=THEN, about=about
+    )
+    withdraw(crowd, images[0])
+    service.revise(crowd.rt.db, release.id, clock.now())
+    written(crowd, release, tmp_path / "out")
+    english = (tmp_path / "out/SPECIFICATION.en.md").read_text()
+    for line in (
+        "| Author, distributor | A &lt;house> |",
+        "| Source | 1 suppliers |",
+        "| Revision history | New; r2: 1 images were taken out since, their right withdrawn |",
+        "| Size | 4 images, 4 garments |",
+        "| Ribbon | 4 | 100.00 |",
+        "| Street | 1 | 25.00 | 48.07 |",
+    ):
+        assert line in english
+    assert "one shop; " in english
+    page = (tmp_path / "out/SPECIFICATION.ko.html").read_text()
+    assert "<th>작성자/배포자</th><td>A &lt;house&gt;</td>" in page
+    assert '<html lang="ko">' in page
+
+
 def test_nobody_approves_their_own_request(
     crowd: Crowd, client: Client, make_worker: MakeWorker, bearer: Bearer
 ) -> None:

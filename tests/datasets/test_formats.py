@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from crowd.datasets import exports, service
+from crowd.datasets import exports, service, verification
 from crowd.datasets.check import CheckReport
 from crowd.datasets.exports import Place, Plan, write_export
 from crowd.datasets.formats import FORMATS, classifier, coco, parquet, table, webdataset
@@ -296,8 +296,11 @@ def test_the_outside_look_names_what_does_not_hold(
 ) -> None:
     folder = released.write("coco", "instances", tmp_path / "out")
     expected = damage(folder)
-    problems = FORMATS["coco"].check(folder, released.crowd.rt.taxonomy).problems
-    assert any(expected in problem for problem in problems), problems
+    report = FORMATS["coco"].check(folder, released.crowd.rt.taxonomy)
+    assert any(expected in problem for problem in report.problems), report.problems
+    told = verification.render("first", report, IMAGES)
+    assert "not met" in told
+    assert expected in told
 
 
 @pytest.mark.parametrize(("name", "layout"), LAYOUTS)
@@ -330,7 +333,7 @@ import os, signal, sys
 from pathlib import Path
 from crowd import models
 from crowd.core.config import Settings
-from crowd.datasets import exports, service
+from crowd.datasets import exports, service, verification
 from crowd.runtime import build_runtime
 
 exports.PAGE = 4

@@ -7,6 +7,7 @@ from crowd.datasets.check import CheckReport, check_export
 from crowd.datasets.formats import kfashion
 from crowd.datasets.formats.kfashion import Written
 from crowd.datasets.formats.kinds import File, FileSet, Guide, Whole
+from crowd.datasets.inspect import check_list
 from crowd.datasets.records import Header, ReleasedImage
 from crowd.taxonomy import Taxonomy
 
@@ -70,4 +71,7 @@ class KFashion:
 
     def check(self, folder: Path, taxonomy: Taxonomy) -> CheckReport:
         """See Format.check."""
-        return check_export(folder, styles={style.released for style in taxonomy.styles if style.released})
+        released = {style.released for style in taxonomy.styles if style.released}
+        report = check_export(folder, styles=released)
+        check_list(folder, report)
+        return report
