@@ -15,10 +15,10 @@ from crowd.datasets.models import (
     Download,
     Export,
     ExportState,
-    Release,
     TestResult,
     Verdict,
 )
+from crowd.datasets.queries import EXPORTS
 
 _NEWEST = (
     sa.select(sa.func.max(AccessDecision.id))
@@ -135,11 +135,7 @@ def downloads(conn: Connection, release_id: int, *, after: int, limit: int) -> S
 def exports_of(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
     """Exports of a release, oldest first."""
     return conn.execute(
-        sa.select(*Export.__table__.columns, Release.name.label("release"), Release.images.label("total"))
-        .join_from(Export, Release)
-        .where(Export.release_id == release_id, Export.id > after)
-        .order_by(Export.id)
-        .limit(limit)
+        EXPORTS.where(Export.release_id == release_id, Export.id > after).order_by(Export.id).limit(limit)
     ).all()
 
 

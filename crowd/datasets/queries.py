@@ -347,11 +347,21 @@ def add_export(
 
 def export(conn: Connection, export_id: int) -> AnyRow | None:
     """The export of that id, with its release's name and size."""
-    return conn.execute(
-        sa.select(*Export.__table__.columns, Release.name.label("release"), Release.images.label("total"))
-        .join_from(Export, Release)
-        .where(Export.id == export_id)
-    ).one_or_none()
+    return conn.execute(EXPORTS.where(Export.id == export_id)).one_or_none()
+
+
+# Every export with its release's name, and how many images its revision has.
+EXPORTS = sa.select(
+    *Export.__table__.columns,
+    Release.name.label("release"),
+    (
+        Release.images
+        - sa.select(sa.func.count())
+        .where(Tombstone.release_id == Export.release_id, Tombstone.revision <= Export.revision)
+        .correlate(Export)
+        .scalar_subquery()
+    ).label("total"),
+).join_from(Export, Release)
 
 
 def due_export(conn: Connection, now: datetime) -> AnyRow | None:
