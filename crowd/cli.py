@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),
     "groups": Entry("crowd.commands.groups", "groups", "Groups of people: add, list, who belongs."),
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
+    "labels": Entry("crowd.commands.labels", "labels", "Labelled images: bring them in."),
     "model": Entry("crowd.commands.model", "model", "Models: add, list, promote, roll back."),
     "prelabel": Entry("crowd.commands.prelabel", "prelabel", "Make candidates by hand, as GPU workers do."),
     "quality": Entry("crowd.commands.quality", "quality", "Scores rebuilt, reviewers fitted, detectors run."),

@@ -1,7 +1,16 @@
 """Every table in one import, for the migrations and for wiring."""
 
 from crowd.accounts.models import ApiToken, Group, Membership, Worker
-from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.datasets.models import (
+    AccessDecision,
+    AccessRequest,
+    Download,
+    Export,
+    Release,
+    ReleaseImage,
+    TestResult,
+    Tombstone,
+)
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
@@ -56,6 +65,8 @@ from crowd.tiers.models import GradeEvent
 from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
 
 __all__ = [
+    "AccessDecision",
+    "AccessRequest",
     "AgreementWeek",
     "ApiToken",
     "Assignment",
@@ -70,6 +81,7 @@ __all__ = [
     "Count",
     "CountCorrection",
     "CountDelta",
+    "Download",
     "DueJob",
     "ErrorDay",
     "EvidenceRow",
@@ -116,6 +128,8 @@ __all__ = [
     "SupplierDay",
     "Task",
     "TaxonomyVersion",
+    "TestResult",
+    "Tombstone",
     "Untold",
     "UseDelta",
     "UseSum",

@@ -1,19 +1,24 @@
 """`crowd release`: freeze what is accepted, and write it as files, in the foreground and resumable."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+import yaml
 
 from crowd.commands.opening import open_runtime
 from crowd.commands.showing import console, progress_bar
 from crowd.core import clock
 from crowd.core.clock import rfc3339
-from crowd.core.errors import Problem
-from crowd.datasets import queries, service
+from crowd.core.errors import Problem, field_error
+from crowd.datasets import queries, service, verification
+from crowd.datasets.about import checked_about
 from crowd.datasets.exports import ExportError, Place, Plan, write_export, written_before
+from crowd.datasets.formats import classifier
 from crowd.datasets.records import Split
 from crowd.runtime import Runtime
 from crowd.tasks import taxonomies
+from crowd.taxonomy import Taxonomy
 
 CHUNK = 200
 MOST_PROBLEMS = 20
@@ -26,11 +31,19 @@ def release() -> None:
 
 @release.command()
 @click.argument("name")
-def create(name: str) -> None:
-    """Freeze every accepted image with its labels of today under NAME; a release is never changed."""
+@click.option("--about", "about_file", type=click.Path(path_type=Path), help="A YAML file, see below.")
+def create(name: str, about_file: Path | None) -> None:
+    """Freeze every accepted image with its labels of today under NAME; a release is never changed.
+
+    --about fills in the specification form: name, use, summary, source, history, author, comparison,
+    coverage, independence, cautions, related, license, cite and url, each a text.
+    """
+    about = _about(about_file) if about_file else None
     with open_runtime() as rt:
         taxonomy_id = taxonomies.ensure(rt.db, rt.taxonomy)
-        made = service.create_release(rt.db, name, taxonomy_id=taxonomy_id, by=None, now=clock.now())
+        made = service.create_release(
+            rt.db, name, taxonomy_id=taxonomy_id, by=None, now=clock.now(), about=about
+        )
         with rt.db.read() as conn:
             sizes = queries.split_sizes(conn, made.id)
     shares = ", ".join(f"{sizes[split]} {split}" for split in Split)
@@ -53,12 +66,49 @@ def list_releases() -> None:
 
 
 @release.command()
+@click.argument("one")
+@click.argument("other")
+@click.option("--images/--no-images", default=False, help="List the images too, a line each.")
+def diff(one: str, other: str, images: bool) -> None:
+    """Tell what is different in the release OTHER from the release ONE."""
+    with open_runtime() as rt:
+        with rt.db.read() as conn:
+            first, second = (service.find_release_named(conn, name).id for name in (one, other))
+            sizes = queries.diff_sizes(conn, first, second)
+        click.echo(", ".join(f"{size} {change}" for change, size in sizes.items()))
+        after = 0 if images else None
+        while after is not None:
+            with rt.db.read() as conn:
+                rows = queries.diff_page(conn, first, second, after=after, limit=CHUNK)
+            for row in rows:
+                told = service.difference(row)
+                click.echo(f"{told['image_id']:>12}  {' '.join([*told['what'], *told['stages']])}")
+            after = rows[-1].image_id if len(rows) == CHUNK else None
+
+
+@release.command()
 @click.argument("name")
 @click.option("--format", "format_name", required=True, help="kfashion, …; an unknown one lists them all.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder.")
 @click.option("--layout", help="How the folders are laid out; kfashion: guideline (default) or release.")
+@click.option(
+    "--word-vectors",
+    type=click.Path(path_type=Path),
+    help="A text file of word2vec or GloVe, for the label embeddings of the format classifier.",
+)
 @click.option("--check/--no-check", default=True, help="Read everything again afterwards and check it.")
-def export(name: str, format_name: str, out: Path, layout: str | None, check: bool) -> None:
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write what the check found as a report (Markdown)."
+)
+def export(
+    name: str,
+    format_name: str,
+    out: Path,
+    layout: str | None,
+    word_vectors: Path | None,
+    check: bool,
+    report: Path | None,
+) -> None:
     """Write the release NAME into the folder --out.
 
     It may be interrupted: the same command goes on where it was. The images are copies, so what is
@@ -67,11 +117,34 @@ def export(name: str, format_name: str, out: Path, layout: str | None, check: bo
     with open_runtime() as rt:
         with rt.db.read() as conn:
             found = service.find_release_named(conn, name)
+        service.revise(rt.db, found.id, clock.now())
+        with rt.db.read() as conn:
             plan = service.plan(conn, rt, found.id, format_name, layout)
+        if word_vectors:
+            plan = replace(plan, words=_vectors(word_vectors, plan.taxonomy))
         _write(rt, plan, out)
     if check:
-        _check(plan, out)
+        _check(plan, out, report)
     click.echo(f"{plan.release.images} images of {name} as {plan.format.name} ({plan.layout}) in {out}")
+
+
+def _about(path: Path) -> dict[str, str]:
+    try:
+        return checked_about(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise field_error("--about", f"{path}: {error}") from None
+
+
+def _vectors(path: Path, taxonomy: Taxonomy) -> dict[str, list[float]]:
+    """The vectors of the words in the names of styles. Raises a 422 about the file."""
+    wanted = frozenset(word for style in taxonomy.styles for word in classifier.words_of(style.key))
+    try:
+        found = classifier.read_vectors(path, wanted)
+    except (OSError, ValueError) as error:
+        raise field_error("--word-vectors", f"{path}: {error}") from None
+    if not found:
+        raise field_error("--word-vectors", f"{path}: holds none of the words {', '.join(sorted(wanted))}")
+    return found
 
 
 def _write(rt: Runtime, plan: Plan, out: Path) -> None:
@@ -98,10 +171,17 @@ def _write(rt: Runtime, plan: Plan, out: Path) -> None:
             raise Problem("export_failed", f"{error.filename or out}: {error.strerror or error}") from None
 
 
-def _check(plan: Plan, out: Path) -> None:
+def _check(plan: Plan, out: Path, report_file: Path | None) -> None:
     """Look at the export as its users will. Raises Problem for one that is not sound."""
     with console.status("Checking"):
         report = plan.format.check(out, plan.taxonomy)
+    if report_file:
+        title = f"{plan.release.name}, {plan.format.name} ({plan.layout})"
+        told = verification.render(title, report, plan.release.images)
+        try:
+            report_file.write_text(told, encoding="utf-8")
+        except OSError as error:
+            raise field_error("--report", f"{report_file}: {error.strerror}") from None
     problems = list(report.problems)
     if report.images != plan.release.images:
         problems.insert(0, f"{report.images} images were found, {plan.release.images} were released")

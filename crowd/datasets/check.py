@@ -5,6 +5,7 @@ It shares no code with the writer, so that one mistake cannot be in both.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,12 @@ class CheckReport:
 
     images: int = 0
     problems: list[str] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def note(self, kind: str, text: str) -> None:
+        """Something of that kind does not hold."""
+        self.problems.append(text)
+        self.kinds[kind] += 1
 
 
 def check_export(folder: Path, *, styles: Collection[str] = STYLES) -> CheckReport:
@@ -94,21 +101,42 @@ def check_export(folder: Path, *, styles: Collection[str] = STYLES) -> CheckRepo
     for path in jsons:
         where = path.relative_to(folder).as_posix()
         if path.stem in numbers:
-            report.problems.append(f"{where}: number {path.stem} is also {numbers[path.stem]}")
+            report.note("consistency", f"{where}: number {path.stem} is also {numbers[path.stem]}")
         numbers[path.stem] = path.relative_to(folder)
         try:
             image, problems = _check_pair(folder, path, styles)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, SyntaxError) as error:
-            report.problems.append(f"{where}: cannot be read: {type(error).__name__}: {error}")
+            report.note("form", f"{where}: cannot be read: {type(error).__name__}: {error}")
             continue
         claimed.add(image)
         report.images += 1
-        report.problems += [f"{where}: {problem}" for problem in problems]
+        for problem in problems:
+            report.note(_kind(problem), f"{where}: {problem}")
     for image in sorted(set(folder.rglob("*.jpg")) - claimed):
-        report.problems.append(f"{image.relative_to(folder).as_posix()}: an image that no JSON tells of")
+        report.note("completeness", f"{image.relative_to(folder).as_posix()}: an image that no JSON tells of")
     if not jsons:
-        report.problems.append("there is no JSON file")
+        report.note("completeness", "there is no JSON file")
     return report
+
+
+# By what a sentence holds; whatever holds none of these is about the form.
+_KINDS = {
+    "range": ("unknown", "is no released value", "leaves the image"),
+    "completeness": ("no garment", "without a polygon"),
+    "consistency": (
+        "differ",
+        "follow",
+        "is labelled",
+        "the image is (",
+        "twice",
+        "has no place",
+        "labels for",
+    ),
+}
+
+
+def _kind(problem: str) -> str:
+    return next((kind for kind, marks in _KINDS.items() if any(mark in problem for mark in marks)), "form")
 
 
 def _check_pair(folder: Path, path: Path, styles: Collection[str]) -> tuple[Path, list[str]]:
@@ -156,6 +184,8 @@ def _check_image(path: Path, info: Mapping[str, Any]) -> Iterator[str]:
         image.load()
         if image.format != "JPEG":
             yield f"the image is {image.format}"
+        if carried := {"exif", "xmp", "photoshop"} & {str(name) for name in image.info}:
+            yield f"the image carries {', '.join(sorted(carried))}"
         if image.size != (info["이미지 너비"], info["이미지 높이"]):
             yield f"the image is {image.size}, not {(info['이미지 너비'], info['이미지 높이'])}"
 

@@ -2,46 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from crowd.core.clock import rfc3339
 from crowd.datasets.formats import Format
 from crowd.datasets.formats.kfashion import Written
-from crowd.datasets.records import ReleasedImage, Split
+from crowd.datasets.records import Header, Split
+from crowd.datasets.tally import Tally
 from crowd.taxonomy import Match, Taxonomy
 
 Row = Sequence[object]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What the sheet says of the release as a whole."""
-
-    release: str
-    created_at: datetime
-    layout: str
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts over the images of a release; its size follows the vocabulary, not the images."""
-
-    images: int = 0
-    regions: Counter[str] = field(default_factory=Counter)
-    splits: Counter[Split] = field(default_factory=Counter)
-    styles: Counter[tuple[str, Split]] = field(default_factory=Counter)
-    second_styles: Counter[str] = field(default_factory=Counter)
-    changed: Counter[Written] = field(default_factory=Counter)
-
-    def add(self, record: ReleasedImage, values: Iterable[Written]) -> None:
-        """One image, and how each of its values was written."""
-        self.images += 1
-        self.splits[record.split] += 1
-        self.styles[record.styles[0] if record.styles else "", record.split] += 1
-        self.second_styles.update(record.styles[1:])
-        self.regions.update(region["part"] for region in record.regions)
-        self.changed.update(value for value in values if value.how != Match.EXACT)
 
 
 def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> str:
@@ -71,11 +40,26 @@ def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> 
             "## Garments",
             "",
             *_table(("part", "Korean", "regions"), _parts(tally, taxonomy)),
+            "## How to load it",
+            "",
+            "```python",
+            chosen.guide(header).load,
+            "```",
+            "",
+            *_points(chosen.guide(header).notes),
+            "## What this format loses",
+            "",
+            *_points(chosen.guide(header).losses or ("Nothing by itself.",)),
             "## Values written otherwise",
             "",
             *_changes(tally, chosen, taxonomy),
         ]
     )
+
+
+def _points(texts: Iterable[str]) -> list[str]:
+    points = [f"- {text}" for text in texts]
+    return [*points, ""] if points else []
 
 
 def _facts(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> Iterator[Row]:

@@ -10,9 +10,11 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
@@ -22,9 +24,21 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict
 from crowd.core.storage import FolderStorage
-from crowd.datasets import datasheet, queries
-from crowd.datasets.formats import File, Format
-from crowd.datasets.records import COLUMNS, MANIFEST, README, ReleasedImage
+from crowd.datasets import croissant, datasheet, queries
+from crowd.datasets.formats import File, Format, Unsayable, Whole
+from crowd.datasets.formats.kinds import Vectors
+from crowd.datasets.records import (
+    COLUMNS,
+    CROISSANT,
+    MANIFEST,
+    PIECES,
+    README,
+    Header,
+    ReleasedImage,
+    Split,
+)
+from crowd.datasets.specification import Form, Language, as_html, as_markdown
+from crowd.datasets.tally import Tally
 from crowd.images.files import files_of
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
@@ -40,12 +54,31 @@ class ExportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be written: a release's row, in which format and layout, under its own taxonomy."""
+    """What is to be written: a release's row, in which format and layout, under its own taxonomy.
+
+    `words` are vectors of words, for a format that makes something of them.
+    """
 
     release: AnyRow
     format: Format
     layout: str
     taxonomy: Taxonomy
+    words: Vectors = field(default_factory=dict)
+    suppliers: int = 0
+
+    @property
+    def header(self) -> Header:
+        """What the export says of its release."""
+        release = self.release
+        return Header(
+            release.name,
+            release.created_at,
+            self.layout,
+            release.revision,
+            release.withdrawn,
+            self.suppliers,
+            release.about or {},
+        )
 
     @property
     def marker(self) -> bytes:
@@ -57,6 +90,10 @@ class Plan:
             "format": self.format.name,
             "layout": self.layout,
         }
+        if self.release.revision > 1:
+            told["revision"] = self.release.revision
+        if self.words:
+            told["words"] = hashlib.sha256(json.dumps(self.words, sort_keys=True).encode()).hexdigest()
         return json.dumps(told, ensure_ascii=False).encode()
 
 
@@ -77,17 +114,37 @@ def write_export(
     Conflict (`folder_in_use`, `folder_taken`), ExportError, and OSError.
     """
     with _owned(place.folder, plan) as finished:
-        if finished:
-            progress(plan.release.images)
-            return
-        with _open_journal(place.folder) as journal:
-            tally = _write_pages(db, storage, plan, place, journal, progress)
-        header = datasheet.Header(plan.release.name, plan.release.created_at, plan.layout)
-        sheet = datasheet.render(header, tally, plan.format, plan.taxonomy)
-        _put(place.folder / README, sheet.encode())
-        # What is called done is to survive the power going off.
-        os.sync()
-        (place.folder / JOURNAL).replace(place.folder / MANIFEST)
+        if not finished:
+            with _open_journal(place.folder, _page_sizes(db, plan)) as journal:
+                tally = _write_pages(db, storage, plan, place, journal, progress)
+            _close(plan, place, tally)
+        # Only now: without its pieces an export that was cut off could not be closed.
+        shutil.rmtree(place.folder / PIECES, ignore_errors=True)
+        progress(plan.release.images)
+
+
+def _close(plan: Plan, place: Place, tally: Tally) -> None:
+    """Write what takes all pages; the list of images gets its name last of all."""
+    pictures = _Pictures()
+    for file in plan.format.closing(Whole(place.folder, plan.header, plan.taxonomy, plan.words)):
+        _write_file(file, place, pictures)
+    sheet = datasheet.render(plan.header, tally, plan.format, plan.taxonomy)
+    _put(place.folder / README, sheet.encode())
+    for language in Language:
+        form = Form(plan.header, tally, plan.format, plan.taxonomy, language)
+        _put(place.folder / f"SPECIFICATION.{language}.md", as_markdown(form).encode())
+        _put(place.folder / f"SPECIFICATION.{language}.html", as_html(form, language).encode())
+    listed = _digest_of(place.folder / JOURNAL)
+    told = croissant.describe(plan.header, plan.format.file_sets(plan.layout), listed, tally.images)
+    _put(place.folder / CROISSANT, told)
+    # What is called done is to survive the power going off.
+    os.sync()
+    (place.folder / JOURNAL).replace(place.folder / MANIFEST)
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def written_before(folder: Path) -> int:
@@ -111,24 +168,40 @@ def _write_pages(
     place: Place,
     journal: "_Journal",
     progress: Callable[[int], None],
-) -> datasheet.Tally:
+) -> Tally:
     """Reads every page, for the figures of the sheet; writes those that are not in the journal."""
-    tally = datasheet.Tally()
-    for number, records in enumerate(_pages(db, storage, plan.release.id)):
+    tally = Tally()
+    for number, (place_in_split, records) in enumerate(_pages(db, storage, plan)):
         for record in records:
             tally.add(record, plan.format.values(record, plan.taxonomy))
         if number >= journal.pages:
-            journal.add(_write_page(plan, place, number, records))
-        progress(max(tally.images, journal.pages * PAGE if number + 1 < journal.pages else 0))
+            journal.add(_write_page(plan, place, place_in_split, records))
+        progress(max(tally.images, journal.images))
     return tally
 
 
-def _pages(db: Database, storage: FolderStorage, release_id: int) -> Iterator[list[ReleasedImage]]:
+def _page_sizes(db: Database, plan: Plan) -> list[int]:
+    """How many images each page holds."""
+    with db.read() as conn:
+        sizes = queries.split_sizes(conn, plan.release.id)
+    parts = sizes.values() if plan.format.by_split else [sum(sizes.values())]
+    return [min(PAGE, part - start) for part in parts for start in range(0, part, PAGE)]
+
+
+def _pages(db: Database, storage: FolderStorage, plan: Plan) -> Iterator[tuple[int, list[ReleasedImage]]]:
+    """Every page with its number, which counts from 0 in each split if the format goes by split."""
+    for split in Split if plan.format.by_split else (None,):
+        yield from enumerate(_pages_of(db, storage, plan.release.id, split))
+
+
+def _pages_of(
+    db: Database, storage: FolderStorage, release_id: int, split: Split | None
+) -> Iterator[list[ReleasedImage]]:
     after = 0
     while True:
         # A transaction of its own each: one long one would keep the queue's dead rows from being cleared.
         with db.read() as conn:
-            rows = queries.release_page(conn, release_id, after=after, limit=PAGE)
+            rows = queries.release_page(conn, release_id, after=after, limit=PAGE, split=split)
             records = released_images(conn, storage, rows)
         if records:
             yield records
@@ -149,6 +222,7 @@ def _record(conn: Connection, storage: FolderStorage, row: AnyRow) -> ReleasedIm
         attributes=_fitted_attributes(conn, row),
         styles=row.styles["styles"],
         working=storage.root / files_of(row.sha256).working,
+        updated_at=row.updated_at,
     )
 
 
@@ -168,32 +242,61 @@ def _write_page(
 ) -> list[Sequence[object]]:
     """Write one page's files; returns its rows of the manifest."""
     paths: dict[int, list[str]] = {record.id: [] for record in records}
-    digests: dict[int, str] = {}
-    for file in plan.format.files(records, number, plan.layout, plan.taxonomy):
-        _write_file(file, place)
-        for image_id in file.holds:
-            paths[image_id].append(file.path.as_posix())
-    for record in records:
-        digests[record.id] = hashlib.sha256(_bytes_of(record)).hexdigest()
+    pictures = _Pictures()
+    try:
+        for file in plan.format.files(records, number, plan.layout, plan.taxonomy):
+            _write_file(file, place, pictures)
+            for image_id in file.holds:
+                paths[image_id].append(file.path.as_posix())
+    except Unsayable as error:
+        raise ExportError(str(error)) from None
     return [
         (
             record.id,
             record.split.value,
             record.styles[0] if record.styles else "",
             ";".join(paths[record.id]),
-            digests[record.id],
+            pictures.digest(record),
         )
         for record in records
     ]
 
 
-def _write_file(file: File, place: Place) -> None:
+class _Pictures:
+    """The working images of a page; each is read once for its digest and for the file it goes into."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, str] = {}
+
+    def fetch(self, record: ReleasedImage) -> bytes:
+        """The image's bytes. Raises ExportError if they are gone."""
+        try:
+            data = record.image_bytes()
+        except FileNotFoundError:
+            raise _file_gone(record) from None
+        self._digests[record.id] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def digest(self, record: ReleasedImage) -> str:
+        """SHA-256 of the image's bytes, in hex."""
+        if record.id not in self._digests:
+            self.fetch(record)
+        return self._digests[record.id]
+
+
+def _write_file(file: File, place: Place, pictures: _Pictures) -> None:
     target = place.folder / file.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(file.content, bytes):
-        _put(target, file.content)
-    elif not (place.link and _linked(file.content, target)):
-        _put(target, _bytes_of(file.content))
+    content = file.content
+    if isinstance(content, bytes):
+        _put(target, content)
+    elif not isinstance(content, ReleasedImage):
+        part = _part_of(target)
+        with part.open("wb") as out:
+            content(out, pictures.fetch)
+        part.replace(target)
+    elif not (place.link and _linked(content, target)):
+        _put(target, pictures.fetch(content))
 
 
 def _linked(record: ReleasedImage, target: Path) -> bool:
@@ -214,13 +317,6 @@ def _linked(record: ReleasedImage, target: Path) -> bool:
     return True
 
 
-def _bytes_of(record: ReleasedImage) -> bytes:
-    try:
-        return record.image_bytes()
-    except FileNotFoundError:
-        raise _file_gone(record) from None
-
-
 def _file_gone(record: ReleasedImage) -> ExportError:
     return ExportError(f"image {record.id} ({record.file_name}): its working image is missing in the storage")
 
@@ -238,11 +334,17 @@ def _part_of(target: Path) -> Path:
 
 
 class _Journal:
-    """The manifest as far as it is written. A half-written page at its end is dropped."""
+    """The manifest as far as it is written, in pages of these sizes; half a page at its end is dropped."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], sizes: Sequence[int]) -> None:
         self._file = file
+        self._sizes = sizes
         self.pages = self._keep_whole_pages()
+
+    @property
+    def images(self) -> int:
+        """How many images it lists."""
+        return sum(self._sizes[: self.pages])
 
     def add(self, rows: Sequence[Sequence[object]]) -> None:
         """The rows of a page whose files are all there."""
@@ -251,20 +353,20 @@ class _Journal:
 
     def _keep_whole_pages(self) -> int:
         self._file.seek(0)
-        rows, end = 0, 0
-        kept = 0
-        for line in self._file:
+        # The line with the names of the columns is a page's end too.
+        ends = list(accumulate(self._sizes, initial=1))
+        end, kept, pages = 0, 0, 0
+        for rows, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
                 break
             end += len(line)
-            if rows % PAGE == 0:
-                kept = end
-            rows += 1
+            if pages < len(ends) and rows == ends[pages]:
+                kept, pages = end, pages + 1
         self._file.truncate(kept)
         self._file.seek(kept)
         if kept == 0:
             self._write([COLUMNS])
-        return max(0, rows - 1) // PAGE
+        return max(0, pages - 1)
 
     def _write(self, rows: Sequence[Sequence[object]]) -> None:
         text = io.StringIO()
@@ -274,11 +376,11 @@ class _Journal:
 
 
 @contextmanager
-def _open_journal(folder: Path) -> Iterator[_Journal]:
+def _open_journal(folder: Path, sizes: Sequence[int]) -> Iterator[_Journal]:
     path = folder / JOURNAL
     path.touch()
     with path.open("r+b") as file:
-        yield _Journal(file)
+        yield _Journal(file, sizes)
 
 
 @contextmanager

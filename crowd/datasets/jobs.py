@@ -1,5 +1,6 @@
 """Job: write the exports that are due, one after the other."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,6 +59,7 @@ def run_exports(rt: Runtime) -> int:
 
     May run in any number of processes at once and be killed at any moment.
     """
+    _clear_superseded(rt)
     ended = 0
     while (held := _take(rt.db)) is not None:
         ended += _run(rt, held)
@@ -67,6 +69,13 @@ def run_exports(rt: Runtime) -> int:
 def export_key(export_id: int) -> str:
     """The storage folder of an export."""
     return f"exports/{export_id}"
+
+
+def _clear_superseded(rt: Runtime) -> None:
+    """Remove files in which an image is that was withdrawn since."""
+    with rt.db.read() as conn:
+        for export_id in queries.superseded_exports(conn):
+            shutil.rmtree(rt.storage.root / export_key(export_id), ignore_errors=True)
 
 
 def _take(db: Database) -> Held | None:
@@ -109,8 +118,11 @@ def _run(rt: Runtime, held: Held) -> bool:
 
 
 def _write(rt: Runtime, held: Held, export: AnyRow) -> None:
+    service.revise(rt.db, export.release_id, clock.now())
     with rt.db.read() as conn:
         plan = service.plan(conn, rt, export.release_id, export.format, export.layout)
+    if plan.release.revision != export.revision:
+        raise ExportError("an image of the release was withdrawn meanwhile; order the export again")
     place = Place(rt.storage.root / export_key(export.id), link=True)
     write_export(rt.db, rt.storage, plan, place, held.keep)
 

@@ -1,12 +1,13 @@
-"""Tables of releases and their exports."""
+"""Tables of releases, their exports, who may fetch them, and what models trained on them achieved."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from crowd.core.db import Base, BigId, Coded, UtcDateTime
+from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
 from crowd.datasets.records import Split
 
 
@@ -17,14 +18,24 @@ class ExportState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+
+class Verdict(StrEnum):
+    """What an admin decided about a request for a release; the newest decision holds."""
+
+    APPROVED = "approved"
+    DENIED = "denied"
+    REVOKED = "revoked"
 
 
 SPLIT = Coded(Split)
 EXPORT_STATE = Coded(ExportState)
+VERDICT = Coded(Verdict)
 
 
 class Release(Base):
-    """A named, immutable set of accepted images."""
+    """A named, immutable set of accepted images; `about` is what its makers say of it (see `about.ABOUT`)."""
 
     __tablename__ = "releases"
 
@@ -34,6 +45,7 @@ class Release(Base):
     created_by: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     images: Mapped[int] = mapped_column(default=0)
+    about: Mapped[Any | None] = mapped_column(Json)
 
 
 class ReleaseImage(Base):
@@ -49,6 +61,79 @@ class ReleaseImage(Base):
     styles_id: Mapped[int] = mapped_column(sa.ForeignKey("labels.id"))
 
 
+class Tombstone(Base):
+    """An image that was withdrawn after its release: it is in no revision from this one on. Append-only."""
+
+    __tablename__ = "release_tombstones"
+
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), primary_key=True)
+    revision: Mapped[int]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AccessRequest(Base):
+    """A person asks for a release, and says what for. Append-only."""
+
+    __tablename__ = "access_requests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"))
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    purpose: Mapped[str] = mapped_column(sa.Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.Index("ix_access_requests_release", "release_id", "id"),
+        sa.Index("ix_access_requests_worker", "worker_id", "release_id"),
+    )
+
+
+class AccessDecision(Base):
+    """An admin's decision about a request. Append-only."""
+
+    __tablename__ = "access_decisions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    request_id: Mapped[int] = mapped_column(sa.ForeignKey("access_requests.id"), index=True)
+    verdict: Mapped[Verdict] = mapped_column(VERDICT)
+    reason: Mapped[str] = mapped_column(sa.Text)
+    actor_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Download(Base):
+    """Somebody fetched files of a release; `request_id` is what allowed it (null: an admin). Append-only."""
+
+    __tablename__ = "release_downloads"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"))
+    export_id: Mapped[int] = mapped_column(sa.ForeignKey("exports.id"))
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    request_id: Mapped[int | None] = mapped_column(sa.ForeignKey("access_requests.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_release_downloads_release", "release_id", "id"),)
+
+
+class TestResult(Base):
+    """How well a model did that was trained on the release; figures by name. Append-only."""
+
+    __tablename__ = "release_results"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"))
+    model_id: Mapped[int | None] = mapped_column(sa.ForeignKey("models.id"))
+    model: Mapped[str] = mapped_column(sa.String(100))
+    split: Mapped[Split] = mapped_column(SPLIT)
+    figures: Mapped[Any] = mapped_column(Json)
+    actor_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_release_results_release", "release_id", "id"),)
+
+
 class Export(Base):
     """A release being written in one format; `written` counts images, so that it can go on."""
 
@@ -59,6 +144,7 @@ class Export(Base):
     format: Mapped[str] = mapped_column(sa.String(20))
     layout: Mapped[str] = mapped_column(sa.String(20))
     state: Mapped[ExportState] = mapped_column(EXPORT_STATE)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     written: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(sa.Text)
     run_after: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow, literal
-from crowd.datasets.models import Export, ExportState, Release, ReleaseImage
+from crowd.datasets.models import (
+    EXPORT_STATE,
+    SPLIT,
+    Export,
+    ExportState,
+    Release,
+    ReleaseImage,
+    Tombstone,
+)
 from crowd.datasets.records import Split
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState
 from crowd.policy import Stage
@@ -57,15 +65,9 @@ def _newest_label(stage: Stage) -> sa.ScalarSelect[Any]:
     )
 
 
-def add_release(
-    conn: Connection, name: str, taxonomy_id: int, by: int | None, now: datetime, images: int
-) -> int:
+def add_release(conn: Connection, **values: Any) -> int:
     """The row of a release. Raises IntegrityError if the name is taken."""
-    return conn.execute(
-        sa.insert(Release)
-        .values(name=name, taxonomy_id=taxonomy_id, created_by=by, created_at=now, images=images)
-        .returning(Release.id)
-    ).scalar_one()
+    return conn.execute(sa.insert(Release).values(**values).returning(Release.id)).scalar_one()
 
 
 def add_release_images(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,14 +98,39 @@ def releases(conn: Connection, *, after: int | None, limit: int) -> Sequence[Any
     return conn.execute(statement.where(Release.id > after) if after is not None else statement).all()
 
 
-_RELEASES = sa.select(Release.id, Release.name, Release.taxonomy_id, Release.created_at, Release.images)
+_BURIED = (
+    sa.select(sa.func.count()).where(Tombstone.release_id == Release.id).correlate(Release).scalar_subquery()
+)
+_REVISION = (
+    sa.select(sa.func.coalesce(sa.func.max(Tombstone.revision), 1))
+    .where(Tombstone.release_id == Release.id)
+    .correlate(Release)
+    .scalar_subquery()
+)
+# A release as its newest revision has it: `images` without those that were withdrawn.
+_RELEASES = sa.select(
+    Release.id,
+    Release.name,
+    Release.taxonomy_id,
+    Release.created_at,
+    Release.about,
+    (Release.images - _BURIED).label("images"),
+    _BURIED.label("withdrawn"),
+    _REVISION.label("revision"),
+)
+_STANDING = ~(
+    sa.select(Tombstone.image_id)
+    .where(Tombstone.release_id == ReleaseImage.release_id, Tombstone.image_id == ReleaseImage.image_id)
+    .correlate(ReleaseImage)
+    .exists()
+)
 
 
 def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
-    """How many images of the release are in each split; all three are named."""
+    """How many images of the release's newest revision are in each split; all three are named."""
     rows = conn.execute(
         sa.select(ReleaseImage.split, sa.func.count())
-        .where(ReleaseImage.release_id == release_id)
+        .where(ReleaseImage.release_id == release_id, _STANDING)
         .group_by(ReleaseImage.split)
     )
     sizes = dict.fromkeys(Split, 0)
@@ -112,12 +139,15 @@ def split_sizes(conn: Connection, release_id: int) -> dict[Split, int]:
     return sizes
 
 
-def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
-    """The next images of the release beyond id `after`, with the labels it holds."""
+def release_page(
+    conn: Connection, release_id: int, *, after: int, limit: int, split: Split | None = None
+) -> Sequence[AnyRow]:
+    """The next images of the release (or of one split of it) beyond id `after`, with the labels it holds."""
     # The page is cut off before anything is joined to it, whatever the planner believes.
     page = (
         sa.select(*ReleaseImage.__table__.columns)
-        .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after)
+        .where(ReleaseImage.release_id == release_id, ReleaseImage.image_id > after, _STANDING)
+        .where(ReleaseImage.split == literal(split, SPLIT) if split is not None else sa.true())
         .order_by(ReleaseImage.image_id)
         .limit(limit)
         .subquery("page")
@@ -137,6 +167,7 @@ def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -
             regions.c.value.label("segmentation"),
             attributes.c.value.label("attributes"),
             styles.c.value.label("styles"),
+            _later(_later(regions.c.at, attributes.c.at), styles.c.at).label("updated_at"),
         )
         .join_from(page, Image, Image.id == page.c.image_id)
         .join(regions, regions.c.id == page.c.segmentation_id)
@@ -144,6 +175,132 @@ def release_page(conn: Connection, release_id: int, *, after: int, limit: int) -
         .join(styles, styles.c.id == page.c.styles_id)
         .order_by(page.c.image_id)
     ).all()
+
+
+def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -> sa.ColumnElement[datetime]:
+    return sa.case((one >= other, one), else_=other)
+
+
+def suppliers(conn: Connection, release_id: int) -> int:
+    """From how many suppliers the images of the release came."""
+    return conn.execute(
+        sa.select(sa.func.count(sa.distinct(Image.supplier_id)))
+        .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
+        .where(ReleaseImage.release_id == release_id)
+    ).scalar_one()
+
+
+def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:
+    """Images of the release that were withdrawn and have no tombstone yet, by id."""
+    return (
+        conn.execute(
+            sa.select(Image.id)
+            .join(ReleaseImage, ReleaseImage.image_id == Image.id)
+            .where(
+                Image.state == literal(ImageState.WITHDRAWN, IMAGE_STATE),
+                ReleaseImage.release_id == release_id,
+                _STANDING,
+            )
+            .order_by(Image.id)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def lock_release(conn: Connection, release_id: int) -> None:
+    """Nobody else revises the release until the transaction ends."""
+    conn.execute(sa.select(Release.id).where(Release.id == release_id).with_for_update()).one()
+
+
+def bury(conn: Connection, release_id: int, images: Sequence[int], revision: int, now: datetime) -> None:
+    """Tombstones of that revision; finished exports of earlier ones are superseded."""
+    rows = [{"release_id": release_id, "image_id": each, "revision": revision, "at": now} for each in images]
+    conn.execute(sa.insert(Tombstone), rows)
+    conn.execute(
+        sa.update(Export)
+        .where(
+            Export.release_id == release_id,
+            Export.state == literal(ExportState.DONE, EXPORT_STATE),
+            Export.revision < revision,
+        )
+        .values(state=ExportState.SUPERSEDED)
+    )
+
+
+def tombstones(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Withdrawn images of the release beyond id `after`."""
+    return conn.execute(
+        sa.select(Tombstone.image_id, Tombstone.revision, Tombstone.at)
+        .where(Tombstone.release_id == release_id, Tombstone.image_id > after)
+        .order_by(Tombstone.image_id)
+        .limit(limit)
+    ).all()
+
+
+def superseded_exports(conn: Connection) -> Sequence[int]:
+    """Exports whose files are to be gone, because an image in them was withdrawn."""
+    return (
+        conn.execute(
+            sa.select(Export.id).where(Export.state == literal(ExportState.SUPERSEDED, EXPORT_STATE))
+        )
+        .scalars()
+        .all()
+    )
+
+
+def diff_sizes(conn: Connection, one: int, other: int) -> dict[str, int]:
+    """How many images were added, removed, relabelled and moved to another split from one to the other."""
+    pairs = _pairs(one, other).subquery()
+    sizes = conn.execute(
+        sa.select(
+            *(
+                sa.func.count().filter(sa.or_(*(pairs.c[name] for name in names))).label(change)
+                for change, names in _CHANGES.items()
+            )
+        ).select_from(pairs)
+    ).one()
+    return dict(sizes._mapping)
+
+
+def diff_page(conn: Connection, one: int, other: int, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Images beyond id `after` in which two releases differ, each with a truth value a difference."""
+    pairs = _pairs(one, other, after).subquery()
+    differs = sa.or_(*(pairs.c[name] for names in _CHANGES.values() for name in names))
+    return conn.execute(sa.select(pairs).where(differs).order_by(pairs.c.image_id).limit(limit)).all()
+
+
+_LABEL_IDS = {stage.value: f"{stage.value}_id" for stage in _LABELLED}
+_CHANGES = {
+    "added": ("added",),
+    "removed": ("removed",),
+    "relabelled": tuple(_LABEL_IDS),
+    "moved": ("moved",),
+}
+
+
+def _pairs(one: int, other: int, after: int = 0) -> sa.Select[*tuple[Any, ...]]:
+    """Every image of either release, and what is different about it."""
+    left, right = (_held(release_id, after).subquery() for release_id in (one, other))
+    both = sa.and_(left.c.image_id.is_not(None), right.c.image_id.is_not(None))
+    return sa.select(
+        sa.func.coalesce(left.c.image_id, right.c.image_id).label("image_id"),
+        left.c.image_id.is_(None).label("added"),
+        right.c.image_id.is_(None).label("removed"),
+        *(
+            sa.and_(both, left.c[column] != right.c[column]).label(stage)
+            for stage, column in _LABEL_IDS.items()
+        ),
+        sa.and_(both, left.c.split != right.c.split).label("moved"),
+        left.c.split.label("split_before"),
+        right.c.split.label("split_after"),
+    ).select_from(left.outerjoin(right, left.c.image_id == right.c.image_id, full=True))
+
+
+def _held(release_id: int, after: int) -> sa.Select[*tuple[Any, ...]]:
+    return sa.select(*ReleaseImage.__table__.columns).where(
+        ReleaseImage.release_id == release_id, ReleaseImage.image_id > after, _STANDING
+    )
 
 
 def segmentation_before(conn: Connection, image_id: int, label_id: int) -> Any:
@@ -156,14 +313,26 @@ def segmentation_before(conn: Connection, image_id: int, label_id: int) -> Any:
     ).scalar_one_or_none()
 
 
+def add_label(
+    conn: Connection, image_id: int, stage: Stage, taxonomy_id: int, value: Any, now: datetime
+) -> None:
+    """Labels of a stage that came with their image; nobody here is their author."""
+    conn.execute(
+        sa.insert(Label).values(
+            image_id=image_id, stage=stage, round=1, taxonomy_id=taxonomy_id, value=value, at=now
+        )
+    )
+
+
 def add_export(
-    conn: Connection, release_id: int, format_name: str, layout: str, by: int | None, now: datetime
+    conn: Connection, release: AnyRow, format_name: str, layout: str, by: int | None, now: datetime
 ) -> int:
-    """A pending export, due at once."""
+    """A pending export of the release's revision, due at once."""
     return conn.execute(
         sa.insert(Export)
         .values(
-            release_id=release_id,
+            release_id=release.id,
+            revision=release.revision,
             format=format_name,
             layout=layout,
             state=ExportState.PENDING,
@@ -178,11 +347,21 @@ def add_export(
 
 def export(conn: Connection, export_id: int) -> AnyRow | None:
     """The export of that id, with its release's name and size."""
-    return conn.execute(
-        sa.select(*Export.__table__.columns, Release.name.label("release"), Release.images.label("total"))
-        .join_from(Export, Release)
-        .where(Export.id == export_id)
-    ).one_or_none()
+    return conn.execute(EXPORTS.where(Export.id == export_id)).one_or_none()
+
+
+# Every export with its release's name, and how many images its revision has.
+EXPORTS = sa.select(
+    *Export.__table__.columns,
+    Release.name.label("release"),
+    (
+        Release.images
+        - sa.select(sa.func.count())
+        .where(Tombstone.release_id == Export.release_id, Tombstone.revision <= Export.revision)
+        .correlate(Export)
+        .scalar_subquery()
+    ).label("total"),
+).join_from(Export, Release)
 
 
 def due_export(conn: Connection, now: datetime) -> AnyRow | None:

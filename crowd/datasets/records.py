@@ -1,16 +1,21 @@
 """What a release hands to every file format: one accepted image with its labels, not how it got them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from crowd.core.clock import rfc3339
+
 # The files beside the images of every export: the list of them all with its columns, and the data sheet.
 MANIFEST = "manifest.csv"
 COLUMNS = ("id", "split", "style", "files", "sha256")
 README = "README.md"
+CROISSANT = "croissant.json"
+# Parts of files that are too large to be written at once; gone when the export is whole.
+PIECES = ".pieces"
 
 
 class Split(StrEnum):
@@ -19,6 +24,19 @@ class Split(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an export says of its release as a whole; `about` is what its makers wrote of it (see `About`)."""
+
+    release: str
+    created_at: datetime
+    layout: str
+    revision: int = 1
+    withdrawn: int = 0
+    suppliers: int = 0
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +57,32 @@ class ReleasedImage:
     attributes: dict[str, dict[str, Any]]
     styles: list[str]
     working: Path | Callable[[], bytes]
+    updated_at: datetime | None = None
 
     def image_bytes(self) -> bytes:
         """The working image's bytes; raises OSError if its file is gone."""
         return self.working.read_bytes() if isinstance(self.working, Path) else self.working()
+
+
+def plain(record: ReleasedImage) -> dict[str, Any]:
+    """The image's labels as one plain object, regions with their attributes; nothing is lost."""
+    return {
+        "id": record.id,
+        "file_name": record.file_name,
+        "width": record.width,
+        "height": record.height,
+        "split": record.split.value,
+        "created_at": rfc3339(record.created_at),
+        "updated_at": rfc3339(record.updated_at or record.created_at),
+        "styles": list(record.styles),
+        "regions": [
+            {
+                "id": region["id"],
+                "part": region["part"],
+                "box": region.get("box"),
+                "rings": region["rings"],
+                "attributes": record.attributes.get(region["id"], {}),
+            }
+            for region in record.regions
+        ],
+    }

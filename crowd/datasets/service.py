@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -64,7 +64,15 @@ class Snapshot:
             }
 
 
-def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None, now: datetime) -> AnyRow:
+def create_release(
+    db: Database,
+    name: str,
+    *,
+    taxonomy_id: int,
+    by: int | None,
+    now: datetime,
+    about: Mapping[str, str] | None = None,
+) -> AnyRow:
     """Freeze every accepted image with its newest labels under `name`. Returns the release's row.
 
     The images are looked at in one short read and written in one transaction afterwards, so the release
@@ -84,7 +92,15 @@ def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None,
     shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
     with db.begin() as conn:
         try:
-            release_id = queries.add_release(conn, name, taxonomy_id, by, now, len(snapshot.images))
+            release_id = queries.add_release(
+                conn,
+                name=name,
+                taxonomy_id=taxonomy_id,
+                created_by=by,
+                created_at=now,
+                images=len(snapshot.images),
+                about=dict(about) if about else None,
+            )
         except IntegrityError:
             raise _name_taken(name) from None
         rows = snapshot.rows(release_id, shares)
@@ -92,6 +108,23 @@ def create_release(db: Database, name: str, *, taxonomy_id: int, by: int | None,
             queries.add_release_images(conn, chunk)
         queries.know_release_images(conn)
         return find_release(conn, release_id)
+
+
+def revise(db: Database, release_id: int, now: datetime) -> None:
+    """Leave a tombstone for each image of the release that was withdrawn since; they make a new revision.
+
+    To be called wherever a release is looked at or handed out, so that it does not matter who withdrew an
+    image, and how. Without such images it only reads. An unknown release is nobody's business here.
+    """
+    with db.read() as conn:
+        if not queries.withdrawn_images(conn, release_id):
+            return
+    with db.begin() as conn:
+        # The lock first: of two that saw the same images one leaves the tombstones.
+        queries.lock_release(conn, release_id)
+        images = queries.withdrawn_images(conn, release_id)
+        if images:
+            queries.bury(conn, release_id, images, find_release(conn, release_id).revision + 1, now)
 
 
 def find_release(conn: Connection, release_id: int) -> AnyRow:
@@ -110,6 +143,19 @@ def find_release_named(conn: Connection, name: str) -> AnyRow:
     return found
 
 
+def difference(row: AnyRow) -> dict[str, Any]:
+    """What is different about an image between two releases, from a row of `queries.diff_page`."""
+    stages = [stage for stage in ("segmentation", "attributes", "styles") if getattr(row, stage)]
+    what = [name for name in ("added", "removed", "moved") if getattr(row, name)]
+    return {
+        "image_id": row.image_id,
+        "what": what + (["relabelled"] if stages else []),
+        "stages": stages,
+        "split_before": row.split_before,
+        "split_after": row.split_after,
+    }
+
+
 def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layout: str | None) -> Plan:
     """What is to be written for an export; without a layout it is the format's default.
 
@@ -117,17 +163,17 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     """
     found = find_release(conn, release_id)
     chosen = choose_format(format_name)
-    chosen_layout = choose_layout(chosen, layout)
     taxonomy = TaxonomyShelf(rt.db, rt.taxonomy).version(conn, found.taxonomy_id)
+    chosen_layout = choose_layout(chosen, layout, taxonomy)
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)
-    return Plan(found, chosen, chosen_layout, taxonomy)
+    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=queries.suppliers(conn, release_id))
 
 
 def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:
     """A new export, for a job worker to write; returns its id."""
-    return queries.add_export(conn, wanted.release.id, wanted.format.name, wanted.layout, by, now)
+    return queries.add_export(conn, wanted.release, wanted.format.name, wanted.layout, by, now)
 
 
 def find_export(conn: Connection, export_id: int) -> AnyRow:

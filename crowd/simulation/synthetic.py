@@ -21,8 +21,9 @@ from crowd.core.errors import Conflict
 from crowd.datasets import datasheet
 from crowd.datasets.formats import KFashion
 from crowd.datasets.formats.kfashion import Layout, document, encode, paths
-from crowd.datasets.records import COLUMNS, MANIFEST, README, ReleasedImage, Split
+from crowd.datasets.records import COLUMNS, MANIFEST, README, Header, ReleasedImage, Split
 from crowd.datasets.split import look_of, split_looks
+from crowd.datasets.tally import Tally
 from crowd.simulation.drawing import draw_outfit
 from crowd.simulation.looks import LOOK_SIZE, as_jpeg, look_name
 from crowd.simulation.wardrobe import Outfit, dress_up
@@ -136,12 +137,12 @@ def _write_lists(
     progress: Callable[[int], None],
 ) -> None:
     """Count the images as they come, then write the data sheet and the list of all files."""
-    tally, rows = datasheet.Tally(), []
+    tally, rows = Tally(), []
     for record, digest in written:
         tally.add(record, KFashion().values(record, _taxonomy()))
         rows.append(_row(record, digest, order.layout))
         progress(tally.images)
-    header = datasheet.Header(f"Synthetic set of seed {order.seed}", DRAWN_AT, order.layout.value)
+    header = Header(f"Synthetic set of seed {order.seed}", DRAWN_AT, order.layout.value)
     _put(folder / README, datasheet.render(header, tally, KFashion(), _taxonomy()).encode())
     _put(folder / MANIFEST, _table([COLUMNS, *rows]))
 

@@ -101,7 +101,9 @@ def test_the_manifest_lists_every_file_with_its_digest(
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == images
     listed = {path for row in rows for path in row["files"].split(";")}
-    assert listed | {"README.md", MANIFEST, exports.MARKER} == set(tree(tmp_path / "out"))
+    beside = {"README.md", "croissant.json", MANIFEST, exports.MARKER}
+    beside |= {f"SPECIFICATION.{language}.{kind}" for language in ("ko", "en") for kind in ("md", "html")}
+    assert listed | beside == set(tree(tmp_path / "out"))
     for number, row in enumerate(rows):
         assert row["sha256"] == hashlib.sha256(jpeg(number)).hexdigest()
     assert {row["style"] for row in rows} == {"street", "resort", "feminine"}
@@ -135,7 +137,7 @@ def test_what_happens_after_the_release_does_not_reach_its_export(crowd: Crowd, 
         crowd.label(conn, images[0], Stage.SEGMENTATION, {"regions": []})
         crowd.label(conn, images[0], Stage.ATTRIBUTES, {"regions": {}})
         crowd.label(conn, images[0], Stage.STYLES, {"styles": ["country"], "unsure": False})
-        record(conn, images[1], Happening(What.WITHDRAWN), THEN)
+        record(conn, images[1], Happening(What.HELD), THEN)
     crowd.accept(2, first=3)
     write(crowd, release, tmp_path / "after")
     assert tree(tmp_path / "after") == tree(tmp_path / "before")
@@ -239,7 +241,8 @@ rt = build_runtime(Settings(Path(data_dir), url, None, storage, "only for tests"
 real, pages = exports._write_page, []
 def dying(plan, place, number, records):
     if number == 2:
-        exports._write_file(next(iter(plan.format.files(records, number, plan.layout, plan.taxonomy))), place)
+        first = next(iter(plan.format.files(records, number, plan.layout, plan.taxonomy)))
+        exports._write_file(first, place, exports._Pictures())
         os.kill(os.getpid(), signal.SIGKILL)
     return real(plan, place, number, records)
 exports._write_page = dying

@@ -103,7 +103,7 @@ def document(record: ReleasedImage, vocabulary: Vocabulary) -> Json:
         "데이터셋 정보": {
             "파일 생성일자": record.created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "데이터셋 상세설명": {
-                "렉트좌표": _by_part(record, lambda region: [_rect(ring) for ring in region["rings"]]),
+                "렉트좌표": _by_part(record, lambda region: [rect(ring) for ring in region["rings"]]),
                 "폴리곤좌표": _by_part(record, lambda region: [_polygon(ring) for ring in region["rings"]]),
                 "라벨링": {
                     "스타일": [_styles(record, vocabulary)],
@@ -178,7 +178,8 @@ def _by_part(
     }
 
 
-def _rect(ring: Sequence[Sequence[float]]) -> Json:
+def rect(ring: Sequence[Sequence[float]]) -> Json:
+    """The rectangle of an outline, by the rule of the released files."""
     across, down = [float(x) for x, _ in ring], [float(y) for _, y in ring]
     return {
         "X좌표": min(across) - 0.5,

@@ -1,0 +1,210 @@
+"""COCO instances: a category for each garment part, its attributes beside each outline, a file a split."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from crowd.core.clock import rfc3339
+from crowd.datasets.check import CheckReport
+from crowd.datasets.formats.kfashion import Written
+from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Whole, piece, values_as_keys
+from crowd.datasets.inspect import Found, inspect
+from crowd.datasets.records import Header, ReleasedImage, Split, plain
+from crowd.taxonomy import Taxonomy
+
+# An image has at most 32 regions, so this keeps the numbers of annotations apart for ever.
+REGIONS_PER_IMAGE = 100
+LISTS = ("images", "annotations")
+
+
+class Coco:
+    """Images by split, and `annotations/instances_<split>.json`."""
+
+    name = "coco"
+    by_split = True
+    needs: Sequence[str] = ()
+
+    def layouts(self, taxonomy: Taxonomy) -> Sequence[str]:
+        """See Format.layouts."""
+        return ("instances",)
+
+    def refusal(self, taxonomy: Taxonomy) -> str | None:
+        """See Format.refusal."""
+        return None
+
+    def files(
+        self, records: Sequence[ReleasedImage], page: int, layout: str, taxonomy: Taxonomy
+    ) -> Iterator[File]:
+        """See Format.files."""
+        numbers = {part.key: number for number, part in enumerate(taxonomy.parts, 1)}
+        split = records[0].split
+        for record in records:
+            yield File(PurePosixPath("images", split, f"{record.id}.jpg"), record, (record.id,))
+        lists = {
+            "images": [_image(record) for record in records],
+            "annotations": [each for record in records for each in _annotations(record, numbers)],
+        }
+        for name in LISTS:
+            lines = ",\n".join(_compact(each) for each in lists[name])
+            yield piece(f"{split}-{page:06}.{name}", lines.encode())
+
+    def closing(self, whole: Whole) -> Iterator[File]:
+        """See Format.closing."""
+        for split in Split:
+            pieces = {name: whole.pieces(f"{split}-*.{name}") for name in LISTS}
+            if pieces["images"]:
+                path = PurePosixPath("annotations", f"instances_{split}.json")
+                yield File(path, _Joined(_head(whole), pieces))
+
+    def values(self, record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
+        """See Format.values."""
+        return values_as_keys(record)
+
+    def guide(self, header: Header) -> Guide:
+        """See Format.guide."""
+        return Guide(
+            'coco = pycocotools.coco.COCO("annotations/instances_train.json")\n'
+            "image = coco.loadImgs(coco.getImgIds()[0])[0]\n"
+            'regions = coco.loadAnns(coco.getAnnIds(image["id"]))  # regions[0]["attributes"]',
+            notes=(
+                "`file_name` is relative to `images/`; an image carries `styles` (main style first), an "
+                "annotation `attributes` and `region`, the name of the region in its image.",
+                "`bbox` and `area` follow the outlines (`area` is their sum, so that outlines which overlap "
+                "count twice); `drawn_box` is the box that the labeller drew.",
+            ),
+        )
+
+    def file_sets(self, layout: str) -> Sequence[FileSet]:
+        """See Format.file_sets."""
+        return (
+            FileSet("images", "images/*/*.jpg", "image/jpeg"),
+            FileSet("annotations", "annotations/*.json", "application/json"),
+        )
+
+    def check(self, folder: Path, taxonomy: Taxonomy) -> CheckReport:
+        """See Format.check."""
+        return inspect(folder, read(folder), taxonomy)
+
+
+class _Joined:
+    """A split's file, copied together of its pieces; each of them fits into memory, all together need not."""
+
+    def __init__(self, head: Mapping[str, Any], pieces: Mapping[str, Sequence[Path]]) -> None:
+        self._head = head
+        self._pieces = pieces
+
+    def __call__(self, out: IO[bytes], fetch: Fetch) -> None:
+        out.write(_compact(self._head).encode()[:-1])
+        for name in LISTS:
+            out.write(f',\n"{name}":[\n'.encode())
+            filled = [path for path in self._pieces[name] if path.stat().st_size]
+            for number, path in enumerate(filled):
+                out.write(b",\n" if number else b"")
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, out)
+            out.write(b"\n]")
+        out.write(b"}\n")
+
+
+def read(folder: Path) -> Iterator[Found]:
+    """Every image of such an export, with its labels in the form of `plain`."""
+    for path in sorted((folder / "annotations").glob("instances_*.json")):
+        form = json.loads(path.read_bytes())
+        split = path.stem.removeprefix("instances_")
+        parts = {each["id"]: each["name"] for each in form["categories"]}
+        regions: dict[int, list[dict[str, Any]]] = {each["id"]: [] for each in form["images"]}
+        for each in form["annotations"]:
+            regions[each["image_id"]].append(_region(each, parts))
+        for image in form["images"]:
+            labels = {
+                "id": image["id"],
+                "file_name": image["source_name"],
+                "width": image["width"],
+                "height": image["height"],
+                "split": split,
+                "created_at": image["date_captured"],
+                "updated_at": image["date_labelled"],
+                "styles": image["styles"],
+                "regions": regions[image["id"]],
+            }
+            file = folder / "images" / image["file_name"]
+            yield Found(f"{path.name}: image {image['id']}", labels, file.read_bytes)
+
+
+def flat_rings(rings: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
+    """Outlines as COCO has them: x, y, x, y and so on."""
+    return [[number for point in ring for number in point] for ring in rings]
+
+
+def _image(record: ReleasedImage) -> dict[str, Any]:
+    form = plain(record)
+    return {
+        "id": record.id,
+        "width": record.width,
+        "height": record.height,
+        "file_name": f"{record.split.value}/{record.id}.jpg",
+        "source_name": record.file_name,
+        "date_captured": form["created_at"],
+        "date_labelled": form["updated_at"],
+        "styles": record.styles,
+    }
+
+
+def _annotations(record: ReleasedImage, numbers: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    for place, region in enumerate(record.regions):
+        rings = region["rings"]
+        across = [x for ring in rings for x, _ in ring]
+        down = [y for ring in rings for _, y in ring]
+        yield {
+            "id": record.id * REGIONS_PER_IMAGE + place,
+            "image_id": record.id,
+            "category_id": numbers[region["part"]],
+            "segmentation": flat_rings(rings),
+            "area": sum(_area(ring) for ring in rings),
+            "bbox": [min(across), min(down), max(across) - min(across), max(down) - min(down)],
+            "iscrowd": 0,
+            "region": region["id"],
+            "drawn_box": region.get("box"),
+            "attributes": record.attributes.get(region["id"], {}),
+        }
+
+
+def _area(ring: Sequence[Sequence[float]]) -> float:
+    following = [*ring[1:], ring[0]]
+    return abs(sum(x * down - across * y for (x, y), (across, down) in zip(ring, following, strict=True))) / 2
+
+
+def _head(whole: Whole) -> dict[str, Any]:
+    return {
+        "info": {
+            "description": whole.header.release,
+            "version": str(whole.header.revision),
+            "date_created": rfc3339(whole.header.created_at),
+            "taxonomy": whole.taxonomy.name,
+            "taxonomy_version": whole.taxonomy.version,
+        },
+        "licenses": [],
+        "categories": [
+            {"id": number, "name": part.key, "supercategory": "garment", "name_ko": part.ko}
+            for number, part in enumerate(whole.taxonomy.parts, 1)
+        ],
+    }
+
+
+def _region(annotation: Mapping[str, Any], parts: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "id": annotation["region"],
+        "part": parts[annotation["category_id"]],
+        "box": annotation["drawn_box"],
+        "rings": [
+            [list(point) for point in zip(flat[::2], flat[1::2], strict=True)]
+            for flat in annotation["segmentation"]
+        ],
+        "attributes": annotation["attributes"],
+    }
+
+
+def _compact(form: Any) -> str:
+    return json.dumps(form, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
