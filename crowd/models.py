@@ -15,6 +15,16 @@ from crowd.ml.models import (
     UseDelta,
     UseSum,
 )
+from crowd.ml.watch.models import (
+    Arrival,
+    ClassSum,
+    DoubtDecision,
+    DoubtedLabel,
+    DoubtSum,
+    LabelMark,
+    ModelReport,
+    QualityAlert,
+)
 from crowd.review.models import Comment
 from crowd.tasks.models import (
     Claim,
@@ -34,16 +44,21 @@ from crowd.tiers.models import GradeEvent
 
 __all__ = [
     "ApiToken",
+    "Arrival",
     "Batch",
     "CandidateJob",
     "CandidateMark",
     "CandidateUse",
     "Candidates",
     "Claim",
+    "ClassSum",
     "Comment",
     "Count",
     "CountCorrection",
     "CountDelta",
+    "DoubtDecision",
+    "DoubtSum",
+    "DoubtedLabel",
     "DueJob",
     "Export",
     "Finding",
@@ -51,10 +66,13 @@ __all__ = [
     "Image",
     "ImageEvent",
     "Label",
+    "LabelMark",
     "Miss",
     "Model",
     "ModelEvent",
+    "ModelReport",
     "Participation",
+    "QualityAlert",
     "Release",
     "ReleaseImage",
     "Serving",

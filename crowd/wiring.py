@@ -16,6 +16,7 @@ from crowd.ml import api as models_api
 from crowd.ml.schemas import EVERY_CANDIDATES
 from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
+from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
@@ -38,6 +39,7 @@ BLUEPRINTS = (
     datasets.blueprint,
     tiers.blueprint,
     models_api.blueprint,
+    watch.blueprint,
 )
 
 

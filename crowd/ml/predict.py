@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from crowd.ml.card import Card
 from crowd.ml.outlines import rings_of
 from crowd.ml.pending import Wanted
-from crowd.ml.weights import WeightsError, load_model
+from crowd.ml.weights import WeightsError, load_net
 from crowd.policy import Stage
 from crowd.tasks.flow import STAGES
 from crowd.tasks.labels import InvalidResult, check_segmentation
@@ -229,7 +229,7 @@ def load_predictor(
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").digest() != sha256:
                 raise ModelUnusable(f"{path}: the file has changed since it was registered")
-        net, _ = load_model(path)
+        net = load_net(path, card.net, card.options)
         return Predictor(net, card, taxonomy, device, batch)
     except OSError as error:
         raise ModelUnusable(f"{path}: {error.strerror or error}") from None

@@ -10,7 +10,13 @@ import yaml
 
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 
-_MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
+_MAY_BE_ZERO = {
+    "reserve_seconds",
+    "skip_seconds",
+    "withheld_percent",
+    "urgent_percent",
+    "promotion_margin_percent",
+}
 
 
 class PolicyError(Exception):
