@@ -63,7 +63,7 @@ def grow(
         _point(setting, data, taxonomy, ranks, watcher, share, setting.output / f"{share:.3f}")
         for share in sorted(set(shares))
     ]
-    report = {
+    report: dict[str, Any] = {
         "task": setting.task.value,
         "model": setting.model,
         "headline": HEADLINES[setting.task],
@@ -91,7 +91,7 @@ def last(report: Mapping[str, Any]) -> dict[str, Figures]:
 
 
 def part_of(samples: Sequence[Sample], share: float, seed: int) -> list[Sample]:
-    """So many of the samples; which, follows from their numbers and the seed. Larger shares hold smaller ones."""
+    """So many of the samples; which, follows from numbers and seed. Larger shares hold smaller ones."""
     ranked = sorted(samples, key=lambda sample: hashlib.sha256(f"{seed}/{sample.id}".encode()).digest())
     return sorted(ranked[: round(share * len(ranked))], key=lambda sample: sample.id)
 
