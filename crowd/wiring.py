@@ -24,6 +24,7 @@ from crowd.ml import api as models_api
 from crowd.ml.schemas import EVERY_CANDIDATES
 from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
+from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
@@ -76,6 +77,7 @@ BLUEPRINTS = (
     steering.blueprint,
     plans_api.blueprint,
     notices_api.blueprint,
+    watch.blueprint,
 )
 
 

@@ -99,6 +99,22 @@ def _task_command(task: Task, about: str) -> None:
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="Vectors of the style names for ml_gcn, in word2vec's text form.",
     )
+    @click.option(
+        "--grow",
+        metavar="SHARES",
+        help="To train: at these shares of the training images, say 0.25,0.5,1, and report how errors fall.",
+    )
+    @click.option(
+        "--benchmark",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="With --grow: test on all images of this set.",
+    )
+    @click.option(
+        "--other-weights",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="With --grow: on all images, also begin with these (DeepFashion's, say), to compare.",
+    )
     @hyper_options(task)
     def command(folder: Path, mode: str, **given: Any) -> None:
         _run(task, folder, mode, **given)
@@ -123,6 +139,9 @@ def _run(
     amp: bool,
     options: tuple[str, ...],
     word_vectors: Path | None,
+    grow: str | None,
+    benchmark: Path | None,
+    other_weights: Path | None,
     **hyper: Any,
 ) -> None:
     training = _import_training()
@@ -144,10 +163,16 @@ def _run(
         if mode == "train":
             _make_folder(output)
             try:
-                metrics = training.run.train(setting, data, taxonomy, ranks, bar, resume=resume)
+                if grow:
+                    other = training.data.read_folder(benchmark, taxonomy, bar.reading) if benchmark else None
+                    asked = {"benchmark": other, "other_weights": other_weights}
+                    report = training.growth.grow(setting, data, taxonomy, ranks, bar, _shares(grow), **asked)
+                    figures = training.growth.last(report)
+                else:
+                    metrics = training.run.train(setting, data, taxonomy, ranks, bar, resume=resume)
+                    figures = metrics.get("test") or metrics["validation"]
             except training.run.NotFinite as stop:
                 raise click.ClickException(str(stop)) from None
-            figures = metrics.get("test") or metrics["validation"]
         else:
             path = weights or output / training.run.WEIGHTS
             split = "validation" if mode == "validate" else mode
@@ -158,6 +183,16 @@ def _run(
 def _hyper(given: Mapping[str, Any]) -> Hyper:
     kinds = get_type_hints(Hyper)
     return Hyper(**{name: kinds[name](value) for name, value in given.items()})
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        shares = [float(each) for each in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < each <= 1 for each in shares):
+        raise field_error("--grow", f"{text!r} is no list of shares like 0.25,0.5,1")
+    return shares
 
 
 def _option(text: str) -> tuple[str, Any]:
@@ -191,6 +226,7 @@ class _Training:
         self.ranks = import_module("crowd.ml.training.ranks")
         self.task = import_module("crowd.ml.training.task")
         self.run = import_module("crowd.ml.training.run")
+        self.growth = import_module("crowd.ml.training.growth")
 
 
 def _import_training() -> _Training:

@@ -41,12 +41,38 @@ def draw_curves(metrics: Mapping[str, Any]) -> bytes:
     picture = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
     for place, (title, lines) in enumerate(panels):
         picture.paste(_panel(title, lines, len(rows)), (place * PANEL[0], 0))
+    return _png(picture)
+
+
+def draw_growth(report: Mapping[str, Any]) -> bytes:
+    """A PNG of a report of growing data: errors on three sets, and top-3 accuracy on the benchmark set."""
+    points = report["points"]
+    images = [str(point["images"]) for point in points]
+    splits = (("training", "train", PALE), ("validation", "validation", BLUE), ("benchmark", "test", RED))
+    errors = [
+        Line(name, [point[split]["error"] or 0.0 for point in points], color) for name, split, color in splits
+    ]
+    top3 = [
+        Line(name, [point[split]["top3"] or 0.0 for point in points], color) for name, split, color in splits
+    ]
+    panels = [(f"error (1 - {report['headline']})", errors)]
+    if points[0]["test"]["top3"] is not None:
+        panels.append(("top-3 accuracy", top3))
+    picture = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
+    for place, (title, lines) in enumerate(panels):
+        picture.paste(_panel(title, lines, len(points), "training images", images), (place * PANEL[0], 0))
+    return _png(picture)
+
+
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def _panel(title: str, lines: Sequence[Line], epochs: int) -> Image.Image:
+def _panel(
+    title: str, lines: Sequence[Line], epochs: int, axis: str = "epoch", names: Sequence[str] = ()
+) -> Image.Image:
     image = Image.new("RGB", PANEL, "white")
     pencil = ImageDraw.Draw(image)
     small, large = ImageFont.load_default(13), ImageFont.load_default(16)
@@ -64,8 +90,9 @@ def _panel(title: str, lines: Sequence[Line], epochs: int) -> Image.Image:
         pencil.line((left, y, right, y), GRID)
         pencil.text((left - 8, y), f"{value:.4g}", PALE, small, anchor="rm")
     for epoch in _ticks(epochs):
-        pencil.text((at(epoch, low)[0], bottom + 8), str(epoch), PALE, small, anchor="mt")
-    pencil.text((right, bottom + 26), "epoch", PALE, small, anchor="rt")
+        told = names[epoch - 1] if names else str(epoch)
+        pencil.text((at(epoch, low)[0], bottom + 8), told, PALE, small, anchor="mt")
+    pencil.text((right, bottom + 26), axis, PALE, small, anchor="rt")
     for line in lines:
         points = [at(epoch, value) for epoch, value in enumerate(line.values, 1)]
         if len(points) > 1:

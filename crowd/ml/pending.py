@@ -18,9 +18,10 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import AnyRow, AnySelect
 from crowd.core.sums import INSERT
 from crowd.images.models import Image
-from crowd.ml import queries
-from crowd.ml.models import CandidateJob, CandidateMark, Candidates, Serving
+from crowd.ml import queries, urgency
+from crowd.ml.models import CandidateJob, CandidateMark, Candidates, Model, Serving
 from crowd.ml.rules import may_have_candidates
+from crowd.ml.watch import arrivals
 from crowd.policy import Policy, Stage
 from crowd.tasks.claim_queries import SETTLED_AFTER
 from crowd.tasks.models import Label, Task
@@ -108,6 +109,9 @@ def finish(
                 CandidateJob.model_id == model_id, CandidateJob.task_id.in_(sorted(made))
             )
         )
+        stage = conn.execute(sa.select(Model.stage).where(Model.id == model_id)).scalar_one()
+        urgency.bring_forward(conn, stage, model_id, made, policy)
+        arrivals.count(conn, model_id, made)
     for task_id, error in sorted(failed.items()):
         _note_failure(conn, model_id, task_id, error, policy, now)
 

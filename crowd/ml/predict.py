@@ -16,14 +16,12 @@ import numpy as np
 import structlog
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from crowd.ml.card import Card
-from crowd.ml.nets import create_model
 from crowd.ml.outlines import rings_of
 from crowd.ml.pending import Wanted
+from crowd.ml.weights import WeightsError, load_net
 from crowd.policy import Stage
 from crowd.tasks.flow import STAGES
 from crowd.tasks.labels import InvalidResult, check_segmentation
@@ -231,13 +229,12 @@ def load_predictor(
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").digest() != sha256:
                 raise ModelUnusable(f"{path}: the file has changed since it was registered")
-        net = create_model(card.net, **card.options)
-        net.load_state_dict(load_file(path))
+        net = load_net(path, card.net, card.options)
         return Predictor(net, card, taxonomy, device, batch)
     except OSError as error:
         raise ModelUnusable(f"{path}: {error.strerror or error}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelUnusable(f"{path}: its card does not describe its weights: {error}") from None
+    except WeightsError as error:
+        raise ModelUnusable(error.detail) from None
 
 
 def best_device() -> str:

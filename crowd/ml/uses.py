@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core import sums
 from crowd.core.db import AnyRow, Database
+from crowd.core.folding import FOLD_BATCH, fold_all
 from crowd.ml.models import (
     SUMMED,
     Candidates,
@@ -31,8 +32,6 @@ from crowd.ml.taking import Comparison, compare
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
 from crowd.tasks.models import Task, TaskState
-
-FOLD_BATCH = 2000
 
 _SHOWN = (
     sa.select(Showing.model_id, Showing.withheld, Candidates.value)
@@ -142,13 +141,7 @@ def fold(db: Database, batch: int = FOLD_BATCH) -> int:
 
     Any number of processes may do this at once: deltas that another one is folding are passed over.
     """
-    folded = 0
-    while True:
-        with db.begin() as conn:
-            moved = _fold_batch(conn, batch)
-        folded += moved
-        if moved < batch:
-            return folded
+    return fold_all(db, _fold_batch, batch)
 
 
 def _fold_batch(conn: Connection, batch: int) -> int:

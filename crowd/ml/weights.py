@@ -42,12 +42,19 @@ def save_model(path: Path, model: nn.Module, card: Card) -> None:
 def load_model(path: Path) -> tuple[nn.Module, Card]:
     """The net of a file that `save_model` wrote, in eval mode, and its card. Raises WeightsError."""
     card = read_card(path)
+    if not {"net", "options"} <= card.keys():
+        raise WeightsError(path, "its card does not describe its weights: it names no net")
+    return load_net(path, card["net"], card["options"]), card
+
+
+def load_net(path: Path, net: str, options: Mapping[str, Any]) -> nn.Module:
+    """The net that a card describes, with a file's weights, in eval mode. Raises WeightsError, OSError."""
     try:
-        model = create_model(card["net"], **card["options"])
+        model = create_model(net, **options)
         model.load_state_dict(load_file(path))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(path, f"its card does not describe its weights: {error}") from None
-    return model.eval(), card
+    return model.eval()
 
 
 def read_card(path: Path) -> Card:

@@ -16,6 +16,7 @@ _MAY_BE_ZERO = {
     "reserve_seconds",
     "skip_seconds",
     "withheld_percent",
+    "urgent_percent",
     "promotion_margin_percent",
 }
 # Numbers put aside for each share of gold: an image goes through about eight pairs of hands.

@@ -58,6 +58,7 @@ class Policy:
     votes_most: int
     withheld_percent: int
     candidate_attempts: int
+    urgent_percent: int
     promote_by_rule: bool
     promotion_margin_percent: int
     working_width: int

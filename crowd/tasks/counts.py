@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core import sums
 from crowd.core.db import AnyRow, AnySelect, Database, literal
+from crowd.core.folding import FOLD_BATCH, fold_all
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
 from crowd.tasks import due
@@ -40,7 +41,6 @@ from crowd.tasks.models import (
 
 log = structlog.get_logger(__name__)
 
-FOLD_BATCH = 2000
 RECONCILE = "reconcile"
 RECONCILE_EVERY = timedelta(days=1)
 # Whoever has taken the reconciliation and died leaves it to others after this time.
@@ -126,13 +126,7 @@ def fold(db: Database, batch: int = FOLD_BATCH) -> int:
 
     Any number of processes may do this at once: deltas that another one is folding are passed over.
     """
-    folded = 0
-    while True:
-        with db.begin() as conn:
-            moved = _fold_batch(conn, batch)
-        folded += moved
-        if moved < batch:
-            return folded
+    return fold_all(db, _fold_batch, batch)
 
 
 def _fold_batch(conn: Connection, batch: int) -> int:

@@ -45,6 +45,8 @@ _OWN_PART: dict[Stage, Part] = {
 REAP_BATCH = 500
 # A gold seat that was let go waits so long for the person whose it was, and for nobody else.
 REST = timedelta(days=1)
+# The smallest of a 16-bit number.
+LEAST_PRIORITY = -(2**15)
 
 # The statements of the two hot endpoints are built once: building one takes many times longer
 # than running it. Their parameters carry names that no column has.
@@ -553,6 +555,29 @@ def open_task(
     )
     task_id: int = min(added.scalars())
     return task_id
+
+
+def bring_forward(conn: Connection, task_ids: Collection[int]) -> list[int]:
+    """Move new ready tasks, which nobody has claimed yet, one priority forward; returns which were moved.
+
+    Those that somebody is just taking are passed over, so nobody waits. The token rises as if they had been
+    claimed and come back: marks may stand behind their new place, and what came back is looked for before
+    marks (docs/decisions/0004-where-a-search-begins.md). It keeps a task from coming forward twice, too.
+    """
+    unclaimed = sa.and_(
+        Task.id.in_(sorted(task_ids)),
+        Task.state == READY,
+        Task.token == sa.literal_column("0"),
+        Task.reserved_for.is_(None),
+        Task.bounced == sa.false(),
+        Task.priority > LEAST_PRIORITY,
+    )
+    chosen = sa.select(Task.id).where(unclaimed).order_by(Task.id).with_for_update(skip_locked=True)
+    ids = list(conn.execute(chosen).scalars())
+    if ids:
+        moved = sa.update(Task).where(Task.id.in_(ids), unclaimed)
+        conn.execute(moved.values(priority=Task.priority - 1, token=Task.token + 1))
+    return ids
 
 
 def may_be_reserved_for(conn: Connection, worker_id: int, grades: Collection[Grade]) -> bool:

@@ -155,10 +155,11 @@ def test_what_was_given_back_is_taken_at_once_and_counts_no_attempt(engine: Engi
 def test_the_first_ones_stay_when_two_make_the_same(engine: Engine, model: int) -> None:
     engine.add_image()
     (task_id,) = take(engine, 10)
-    for name in ("first", "second"):
+    made = [{"regions": [{"id": "r1", "part": part, "score": 0.9}]} for part in ("top", "dress")]
+    for value in made:
         with engine.db.begin() as conn:
-            pending.finish(conn, model, {task_id: {"regions": [name]}}, {}, engine.policy, engine.now)
-    assert candidates_of(engine.rt, model) == {task_id: {"regions": ["first"]}}
+            pending.finish(conn, model, {task_id: value}, {}, engine.policy, engine.now)
+    assert candidates_of(engine.rt, model) == {task_id: made[0]}
 
 
 def test_what_is_finished_while_somebody_looks_is_not_taken_again(

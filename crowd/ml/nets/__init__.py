@@ -36,7 +36,7 @@ def create_model(name: str, **options: Any) -> nn.Module:
     fashionnet   questions (as of attributes), parts, backbone, size, local_channels, local_features
     maskrcnn     classes, backbone, min_size, max_size, anchor_sizes, anchor_ratios, norm, norm_eps,
                  frozen_stages, width, hidden, canonical_size, proposal_rules, region_rules
-    ml_gcn       labels, word_vectors, correlation, word_dim, hidden, backbone, size
+    ml_gcn       labels, word_vectors, correlation, word_dim, hidden, pool, backbone, size
     query2label  labels, dim, heads, feedforward, layers, dropout, backbone, size
     Raises ValueError for an unknown name or an option that cannot be, TypeError for an unknown option.
     """

@@ -9,6 +9,8 @@ from torch.nn import functional
 from crowd.ml.nets.backbones import create_backbone
 from crowd.ml.nets.preprocess import Preprocess
 
+POOLS = ("max", "mean")
+
 Arrays = Any  # what torch.as_tensor takes: tensors, numpy arrays, nested lists
 
 
@@ -72,8 +74,10 @@ class MLGCN(nn.Module):
     arXiv:1904.03582. Images (N, 3, S, S) float32 normalised to logits (N, labels): the dot products of the
     max-pooled feature with one classifier per label, which two graph convolutions make of word vectors.
     `word_vectors` is (labels, dim); without them each label starts from a random vector of `word_dim`
-    numbers. `correlation` is (labels, labels) as of `correlation_matrix`; without it labels are not linked.
-    Both lie in the state dict, so a net whose weights are loaded needs neither.
+    numbers and length 1. `pool` "mean" instead of the paper's "max" is for nets that begin at random: of
+    few, small images a largest cell says little. `correlation` is (labels, labels) as of
+    `correlation_matrix`; without it labels are not linked. Both lie in the state dict, so a net whose
+    weights are loaded needs neither.
     """
 
     def __init__(
@@ -84,11 +88,15 @@ class MLGCN(nn.Module):
         correlation: Arrays | None = None,
         word_dim: int = 300,
         hidden: int = 1024,
+        pool: str = "max",
         backbone: str = "resnet101",
         size: int = 448,
     ) -> None:
         super().__init__()
+        if pool not in POOLS:
+            raise ValueError(f"pool: {pool!r} is none of {', '.join(POOLS)}")
         self.preprocess = Preprocess(size)
+        self.pool = pool
         words = _word_vectors(word_vectors, labels, word_dim)
         self.backbone = create_backbone(backbone)
         self.register_buffer("word_vectors", words)
@@ -103,7 +111,7 @@ class MLGCN(nn.Module):
 
     def forward_head(self, features: Tensor) -> Tensor:
         """The last map to logits (N, labels)."""
-        return features.amax(dim=(2, 3)) @ self.classifiers().T
+        return self._pooled(features) @ self.classifiers().T
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, S, S) to logits (N, labels)."""
@@ -111,7 +119,7 @@ class MLGCN(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Images (N, 3, S, S) to pooled features (N, channels): for search by likeness."""
-        return self.forward_features(images).amax(dim=(2, 3))
+        return self._pooled(self.forward_features(images))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Binary cross entropy of 0/1 targets (N, labels), the mean of all."""
@@ -148,6 +156,9 @@ class MLGCN(nn.Module):
         self.drop_cache()
         return cast(MLGCN, super()._apply(*arguments, **options))  # type: ignore[no-untyped-call]
 
+    def _pooled(self, features: Tensor) -> Tensor:
+        return features.amax(dim=(2, 3)) if self.pool == "max" else features.mean(dim=(2, 3))
+
     def _walk_graph(self) -> Tensor:
         adjacency = cast(Tensor, self.adjacency)
         hidden = functional.leaky_relu(self.gc1(self.word_vectors, adjacency), 0.2)
@@ -168,7 +179,8 @@ class MLGCN(nn.Module):
 
 def _word_vectors(given: Arrays | None, labels: int, word_dim: int) -> Tensor:
     if given is None:
-        return torch.randn(labels, word_dim, generator=torch.Generator().manual_seed(0))
+        # Of length 1: the classifiers are sums over all their numbers, and long ones begin at logits of ten.
+        return functional.normalize(torch.randn(labels, word_dim, generator=torch.Generator().manual_seed(0)))
     vectors = torch.as_tensor(given, dtype=torch.float32)
     if vectors.ndim != 2 or len(vectors) != labels:
         raise ValueError(f"word_vectors: shape {tuple(vectors.shape)} is not ({labels}, dimensions)")

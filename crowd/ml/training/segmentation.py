@@ -10,7 +10,6 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-from crowd.core.errors import field_error
 from crowd.ml.data import TRAIN, DataError, DataSet, Garment, Sample
 from crowd.ml.metrics import Array, Figures, detection_figures
 from crowd.ml.training.datasets import Dice, GarmentImages, as_lists, batches, mask_of, plain_loader, rle_of
@@ -28,9 +27,6 @@ def prepare(data: DataSet, taxonomy: Taxonomy, setting: Setting, net: nn.Module 
 
     Raises DataError, WeightsError and a 422.
     """
-    if setting.amp:
-        # Its RoIAlign puts together what autocast computes in two precisions.
-        raise field_error("--amp", f"{setting.model} is trained in full precision only")
     parts = [part.key for part in taxonomy.parts]
     samples = [sample for sample in data.of(TRAIN) if sample.garments]
     if not samples:

@@ -223,3 +223,32 @@ def test_training_without_targets_is_refused() -> None:
 def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         create_model("maskrcnn", classes=2, **options)
+
+
+def test_it_learns_in_bfloat16_too() -> None:
+    torch.manual_seed(0)
+    model = MaskRCNN(
+        2,
+        backbone="resnet18",
+        min_size=64,
+        max_size=64,
+        anchor_sizes=(8, 16, 32, 64, 128),
+        canonical_size=64,
+        width=32,
+        hidden=32,
+        proposal_rules={"kept": (60, 40), "left": (40, 20), "sampled": 32},
+        region_rules={"sampled": 16, "most": 5},
+    ).train()
+    images = [torch.rand(3, 64, 64) for _ in range(2)]
+    masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    masks[0, 10:40, 12:50] = 1
+    target = {"boxes": torch.tensor([[12.0, 10.0, 50.0, 40.0]]), "labels": torch.tensor([1]), "masks": masks}
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(images, [target, target])
+    torch.stack(list(losses.values())).sum().backward()
+    assert all(loss.dtype is torch.float32 and torch.isfinite(loss) for loss in losses.values())
+    assert all(torch.isfinite(each.grad).all() for each in model.parameters() if each.grad is not None)
+    model.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = model(images)
+    assert all(torch.isfinite(each["masks"]).all() for each in found)

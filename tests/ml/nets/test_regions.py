@@ -207,3 +207,14 @@ def test_a_mask_reaching_over_the_edge_is_cut_off() -> None:
     pasted = paste_masks(masks, torch.tensor([[-10.0, -10.0, 10.0, 10.0]]), (30, 30))
     assert (pasted[0, 0, :9, :9] > 0.99).all()
     assert pasted[0, 0, 12:, 12:].abs().max() == 0
+
+
+def test_roi_align_keeps_full_precision_amid_autocast() -> None:
+    masks = (torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    boxes = torch.tensor([[3.3, 4.1, 21.7, 30.2], [0.4, 2.6, 38.9, 33.3]])
+    images = torch.tensor([0, 1])
+    plain = roi_align(masks, boxes, images, 28, samples=None)
+    with torch.autocast("cpu", torch.bfloat16):
+        amid = roi_align(masks, boxes, images, 28, samples=None)
+    assert amid.dtype is torch.float32
+    assert torch.equal(plain, amid)

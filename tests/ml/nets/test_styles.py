@@ -335,3 +335,18 @@ def test_the_asymmetric_loss_of_a_certain_mistake_is_finite_and_so_is_its_gradie
 def test_targets_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"targets: shape \(2,\)"):
         asymmetric_loss(torch.zeros(1, 2), torch.zeros(2))
+
+
+def test_ml_gcn_pools_as_it_is_told() -> None:
+    features = torch.rand(2, 512, 3, 3, generator=torch.Generator().manual_seed(4))
+    for pool, pooled in (("max", features.amax(dim=(2, 3))), ("mean", features.mean(dim=(2, 3)))):
+        model = _net("ml_gcn", pool=pool).eval()
+        assert torch.allclose(model.forward_head(features), pooled @ model.classifiers().T)
+    with pytest.raises(ValueError, match="pool"):
+        _net("ml_gcn", pool="median")
+
+
+def test_labels_without_word_vectors_begin_at_different_places_of_one_length() -> None:
+    words = _net("ml_gcn").word_vectors
+    assert torch.allclose(words.norm(dim=1), torch.ones(len(words)))
+    assert len({tuple(each) for each in words.tolist()}) == len(words)

@@ -280,11 +280,6 @@ def test_bad_options_are_refused_by_name(
     assert said in done.stderr
 
 
-def test_a_detector_is_not_trained_in_half_precision(few: Path, tmp_path: Path) -> None:
-    done = crowd_train("segmentation", few, "--output", tmp_path, *QUICK, "--amp")
-    assert (done.exit_code, "--amp" in done.stderr) == (2, True)
-
-
 def test_every_hyper_parameter_is_an_option_with_the_default_of_its_task() -> None:
     styles = crowd_train("styles", "--help").stdout
     for name in Hyper.__dataclass_fields__:

@@ -34,9 +34,11 @@ def roi_align(
     height, width = maps.shape[2:]
     down = _taps(y0, (y1 - y0).clamp(min=1), bins, samples, height)
     across = _taps(x0, (x1 - x0).clamp(min=1), bins, samples, width)
-    if samples is None:
-        return _by_matrices(maps.float(), images, down, across)
-    return _by_bags(maps.float(), images, down, across)
+    # In full precision also amid lower ones: a mask's edge is what the weights here say of it.
+    with torch.autocast(maps.device.type, enabled=False):
+        if samples is None:
+            return _by_matrices(maps.float(), images, down, across)
+        return _by_bags(maps.float(), images, down, across)
 
 
 def pool_levels(

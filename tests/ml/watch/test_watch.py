@@ -1,0 +1,254 @@
+"""The watch at work: doubted labels to an admin and back to the crowd, drift, alerts, reports."""
+
+import json
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from crowd.core import clock
+from crowd.core.errors import Conflict, NotFound, Unprocessable
+from crowd.images.models import Image, ImageState, Rights, Supplier
+from crowd.ml import service as registry
+from crowd.ml.pending import Wanted
+from crowd.ml.watch import arrivals, doubts, service
+from crowd.ml.watch.diagnosis import Fault
+from crowd.policy import Grade, Stage
+from crowd.runtime import Runtime
+from crowd.tasks import queries
+from crowd.tasks.models import Label, Task, TaskState
+from tests.kinds import Bearer, Client, MakeWorker
+from tests.ml.shelf import add_card, hear_at_once, make, promote, styles_card, with_policy
+from tests.tasks.engine import Engine, later
+
+COUNT = 120
+SURE, OTHER = "resort", "retro"
+# Every tenth label is wrong, and all of one shop's.
+WRONG_EVERY = 10
+
+
+def wait_for_styles(rt: Runtime) -> None:
+    """So many tasks of styles, opened in one transaction; nobody looks at the images."""
+    long_ago = clock.now() - timedelta(hours=1)
+    shared = {"rights": Rights.OWNED, "state": ImageState.IN_WORK, "width": 100, "height": 200}
+    with rt.db.begin() as conn:
+        supplier = {"name": "a shop", "created_at": long_ago}
+        shop = conn.execute(sa.insert(Supplier).values(supplier).returning(Supplier.id)).scalar_one()
+        for number in range(COUNT):
+            own = {"supplier_id": shop, "file_name": "photo.jpg", "sha256": number.to_bytes(32)}
+            values = {**shared, **own, "created_at": long_ago}
+            image = conn.execute(
+                sa.insert(Image).values(values).returning(Image.id, Image.priority, Image.round)
+            )
+            queries.open_task(conn, image.one(), Stage.STYLES, 1, long_ago)
+
+
+def says_the_truth(wanted: Wanted) -> Any:
+    true = SURE if wanted.image_id % 2 else OTHER
+    false = OTHER if true == SURE else SURE
+    return {"styles": [{"value": true, "score": 0.9}, {"value": false, "score": 0.05}]}
+
+
+@pytest.fixture
+def engine(rt: Runtime, tmp_path: Path) -> Engine:
+    """So many labelled images of two shops; a model was right about each before it was labelled."""
+    system = with_policy(rt, withheld_percent=0)
+    wait_for_styles(system)
+    hear_at_once(system)
+    engine = Engine(system)
+    with engine.db.begin() as conn:
+        other = conn.execute(
+            sa.insert(Supplier).values(name="another shop", created_at=engine.now).returning(Supplier.id)
+        ).scalar_one()
+        conn.execute(sa.update(Image).where(Image.id > COUNT // 2).values(supplier_id=other))
+    model_id = add_card(system, tmp_path, styles_card())
+    promote(system, model_id)
+    make(engine, model_id, Stage.STYLES, says_the_truth)
+    author = engine.hire(Grade.EXPERT)
+    engine.hire(Grade.ADMIN)
+    with engine.db.begin() as conn:
+        for image_id in conn.execute(sa.select(Image.id).order_by(Image.id)).scalars().all():
+            true, false = (SURE, OTHER) if image_id % 2 else (OTHER, SURE)
+            given = false if image_id % WRONG_EVERY == 0 else true
+            kept = {"image_id": image_id, "round": 1, "worker_id": author, "at": engine.now}
+            kept["taxonomy_id"] = engine.taxonomy_id
+            for stage, value in (
+                (Stage.SEGMENTATION, {"regions": []}),
+                (Stage.ATTRIBUTES, {"regions": {}}),
+                (Stage.STYLES, {"styles": [given], "unsure": False}),
+            ):
+                conn.execute(sa.insert(Label).values(stage=stage, value=value, **kept))
+    later(engine, 600)
+    return engine
+
+
+def admin(engine: Engine) -> int:
+    return engine.crew[Grade.ADMIN][0]
+
+
+def open_doubts(engine: Engine) -> list[Any]:
+    with engine.db.read() as conn:
+        return list(doubts.doubted(conn, None, None, 0.0, None, 1000))
+
+
+def settle(engine: Engine, doubt_id: int, *, sent_back: bool) -> None:
+    with engine.db.begin() as conn:
+        doubts.settle(
+            conn, admin(engine), doubt_id, sent_back=sent_back, why="", policy=engine.policy, now=engine.now
+        )
+
+
+def test_exactly_the_wrong_labels_are_doubted_and_looked_at_once(engine: Engine) -> None:
+    found, _ = service.look(engine.rt, engine.now)
+    listed = open_doubts(engine)
+    assert found == len(listed)
+    assert {row.image_id for row in listed} == set(range(WRONG_EVERY, COUNT + 1, WRONG_EVERY))
+    assert {(row.given, row.proposed) for row in listed} == {(SURE, OTHER)}
+    assert service.look(engine.rt, engine.now)[0] == 0
+
+
+def test_labels_of_the_last_moments_wait(engine: Engine) -> None:
+    engine.now -= timedelta(seconds=590)
+    assert service.look(engine.rt, engine.now)[0] == 0
+    later(engine, 590)
+    assert service.look(engine.rt, engine.now)[0] > 0
+
+
+def test_a_doubted_label_goes_back_to_the_crowd_once(engine: Engine) -> None:
+    service.look(engine.rt, engine.now)
+    first, second = open_doubts(engine)[:2]
+    settle(engine, first.id, sent_back=True)
+    with engine.db.read() as conn:
+        opened = conn.execute(
+            sa.select(Task.stage).where(Task.image_id == first.image_id, Task.state == TaskState.READY)
+        ).scalars()
+        assert list(opened) == [Stage.STYLES]
+    assert engine.image_state(first.image_id) is ImageState.IN_WORK
+    settle(engine, second.id, sent_back=False)
+    assert {first.id, second.id}.isdisjoint(row.id for row in open_doubts(engine))
+    for doubt_id in (first.id, second.id):
+        with pytest.raises(Conflict, match="decided"):
+            settle(engine, doubt_id, sent_back=True)
+    with pytest.raises(NotFound):
+        settle(engine, 10**6, sent_back=False)
+
+
+def test_a_label_that_was_replaced_is_doubted_no_more(engine: Engine) -> None:
+    service.look(engine.rt, engine.now)
+    row = open_doubts(engine)[0]
+    with engine.db.begin() as conn:
+        old = conn.execute(sa.select(*Label.__table__.columns).where(Label.id == row.label_id)).one()
+        newer = {name: value for name, value in old._mapping.items() if name != "id"}
+        conn.execute(sa.insert(Label).values(newer))
+    assert row.id not in {each.id for each in open_doubts(engine)}
+    with pytest.raises(Conflict, match="replaced"):
+        settle(engine, row.id, sent_back=False)
+
+
+def test_the_shop_whose_labels_are_doubted_most_is_named(engine: Engine) -> None:
+    with engine.db.begin() as conn:
+        shop = conn.execute(sa.select(Supplier.id).where(Supplier.name == "another shop")).scalar_one()
+        wrong = {"styles": [OTHER], "unsure": False}
+        for image_id in (
+            conn.execute(sa.select(Image.id).where(Image.supplier_id == shop, Image.id % 2 == 1))
+            .scalars()
+            .all()
+        ):
+            kept = {"image_id": image_id, "round": 1, "worker_id": None, "at": engine.now}
+            kept |= {"taxonomy_id": engine.taxonomy_id, "stage": Stage.STYLES, "value": wrong}
+            conn.execute(sa.insert(Label).values(kept))
+    later(engine, 600)
+    service.look(engine.rt, engine.now)
+    with engine.db.read() as conn:
+        raised = service.alerts(conn, Stage.STYLES, Fault.QUALITY, None, 100)
+    assert ("supplier", "another shop") in {(row.kind, row.subject) for row in raised}
+    assert ("supplier", "a shop") not in {(row.kind, row.subject) for row in raised}
+    assert service.look(engine.rt, engine.now) == (0, 0), "the same alert is not raised twice"
+
+
+def test_a_delivery_that_looks_different_is_an_alert(rt: Runtime, tmp_path: Path) -> None:
+    wait_for_styles(rt)
+    engine = Engine(rt)
+    model_id = add_card(rt, tmp_path, styles_card())
+    promote(rt, model_id)
+    with engine.db.begin() as conn:
+        strange = conn.execute(
+            sa.insert(Supplier).values(name="strange", created_at=engine.now).returning(Supplier.id)
+        ).scalar_one()
+        conn.execute(sa.update(Image).where(Image.id > COUNT - 40).values(supplier_id=strange))
+    dice = random.Random(1)
+
+    def said(wanted: Wanted) -> Any:
+        usual = wanted.image_id <= COUNT - 40
+        style = dice.choices([SURE, OTHER], [9, 1] if usual else [1, 9])[0]
+        return {"styles": [{"value": style, "score": 0.9}]}
+
+    make(engine, model_id, Stage.STYLES, said)
+    with engine.db.begin() as conn:
+        found = {key.supplier: each for key, each in arrivals.deliveries(conn, model_id).items()}
+        assert found["strange"].is_shift
+        assert found["strange"].images == 40
+        assert service.raise_alerts(conn, model_id, Stage.STYLES, engine.now) >= 1
+        (alert, *_) = service.alerts(conn, None, Fault.DRIFT, None, 10)
+    assert alert.subject.endswith(" strange")
+    assert alert.figures["index"] >= 0.25
+
+
+def report(*tests: float, by: tuple[float, ...] = ()) -> dict[str, Any]:
+    points = [
+        {
+            "images": 100 * (place + 1),
+            "train": {"error": 0.3, "top3": 0.9, "by": {SURE: 0.3}},
+            "validation": {"error": 0.3, "top3": 0.9, "by": {SURE: 0.3}},
+            "test": {"error": error, "top3": 0.9, "by": {SURE: by[place] if by else None}},
+        }
+        for place, error in enumerate(tests)
+    ]
+    return {"task": "styles", "model": "baseline", "points": points}
+
+
+def test_a_kept_report_is_diagnosed_and_blames_a_style(engine: Engine) -> None:
+    with engine.db.begin() as conn:
+        model = registry.find_titled(conn, "small@1")
+        service.keep_report(conn, model, report(0.4, 0.4, by=(0.4, 0.45)), engine.now)
+        service.raise_alerts(conn, model.id, Stage.STYLES, engine.now)
+        (alert,) = service.alerts(conn, None, Fault.QUALITY, None, 10)
+    assert (alert.kind, alert.subject) == ("question", SURE)
+
+
+def test_what_is_no_report_of_the_stage_is_refused(engine: Engine) -> None:
+    with engine.db.begin() as conn:
+        model = registry.find_titled(conn, "small@1")
+        for wrong in (
+            {},
+            {"task": "attributes", "points": []},
+            {"task": "styles", "points": [{"images": 1}]},
+        ):
+            with pytest.raises(Unprocessable):
+                service.keep_report(conn, model, wrong, engine.now)
+
+
+def test_admins_see_and_settle_it_over_http_and_others_do_not(
+    engine: Engine, client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
+    service.look(engine.rt, engine.now)
+    _, token = make_worker(Grade.ADMIN)
+    _, plain = make_worker(Grade.INSPECTOR)
+    paths = ("/quality/doubts", "/quality/alerts", "/stats/quality", "/models/1/reports")
+    for path in paths:
+        assert client.get(f"/api/v1{path}", headers=bearer(plain)).status_code == 403
+        assert client.get(f"/api/v1{path}", headers=bearer(token)).status_code == 200, path
+    page = client.get("/api/v1/quality/doubts?stage=styles&limit=1", headers=bearer(token)).json
+    (doubt,) = page["items"]
+    address = f"/api/v1/quality/doubts/{doubt['id']}/settle"
+    assert client.post(address, json={}, headers=bearer(token)).status_code == 422
+    done = client.post(address, json={"send_back": True}, headers=bearer(token))
+    assert (done.status_code, done.json["sent_back"], done.json["image_id"]) == (200, True, doubt["image_id"])
+    assert client.post(address, json={"send_back": True}, headers=bearer(token)).status_code == 409
+    (stage,) = client.get("/api/v1/stats/quality", headers=bearer(token)).json["items"]
+    assert stage["stage"] == "styles"
+    assert json.dumps(stage["doubts"])
+    assert client.get("/api/v1/models/99/reports", headers=bearer(token)).status_code == 404
