@@ -2,6 +2,7 @@
 
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.drafts.models import Draft
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -44,6 +45,7 @@ __all__ = [
     "Count",
     "CountCorrection",
     "CountDelta",
+    "Draft",
     "DueJob",
     "Export",
     "Finding",

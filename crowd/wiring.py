@@ -10,6 +10,7 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
+from crowd.drafts import api as drafts
 from crowd.images import api as images
 from crowd.images import service as intake
 from crowd.ml import api as models_api
@@ -32,6 +33,7 @@ assert models  # importing it registers every table
 BLUEPRINTS = (
     accounts.blueprint,
     tasks.blueprint,
+    drafts.blueprint,
     review.blueprint,
     image_api.blueprint,
     images.blueprint,

@@ -1,17 +1,17 @@
 """Writes src/api/schema.d.ts, the types of the API, from the API's own description.
 
-Run it after a change of the API: `.venv/bin/python frontend/api_types.py`. The first line of the file holds
+Run it after a change of the API: `.venv/bin/python -m frontend.api_types`. The first line of the file holds
 the description's hash, by which a test knows whether it is current.
 """
 
 import hashlib
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 from crowd.app import create_app
 from crowd.core.config import Settings
+from frontend import build
 
 FRONTEND = Path(__file__).resolve().parent
 TYPES = FRONTEND / "src" / "api" / "schema.d.ts"
@@ -35,7 +35,7 @@ def description() -> str:
 
 def first_line(described: str) -> str:
     """What the types made from a description begin with."""
-    return f"// Made by frontend/api_types.py from the API's description; SHA-256 {_hash(described)}"
+    return f"// Made by frontend.api_types from the API's description; SHA-256 {_hash(described)}"
 
 
 def _hash(text: str) -> str:
@@ -44,9 +44,6 @@ def _hash(text: str) -> str:
 
 def main() -> None:
     """Write the types."""
-    sys.path.insert(0, str(FRONTEND))
-    import build  # noqa: PLC0415 - it stands beside this script, outside any package
-
     build.install()
     described = description()
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,6 @@ the sources are those that were built last.
 
 import hashlib
 import importlib.util
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,13 +26,18 @@ class BuildFailed(Exception):
 
 def build() -> bool:
     """Bring crowd/web/dist up to date; return whether there was anything to do. Raises BuildFailed."""
-    wanted = source_hash()
-    if STAMP.is_file() and STAMP.read_text() == wanted:
+    if is_current():
         return False
+    wanted = source_hash()
     install()
     run_node(MODULES / "vite" / "bin" / "vite.js", "build", "--logLevel", "warn")
     STAMP.write_text(wanted)
     return True
+
+
+def is_current() -> bool:
+    """Whether what is built was built from the sources as they are."""
+    return STAMP.is_file() and STAMP.read_text() == source_hash()
 
 
 def install() -> None:
@@ -98,9 +102,9 @@ def _digest(paths: list[Path]) -> str:
 
 
 def main() -> int:
-    """Build, and say so."""
-    if "--clean" in sys.argv[1:]:
-        shutil.rmtree(DIST, ignore_errors=True)
+    """Build, and say so; with --is-current only look (exit code 0: nothing to do)."""
+    if "--is-current" in sys.argv[1:]:
+        return 0 if is_current() else 1
     try:
         built = build()
     except BuildFailed as problem:

@@ -28,8 +28,13 @@ export class Keepsakes {
 
   /** Everything whose key begins with `prefix`. */
   async all<T>(prefix: string): Promise<T[]> {
+    return (await this.pairs<T>(prefix)).map(([, value]) => value);
+  }
+
+  /** The same with their keys. */
+  async pairs<T>(prefix: string): Promise<(readonly [string, T])[]> {
     const kept = this.#store ? await entries<string, T>(this.#store).catch(() => []) : [];
     const found = new Map<string, T>([...(this.#drawer as Map<string, T>), ...kept]);
-    return [...found].filter(([key]) => key.startsWith(prefix)).map(([, value]) => value);
+    return [...found].filter(([key]) => key.startsWith(prefix));
   }
 }

@@ -4,11 +4,16 @@ import { answered, api, ask, Problem, serverNow } from "../api/client";
 import type { Lease, Stage, Task } from "../api/types";
 import { Keepsakes } from "../lib/keepsakes";
 import { recognise, session } from "../lib/session.svelte";
+import { prepare } from "./benches.svelte";
 import { type Kind, type Letter, Outbox } from "./outbox.svelte";
 
 /** The task at hand and two ahead: what one person may hold. */
 const AT_ONCE = 3;
 const DRAFT_AFTER_MS = 300;
+/** The server is told less often than this browser. */
+const DRAFT_SENT_AFTER_MS = 5000;
+/** Drafts that nobody came back to. */
+const DRAFT_KEPT_MS = 14 * 86_400_000;
 const TICK_MS = 1000;
 const MOST_BETWEEN_BEATS_MS = 120_000;
 /** Somebody who has touched nothing for so long has gone; their leases may run out. */
@@ -34,6 +39,12 @@ interface Draft {
   readonly taskId: number;
   readonly at: number;
   readonly value: unknown;
+}
+
+/** What the server keeps: candidates come with the claim alone, so another browser finds them here. */
+interface SentDraft {
+  readonly value: unknown;
+  readonly candidates: Task["candidates"];
 }
 
 /** A task on the desk. */
@@ -85,6 +96,8 @@ export class Desk {
   #sent = new Map<string, Held>();
   #draftTimer: ReturnType<typeof setTimeout> | undefined;
   #unsavedDraft: (() => Promise<void>) | null = null;
+  #sendTimer: ReturnType<typeof setTimeout> | undefined;
+  #unsentDraft: (() => Promise<unknown>) | null = null;
   #ticker: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
   #touchedAt = Date.now();
@@ -99,8 +112,12 @@ export class Desk {
     for (const kind of ["pointerdown", "keydown", "wheel"]) {
       addEventListener(kind, () => (this.#touchedAt = Date.now()), { passive: true });
     }
-    addEventListener("pagehide", () => void this.saveDraftNow());
-    document.addEventListener("visibilitychange", () => document.hidden && void this.saveDraftNow());
+    const leave = () => {
+      void this.saveDraftNow();
+      void this.#sendDraftNow();
+    };
+    addEventListener("pagehide", leave);
+    document.addEventListener("visibilitychange", () => document.hidden && leave());
     addEventListener("online", () => void this.fill());
   }
 
@@ -120,6 +137,7 @@ export class Desk {
     if (this.elsewhere) return;
     this.opened = true;
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    await this.#forgetOldDrafts();
     await this.outbox.load();
     await this.resume().catch(() => {});
     await this.fill();
@@ -150,6 +168,8 @@ export class Desk {
     const held = this.current;
     if (!held || held.lost) return;
     void this.saveDraftNow();
+    this.#unsentDraft = null;
+    clearTimeout(this.#sendTimer);
     this.#measure();
     const seconds = Math.round(held.spentMs / 100) / 10;
     this.#post(held, kind, { ...body, seconds });
@@ -161,7 +181,8 @@ export class Desk {
     const held = this.current;
     if (!held) return;
     clearTimeout(this.#draftTimer);
-    this.#unsavedDraft = null;
+    clearTimeout(this.#sendTimer);
+    this.#unsavedDraft = this.#unsentDraft = null;
     void this.keepsakes.drop(draftKey(held.task));
     this.#post(held, "release", { skip: true, reason });
     this.tasks = this.tasks.slice(1);
@@ -185,6 +206,8 @@ export class Desk {
     };
     clearTimeout(this.#draftTimer);
     this.#draftTimer = setTimeout(() => void this.saveDraftNow(), DRAFT_AFTER_MS);
+    if (!this.#unsentDraft) this.#sendTimer = setTimeout(() => void this.#sendDraftNow(), DRAFT_SENT_AFTER_MS);
+    this.#unsentDraft = () => sendDraft(held);
   }
 
   async saveDraftNow(): Promise<void> {
@@ -192,6 +215,13 @@ export class Desk {
     const save = this.#unsavedDraft;
     this.#unsavedDraft = null;
     await save?.();
+  }
+
+  async #sendDraftNow(): Promise<void> {
+    clearTimeout(this.#sendTimer);
+    const send = this.#unsentDraft;
+    this.#unsentDraft = null;
+    await send?.();
   }
 
   dismiss(notice: Notice): void {
@@ -246,10 +276,11 @@ export class Desk {
     this.idle = { why, until: Date.now() + seconds * 1000, ...(problem ? { problem } : {}) };
   }
 
-  async #put(task: Task): Promise<void> {
+  async #put(task: Task, sent?: Draft): Promise<void> {
     const held = new Held(task);
     void this.keepsakes.put(taskKey(task.id), task);
-    const draft = await this.keepsakes.take<Draft>(draftKey(task));
+    await prepare(task);
+    const draft = (await this.keepsakes.take<Draft>(draftKey(task))) ?? sent;
     if (draft?.taskId === task.id) {
       held.draft = draft.value;
       this.#notice("restored", "", task.image.id);
@@ -261,8 +292,23 @@ export class Desk {
     const id = `${lease.task_id}:${lease.token}`;
     if (this.outbox.letters.some((letter) => letter.id === id)) return;
     if (this.tasks.some((held) => held.task.id === lease.task_id)) return;
-    if (this.tasks.length >= AT_ONCE || kept?.lease.token !== lease.token) return;
-    await this.#put({ ...kept, lease: { token: lease.token, expires_at: lease.expires_at } });
+    if (this.tasks.length >= AT_ONCE) return;
+    if (kept?.lease.token === lease.token) {
+      await this.#put({ ...kept, lease: { token: lease.token, expires_at: lease.expires_at } });
+      return;
+    }
+    // Claimed in another browser, or the claim's answer got lost.
+    const path = { task_id: lease.task_id };
+    const { draft, ...task } = await ask(api.GET("/api/v1/tasks/{task_id}", { params: { path } }));
+    const body = draft?.body as SentDraft | undefined;
+    const found = { ...task, candidates: body?.candidates ?? null } as unknown as Task;
+    const at = Date.parse(draft?.saved_at ?? "");
+    await this.#put(found, body && { taskId: task.id, at, value: body.value });
+  }
+
+  async #forgetOldDrafts(): Promise<void> {
+    const drafts = await this.keepsakes.pairs<Draft>("draft:");
+    for (const [key, { at }] of drafts) if (Date.now() - at > DRAFT_KEPT_MS) await this.keepsakes.drop(key);
   }
 
   #post(held: Held, kind: Kind, body: Readonly<Record<string, unknown>>): void {
@@ -386,6 +432,18 @@ export class Desk {
     this.opened = false;
     this.elsewhere = true;
   }
+}
+
+async function sendDraft({ task, draft, lost }: Held): Promise<void> {
+  if (lost) return;
+  const body: SentDraft = { value: draft, candidates: task.candidates };
+  await ask(
+    api.PUT("/api/v1/tasks/{task_id}/draft", {
+      params: { path: { task_id: task.id } },
+      body: { token: task.lease.token, body: body as never },
+      keepalive: true,
+    }),
+  ).catch(() => {});
 }
 
 function taskKey(id: number): string {
