@@ -27,7 +27,7 @@ def description() -> str:
             database_url=f"sqlite:///{place / 'crowd.sqlite'}",
             redis_url=None,
             storage=str(place / "storage"),
-            secret_key="only to describe the API",  # noqa: S106
+            secret_key="only to describe the API",
         )
         spec = create_app(settings, environ={}).test_client().get("/api/v1/openapi.json").get_json()
     return json.dumps(spec, ensure_ascii=False, sort_keys=True)

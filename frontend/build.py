@@ -17,7 +17,14 @@ STAMP = DIST / "stamp"
 MODULES = FRONTEND / "node_modules"
 # Left by npm itself once everything is unpacked; ours says from which lock file.
 MODULES_STAMP = MODULES / ".crowd-lock"
-BUILT_FROM = ("index.html", "package.json", "package-lock.json", "svelte.config.js", "tsconfig.json", "vite.config.ts")
+BUILT_FROM = (
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "svelte.config.js",
+    "tsconfig.json",
+    "vite.config.ts",
+)
 
 
 class BuildFailed(Exception):

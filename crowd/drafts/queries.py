@@ -25,9 +25,7 @@ def keep(conn: Connection, worker_id: int, task_id: int, body: Any, now: datetim
     """
     changed = sa.update(Draft).where(_of(worker_id, task_id)).values(body=body, saved_at=now)
     if conn.execute(changed).rowcount == 0:
-        conn.execute(
-            sa.insert(Draft).values(worker_id=worker_id, task_id=task_id, body=body, saved_at=now)
-        )
+        conn.execute(sa.insert(Draft).values(worker_id=worker_id, task_id=task_id, body=body, saved_at=now))
 
 
 def drop(conn: Connection, worker_id: int, task_id: int) -> None:

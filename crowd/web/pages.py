@@ -59,7 +59,7 @@ def icon() -> Response:
 
 def _packed(name: str) -> Response | None:
     for encoding, ending in PACKED.items():
-        if encoding in request.accept_encodings and (DIST / "assets" / f"{name}{ending}").is_file():
+        if request.accept_encodings.quality(encoding) and (DIST / "assets" / f"{name}{ending}").is_file():
             unpacked = send_from_directory(DIST / "assets", name)
             response = send_from_directory(DIST / "assets", f"{name}{ending}", mimetype=unpacked.mimetype)
             response.headers["Content-Encoding"] = encoding

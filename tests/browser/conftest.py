@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.house import House, open_house
-from tests.browser.visitors import Visitor, browser_path
+from tests.browser.visitors import Theme, Visitor, browser_path, new_context
 
 Visit = Callable[..., Visitor]
+
+# A machine that does much else at the same time is slow; who waits for nothing waits no longer.
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def house(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> Iterator[House]:
-    """An empty house; `@pytest.mark.parametrize("house", [{"lease_seconds": 2}], indirect=True)` sets it up."""
+    """An empty house; indirect parameters are those of `open_house`."""
     with open_house(tmp_path, template=sqlite_template, **getattr(request, "param", {})) as opened:
         yield opened
 
@@ -39,12 +42,8 @@ def visit(browser: Browser, house: House) -> Iterator[Visit]:
     """`visit(name, path, language=...)`: a browser of their own for each person; no page may have failed."""
     opened: list[Visitor] = []
 
-    def enter(name: str = "", path: str = "/", *, language: str = "en", theme: str = "light") -> Visitor:
-        locale = {"en": "en-GB", "ko": "ko-KR"}[language]
-        context = browser.new_context(
-            locale=locale, color_scheme=theme, viewport={"width": 1280, "height": 720}
-        )
-        visitor = Visitor(context, house, language)
+    def enter(name: str = "", path: str = "/", *, language: str = "en", theme: Theme = "light") -> Visitor:
+        visitor = Visitor(new_context(browser, language, theme), house, language)
         opened.append(visitor)
         if name:
             visitor.log_in(name)

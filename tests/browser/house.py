@@ -10,7 +10,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -56,7 +56,7 @@ class _Handler(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: Any) -> None:
+    def log(self, kind: str, message: str, *args: Any) -> None:
         """Nothing."""
 
 
@@ -110,7 +110,7 @@ class House:
         return self.people[name]
 
     def image(self, until: Stage | None = Stage.SEGMENTATION, *, seed: int | None = None) -> int:
-        """A photograph that waits in stage `until` (None: accepted), brought there by people of this house."""
+        """A photograph that waits in stage `until` (None: accepted), brought there by its people."""
         seed = len(self.seeds) + 1 if seed is None else seed
         delivery = Delivery("Studio", f"look-{seed}.jpg", Rights.OWNED, None)
         taken = intake.take_upload(self.rt, photograph(seed), delivery, None)
@@ -119,9 +119,7 @@ class House:
             if stage is until:
                 break
             for seat, grade in enumerate(WHO[stage]):
-                self.bot(grade, f"the-{stage}-{seat + 1}").do(
-                    stage, self.right_answer(stage, seed)
-                )
+                self.bot(grade, f"the-{stage}-{seat + 1}").do(stage, self.right_answer(stage, seed))
         return taken.image_id
 
     def bot(self, grade: str, name: str) -> Person:
@@ -221,12 +219,13 @@ def open_house(
         rt.db.close()
 
 
-def furnish(house: House, count: int) -> None:
-    """People of every grade, and `count` photographs waiting in each stage."""
+def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *reversed(ORDER))) -> None:
+    """People of every grade, and `count` photographs waiting in each of the stages (None: accepted)."""
     for grade in Grade:
         house.person(grade.value, grade.value)
+    house.person("inspector", "inspector-2")
     house.proposing = True
-    for stage in (None, *reversed(ORDER)):
+    for stage in stages:
         for _ in range(count):
             house.image(stage)
 
@@ -237,12 +236,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3, help="photographs in each stage")
     parser.add_argument("--lag", type=float, default=0.0, help="milliseconds added to each answer")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--only", default="", help="these stages, the furthest downstream first")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), port=given.port) as house:
-        furnish(house, given.images)
+        stages = sorted(map(Stage, filter(None, given.only.split(","))), key=ORDER.index, reverse=True)
+        furnish(house, given.images, *([stages] if stages else []))
         house.lag.seconds = given.lag / 1000
-        names = [name for name in house.people if not name.startswith("the-")]
-        print(json.dumps({"url": house.url, "password": PASSWORD, "people": names}), flush=True)
+        tokens = {name: each.token for name, each in house.people.items() if not name.startswith("the-")}
+        print(json.dumps({"url": house.url, "password": PASSWORD, "tokens": tokens}), flush=True)
         with contextlib.suppress(KeyboardInterrupt, EOFError):
             input()
 

@@ -79,7 +79,7 @@ def test_a_corner_snaps_to_a_neighbours_border(editor: Visitor) -> None:
     editor.press("b")
     editor.drag((0.603, 0.3), (0.7, 0.6))
     paths = [path.get_attribute("d") or "" for path in editor.page.locator("path.region").all()]
-    first = {number for number in re.findall(r"[ML]([\d.]+) ", paths[0])}
+    first = set(re.findall(r"[ML]([\d.]+) ", paths[0]))
     editor.press("Escape")
     editor.click_at(0.65, 0.45)
     editor.drag((0.603, 0.3), (0.602, 0.302))

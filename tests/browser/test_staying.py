@@ -138,7 +138,7 @@ def test_an_answer_that_the_server_corrects_comes_back_for_correction(visit: Vis
     visitor.await_task("segmentation")
 
     def spoil(route: Route) -> None:
-        body = route.request.post_data_json
+        body: Any = route.request.post_data_json
         body["result"]["regions"][0]["part"] = "hat"
         route.continue_(post_data=body)
 

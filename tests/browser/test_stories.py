@@ -19,7 +19,9 @@ def _draw(visitor: Visitor, way: str) -> None:
             visitor.click_at(*spot)
         visitor.page.get_by_role("group").get_by_role("button").filter(has_text="2").first.click()
         return
-    visitor.press("2", "p", "Space", *["Shift+ArrowRight"] * 2, "Space", *["Shift+ArrowDown"] * 3, "Space", "Enter")
+    visitor.press(
+        "2", "p", "Space", *["Shift+ArrowRight"] * 2, "Space", *["Shift+ArrowDown"] * 3, "Space", "Enter"
+    )
 
 
 def _submit(visitor: Visitor, way: str) -> None:
@@ -147,14 +149,18 @@ def test_the_precheck_sends_work_back_and_its_author_reads_why(visit: Visit, hou
     if way == "mouse":
         tagger.button("precheck.bad").click()
         tagger.page.get_by_role("dialog").get_by_role("button", name="외곽선").click()
-        tagger.page.get_by_role("dialog").get_by_role("button", name=tagger.word("sendback.send")).last.click()
+        tagger.page.get_by_role("dialog").get_by_role(
+            "button", name=tagger.word("sendback.send")
+        ).last.click()
     else:
         tagger.press("n", "r", "Enter")
     tagger.await_done(1)
 
     drawer = visit("drawer", "/work", language="ko")
     drawer.await_task("segmentation")
-    expect(drawer.page.get_by_role("region", name=drawer.word("feedback.title"))).to_contain_text("외곽선 부정확")
+    expect(drawer.page.get_by_role("region", name=drawer.word("feedback.title"))).to_contain_text(
+        "외곽선 부정확"
+    )
     expect(drawer.page.locator(".regions li").first).to_be_visible()
 
 
@@ -208,7 +214,9 @@ def test_a_grid_of_second_reviews_is_sent_in_one_go(visit: Visit, house: House) 
     assert len(scores) == 3
 
 
-def test_an_image_that_cannot_be_labelled_is_called_unusable_with_two_keys(visit: Visit, house: House) -> None:
+def test_an_image_that_cannot_be_labelled_is_called_unusable_with_two_keys(
+    visit: Visit, house: House
+) -> None:
     image = house.image()
     house.person("general", "general")
     visitor = visit("general", "/work")
@@ -219,7 +227,9 @@ def test_an_image_that_cannot_be_labelled_is_called_unusable_with_two_keys(visit
     assert "second_opinion" in what or "submitted" in what
 
 
-def test_a_good_proposal_is_taken_with_one_key_and_submitted_with_a_second(visit: Visit, house: House) -> None:
+def test_a_good_proposal_is_taken_with_one_key_and_submitted_with_a_second(
+    visit: Visit, house: House
+) -> None:
     house.proposing = True
     image = house.image()
     house.person("general", "general")

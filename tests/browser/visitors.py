@@ -6,14 +6,26 @@ import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser.house import PASSWORD, House
 from tests.scenarios.people import API
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WORDS = Path(__file__).parents[2] / "frontend" / "src" / "i18n"
+
+
+Theme = Literal["light", "dark"]
+LOCALES = {"en": "en-GB", "ko": "ko-KR"}
+
+
+def new_context(browser: Browser, language: str, theme: Theme) -> BrowserContext:
+    """A browser as somebody has it who speaks that language."""
+    return browser.new_context(
+        locale=LOCALES[language], color_scheme=theme, viewport={"width": 1280, "height": 720}
+    )
 
 
 def browser_path() -> str | None:

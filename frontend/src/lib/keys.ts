@@ -23,7 +23,7 @@ export function onKeys(maps: () => readonly KeyMap[]): () => void {
     if (event.defaultPrevented || event.isComposing) return;
     if (document.querySelector("dialog[open]")) return;
     const name = nameOf(event);
-    const target = event.target as Element | null;
+    const target = event.target instanceof Element ? event.target : null;
     const always = name.startsWith("Ctrl+Enter") || name === "Escape";
     if (!always && target?.closest(TYPED_INTO)) return;
     if ((name === "Enter" || name === "Space") && target?.closest(PRESSED)) return;

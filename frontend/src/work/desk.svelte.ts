@@ -118,7 +118,10 @@ export class Desk {
     };
     addEventListener("pagehide", leave);
     document.addEventListener("visibilitychange", () => document.hidden && leave());
-    addEventListener("online", () => void this.fill());
+    addEventListener("online", () => {
+      for (const held of this.tasks) held.beatAt = 0;
+      void this.fill();
+    });
   }
 
   get current(): Held | null {
@@ -454,7 +457,8 @@ function draftKey(task: Task): string {
   return `draft:${task.stage}:${task.image.id}`;
 }
 
-let desk: Desk | null = null;
+// Seen by the header too, which is there before anybody has sat down.
+let desk = $state.raw<Desk | null>(null);
 
 /** The desk of whoever is logged in; it outlasts a look at another page. */
 export function myDesk(): Desk {
