@@ -37,8 +37,8 @@ def test_somebody_is_let_in_and_promoted_with_a_reason(admin: Visitor, house: Ho
     expect(admin.page.locator(".secrets code").first).to_be_visible()
     admin.page.get_by_role("link", name="newcomer").click()
     admin.page.get_by_label(admin.word("people.reason")).fill("ten good weeks")
-    admin.page.get_by_label(admin.word("people.grade"), exact=True).select_option("reviewer")
-    admin.press("Enter")
+    admin.page.locator("main form select").select_option("reviewer")
+    admin.page.get_by_role("button", name=admin.word("people.regrade")).click()
     expect(admin.page.get_by_role("cell", name="ten good weeks")).to_be_visible()
     known = house.people["admin"].read("/workers?limit=200")["items"]
     assert {"newcomer": "reviewer"}.items() <= {each["username"]: each["grade"] for each in known}.items()
