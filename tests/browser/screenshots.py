@@ -23,11 +23,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a part of the names of the screens wanted")
     parser.add_argument("--languages", default="en,ko")
     parser.add_argument("--themes", default="light,dark")
+    parser.add_argument("--images", type=int, default=4, help="photographs in each stage")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, open_house(Path(data)) as house, sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        furnish(house, 4)
+        furnish(house, given.images)
         send_something_back(house)
         for language in given.languages.split(","):
             for theme in THEMES:
