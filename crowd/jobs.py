@@ -11,6 +11,7 @@ import structlog
 from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
+from crowd.drafts import service as drafts
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
@@ -67,6 +68,8 @@ def upkeep() -> int:
     proposals.look(rt.db, rt.policy, clock.now())
     telling.tell(rt.db)
     telling.retell(rt.db, most=RETOLD_PAGES)
+    with rt.db.begin() as conn:
+        drafts.forget_old(conn, clock.now())
     return rounds
 
 

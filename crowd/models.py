@@ -11,6 +11,7 @@ from crowd.datasets.models import (
     TestResult,
     Tombstone,
 )
+from crowd.drafts.models import Draft
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
@@ -97,6 +98,7 @@ __all__ = [
     "DoubtSum",
     "DoubtedLabel",
     "Download",
+    "Draft",
     "DueJob",
     "ErrorDay",
     "EvidenceRow",

@@ -13,6 +13,7 @@ from crowd.accounts import queries as people
 from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
+from crowd.drafts import api as drafts
 from crowd.gold import api as gold
 from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
@@ -60,6 +61,7 @@ assert models  # importing it registers every table
 BLUEPRINTS = (
     accounts.blueprint,
     tasks.blueprint,
+    drafts.blueprint,
     review.blueprint,
     image_api.blueprint,
     experts.blueprint,

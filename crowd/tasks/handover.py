@@ -52,8 +52,11 @@ def labels_view(labels: dict[Stage, Any]) -> dict[str, Any]:
     return {stage.value: labels.get(stage) for stage in LABELLING}
 
 
-def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
-    """A claimed task as its holder gets it (the contract's "task")."""
+def task_view(conn: Connection, task: AnyRow, *, just_claimed: bool = True) -> dict[str, Any]:
+    """A claimed task as its holder gets it (the contract's "task").
+
+    Candidates are shown, and noted as shown, at the claim alone.
+    """
     width, height, rows = image_queries.size_and_labels(conn, task.image_id)
     labels = present_labels(rows)
     view: dict[str, Any] = {
@@ -68,7 +71,7 @@ def task_view(conn: Connection, task: AnyRow) -> dict[str, Any]:
             "height": height,
         },
         "labels": labels_view(labels),
-        "candidates": candidates_view(conn, task, labels),
+        "candidates": candidates_view(conn, task, labels) if just_claimed else None,
         "feedback": feedback_view(conn, task),
     }
     if task.stage is Stage.ADJUDICATION:

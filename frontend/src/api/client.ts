@@ -1,0 +1,94 @@
+// How the app speaks to the server: typed by the API's description, with the session's cookie and CSRF token.
+
+import createClient, { type Middleware } from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+
+const PATIENCE_MS = 30_000;
+
+/** A refusal, or (status 0) no answer at all. `code` is stable; `errors` names the fields at fault. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+    readonly errors: Readonly<Record<string, string[]>> = {},
+    readonly retryAfter: number | null = null,
+  ) {
+    super(detail);
+  }
+
+  /** Whether the same request may well succeed later. */
+  get passing(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** What others want to know of every answer: set by the session. */
+export const listeners: { unauthorized: () => void } = { unauthorized: () => {} };
+
+/** The server's clock less ours, in milliseconds; leases end by the server's. */
+let serverAhead = 0;
+
+export function serverNow(): number {
+  return Date.now() + serverAhead;
+}
+
+function cookie(name: string): string {
+  const found = document.cookie.split("; ").find((part) => part.startsWith(`${name}=`));
+  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+}
+
+const manners: Middleware = {
+  onRequest({ request }) {
+    if (request.method !== "GET") request.headers.set("X-CSRF-Token", cookie("csrf_token"));
+    return request;
+  },
+  onResponse({ response, schemaPath }) {
+    const date = response.headers.get("Date");
+    if (date) serverAhead = Date.parse(date) - Date.now();
+    if (response.status === 401 && schemaPath !== "/api/v1/login") listeners.unauthorized();
+    return undefined;
+  },
+};
+
+export const api = createClient<paths>({
+  fetch: (request) => fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) }),
+});
+api.use(manners);
+
+interface Answered<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The answer with its headers; throws Problem for a refusal, or when no answer came. */
+export async function answered<T>(asked: Promise<Answered<T>>): Promise<Answered<T>> {
+  let answer: Answered<T>;
+  try {
+    answer = await asked;
+  } catch {
+    throw new Problem(0, "unreachable", "The server cannot be reached.");
+  }
+  if (!answer.response.ok) throw problemOf(answer);
+  return answer;
+}
+
+/** The answer's body; throws as `answered` does. */
+export async function ask<T>(asked: Promise<Answered<T>>): Promise<T> {
+  return (await answered(asked)).data as T;
+}
+
+function problemOf({ error, response }: Answered<unknown>): Problem {
+  const told = (typeof error === "object" && error ? error : {}) as Partial<Schemas["Problem"]>;
+  const retry = Number(response.headers.get("Retry-After"));
+  return new Problem(
+    response.status,
+    told.code ?? "unknown",
+    told.detail ?? told.title ?? response.statusText,
+    told.errors ?? {},
+    Number.isFinite(retry) && retry > 0 ? retry : null,
+  );
+}

@@ -1,0 +1,80 @@
+// Korean and English: every word the app itself says stands in two dictionaries with the same keys.
+
+import type english from "./en.json";
+
+export type Language = "en" | "ko";
+export type Key = keyof typeof english;
+type Dictionary = Readonly<Record<Key, string>>;
+
+const KEPT = "crowd.language";
+const dictionaries: Record<Language, () => Promise<{ default: Dictionary }>> = {
+  en: () => import("./en.json"),
+  ko: () => import("./ko.json"),
+};
+
+let language = $state<Language>("en");
+let words = $state.raw<Dictionary>({} as Dictionary);
+
+/** The language of the page. */
+export function spoken(): Language {
+  return language;
+}
+
+/** What was chosen before, else what the browser prefers. */
+export function preferred(): Language {
+  const kept = localStorage.getItem(KEPT);
+  if (kept === "en" || kept === "ko") return kept;
+  return navigator.languages.some((tag) => tag.toLowerCase().startsWith("ko")) ? "ko" : "en";
+}
+
+/** Speak `chosen` from now on. */
+export async function speak(chosen: Language): Promise<void> {
+  words = (await dictionaries[chosen]()).default;
+  language = chosen;
+  localStorage.setItem(KEPT, chosen);
+  document.documentElement.lang = chosen;
+}
+
+/** The words for `key`, with `{name}` replaced by the values. */
+export function t(key: Key, values: Readonly<Record<string, string | number>> = {}): string {
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+/** The words for one of a family such as `stage.attributes`; its own name where the app knows none. */
+export function term(family: string, name: string): string {
+  return (words as Readonly<Record<string, string>>)[`${family}.${name}`] ?? name.replaceAll("_", " ");
+}
+
+/** The name, in the language of the page, of something that the taxonomy names in both. */
+export function named(thing: { readonly en: string; readonly ko: string }): string {
+  return language === "ko" ? thing.ko : thing.en;
+}
+
+export function number(value: number, digits = 0): string {
+  return value.toLocaleString(language, { maximumFractionDigits: digits });
+}
+
+export function percent(share: number, digits = 0): string {
+  return share.toLocaleString(language, { style: "percent", maximumFractionDigits: digits });
+}
+
+export function moment(at: string): string {
+  return new Date(at).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** A stretch of time in one unit: "42 s", "3 min", "2.5 h". */
+export function span(seconds: number): string {
+  if (seconds < 90) return unit(seconds, "second", 0);
+  if (seconds < 90 * 60) return unit(seconds / 60, "minute", 0);
+  if (seconds < 48 * 3600) return unit(seconds / 3600, "hour", 1);
+  return unit(seconds / 86400, "day", 1);
+}
+
+function unit(value: number, name: string, digits: number): string {
+  return value.toLocaleString(language, {
+    style: "unit",
+    unit: name,
+    unitDisplay: "short",
+    maximumFractionDigits: digits,
+  });
+}

@@ -1,0 +1,252 @@
+"""A whole Crowd behind a real port, with people and drawn photographs in any stage: for browsers to visit.
+
+`python -m tests.browser.house` keeps one open for the screenshots and the benchmark, and prints as JSON
+where it is and who may log in.
+"""
+
+import argparse
+import contextlib
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy.engine import Connection
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from crowd.accounts import service as accounts
+from crowd.app import create_app
+from crowd.core.config import Settings
+from crowd.core.db import AnyRow
+from crowd.core.migrate import upgrade
+from crowd.images import service as intake
+from crowd.images.models import Rights
+from crowd.images.service import Delivery
+from crowd.policy import Grade, Stage
+from crowd.runtime import Runtime, build_runtime
+from crowd.simulation.drawing import Drawn, draw
+from crowd.simulation.looks import as_jpeg
+from crowd.tasks import handover
+from crowd.tiers import service as tiers
+from tests.kinds import client_of
+from tests.scenarios.people import Person
+
+Json = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+PASSWORD = "a good long password"
+ORDER = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES, Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
+WHO: dict[Stage, tuple[str, ...]] = {
+    Stage.SEGMENTATION: ("general",),
+    Stage.ATTRIBUTES: ("general",),
+    Stage.STYLES: ("expert",),
+    Stage.FIRST_REVIEW: ("reviewer",),
+    Stage.SECOND_REVIEW: ("inspector", "inspector"),
+}
+
+
+class _Handler(WSGIRequestHandler):
+    """Keeps connections open, as a real server does, and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, kind: str, message: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Lag:
+    """Adds a time to every answer of the API and to every file."""
+
+    app: Callable[[Json, StartResponse], Any]
+    seconds: float = 0.0
+
+    def __call__(self, environ: Json, start_response: StartResponse) -> Any:
+        """Answer, later."""
+        time.sleep(self.seconds)
+        return self.app(environ, start_response)
+
+
+@cache
+def drawn(seed: int) -> Drawn:
+    """A drawn photograph; drawing takes a while, so each once."""
+    return draw(seed)
+
+
+@cache
+def photograph(seed: int) -> bytes:
+    """The same as a JPEG file."""
+    return as_jpeg(drawn(seed).image)
+
+
+@dataclass
+class House:
+    """The system, its people, and what lies in it."""
+
+    rt: Runtime
+    app: Flask
+    lag: Lag
+    url: str
+    people: dict[str, Person] = field(default_factory=dict)
+    seeds: dict[int, int] = field(default_factory=dict)
+    # Whether tasks come with candidates: what a good model would say.
+    proposing: bool = False
+
+    def person(self, grade: str, name: str | None = None) -> Person:
+        """Somebody of a grade, who can log in with PASSWORD."""
+        name = name or f"{grade}-{len(self.people) + 1}"
+        if name not in self.people:
+            password = accounts.choose_password(PASSWORD)
+            with self.rt.db.begin() as conn:
+                joined = tiers.join(conn, name, Grade(grade), by=None, password=password)
+                _, token = accounts.issue_token(conn, joined.id)
+            self.people[name] = Person(client_of(self.app), joined.id, name, token)
+        return self.people[name]
+
+    def image(self, until: Stage | None = Stage.SEGMENTATION, *, seed: int | None = None) -> int:
+        """A photograph that waits in stage `until` (None: accepted), brought there by its people."""
+        seed = len(self.seeds) + 1 if seed is None else seed
+        delivery = Delivery("Studio", f"look-{seed}.jpg", Rights.OWNED, None)
+        taken = intake.take_upload(self.rt, photograph(seed), delivery, None)
+        self.seeds[taken.image_id] = seed
+        for stage in ORDER:
+            if stage is until:
+                break
+            for seat, grade in enumerate(WHO[stage]):
+                self.bot(grade, f"the-{stage}-{seat + 1}").do(stage, self.right_answer(stage, seed))
+        return taken.image_id
+
+    def bot(self, grade: str, name: str) -> Person:
+        """Somebody who only works over the API."""
+        if name not in self.people:
+            with self.rt.db.begin() as conn:
+                joined = tiers.join(conn, name, Grade(grade), by=None)
+                _, token = accounts.issue_token(conn, joined.id)
+            self.people[name] = Person(client_of(self.app), joined.id, name, token)
+        return self.people[name]
+
+    def right_answer(self, stage: Stage, seed: int) -> Json:
+        """What an honest person answers about a photograph."""
+        if stage in (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES):
+            return drawn(seed).truth[stage.value]
+        return {"score": 5, "blame": None, "reasons": [], "comment": ""}
+
+    def seen(self, image_id: int) -> Json:
+        """The image as an admin sees it."""
+        return self.bot("admin", "the-admin").image(image_id)
+
+    def propose(self, conn: Connection, task: AnyRow, labels: Mapping[Stage, Any]) -> Json | None:
+        """Candidates as a good model makes them: right, but never quite sure."""
+        if not self.proposing or task.round > 1 or task.image_id not in self.seeds:
+            return None
+        truth = drawn(self.seeds[task.image_id]).truth
+        if task.stage is Stage.SEGMENTATION:
+            regions = truth["segmentation"]["regions"]
+            return {"model": "finder@3", "regions": [{**each, "score": 0.93} for each in regions]}
+        if task.stage is Stage.ATTRIBUTES:
+            found = {
+                name: {key: self._ranked(key, value) for key, value in values.items() if value}
+                for name, values in truth["attributes"]["regions"].items()
+            }
+            return {"model": "tagger@1", "regions": found}
+        if task.stage is Stage.STYLES:
+            chosen = truth["styles"]["styles"]
+            others = [style.key for style in self.rt.taxonomy.styles if style.key not in chosen][:3]
+            return {"model": "ml-gcn@2", "styles": _falling([*chosen, *others])}
+        return None
+
+    def _ranked(self, key: str, value: Any) -> list[Json]:
+        attribute = self.rt.taxonomy.attribute(key)
+        assert attribute is not None
+        right = value if isinstance(value, list) else [value]
+        others = [each.key for each in attribute.values if each.key not in right][:2]
+        return _falling([*right, *(others if not attribute.multiple else [])])
+
+
+def _falling(values: list[str]) -> list[Json]:
+    return [
+        {"value": value, "score": round(0.86 * 0.62**place, 2) if place else 0.86}
+        for place, value in enumerate(values)
+    ]
+
+
+@contextlib.contextmanager
+def open_house(
+    folder: Path,
+    *,
+    template: Path | None = None,
+    redis_url: str | None = None,
+    lease_seconds: int | None = None,
+    port: int = 0,
+) -> Iterator[House]:
+    """A house on SQLite in `folder`, served by threads of this process for the time of the block."""
+    path = folder / "crowd.sqlite"
+    if template is None:
+        upgrade(f"sqlite:///{path}")
+    else:
+        path.write_bytes(template.read_bytes())
+    settings = Settings(
+        data_dir=folder,
+        database_url=f"sqlite:///{path}",
+        redis_url=redis_url,
+        storage=str(folder / "storage"),
+        secret_key="only for tests",
+        lease_seconds=lease_seconds,
+        requests_per_minute=1_000_000,
+    )
+    rt = build_runtime(settings)
+    app = create_app(rt=rt, environ={"CROWD_LOG_LEVEL": "error"})
+    lag = Lag(app)
+    server: BaseWSGIServer = make_server("127.0.0.1", port, lag, threaded=True, request_handler=_Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    house = House(rt, app, lag, f"http://127.0.0.1:{server.server_port}")
+    proposers = [*handover.PROPOSERS]
+    handover.PROPOSERS[:] = [house.propose]
+    try:
+        yield house
+    finally:
+        handover.PROPOSERS[:] = proposers
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        rt.db.close()
+
+
+def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *reversed(ORDER))) -> None:
+    """People of every grade, and `count` photographs waiting in each of the stages (None: accepted)."""
+    for grade in Grade:
+        house.person(grade.value, grade.value)
+    house.person("inspector", "inspector-2")
+    house.proposing = True
+    for stage in stages:
+        for _ in range(count):
+            house.image(stage)
+
+
+def main() -> None:
+    """Keep a furnished house open until the input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=3, help="photographs in each stage")
+    parser.add_argument("--lag", type=float, default=0.0, help="milliseconds added to each answer")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--only", default="", help="these stages, the furthest downstream first")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), port=given.port) as house:
+        stages = sorted(map(Stage, filter(None, given.only.split(","))), key=ORDER.index, reverse=True)
+        furnish(house, given.images, *([stages] if stages else []))
+        house.lag.seconds = given.lag / 1000
+        tokens = {name: each.token for name, each in house.people.items() if not name.startswith("the-")}
+        print(json.dumps({"url": house.url, "password": PASSWORD, "tokens": tokens}), flush=True)
+        with contextlib.suppress(KeyboardInterrupt, EOFError):
+            input()
+
+
+if __name__ == "__main__":
+    main()

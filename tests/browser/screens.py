@@ -1,0 +1,80 @@
+"""The list of screens: who sees each, at which address, and what has to be done before it shows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.browser.visitors import Visitor
+
+Act = Callable[[Visitor], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """One screen; `act` brings the page of `path` there."""
+
+    name: str
+    person: str
+    path: str
+    act: Act
+
+
+def _nothing(visitor: Visitor) -> None:
+    """Only look."""
+
+
+def _working(*keys: str) -> Act:
+    def act(visitor: Visitor) -> None:
+        visitor.bench.wait_for()
+        visitor.press(*keys)
+
+    return act
+
+
+def _in_window(*keys: str) -> Act:
+    def act(visitor: Visitor) -> None:
+        visitor.bench.wait_for()
+        visitor.press(keys[0])
+        visitor.page.get_by_role("dialog").wait_for()
+        visitor.press(*keys[1:])
+
+    return act
+
+
+def _in_grid(*keys: str) -> Act:
+    def act(visitor: Visitor) -> None:
+        visitor.page.locator(".tile").first.wait_for()
+        visitor.press(*keys)
+
+    return act
+
+
+SCREENS = (
+    Screen("login", "", "/", _nothing),
+    Screen("home", "general", "/", _nothing),
+    Screen("segmentation", "general", "/work/segmentation", _working()),
+    Screen("segmentation-edited", "general", "/work/segmentation", _working("a", "]")),
+    Screen("help", "general", "/work/segmentation", _in_window("Shift+?")),
+    Screen("unusable", "general", "/work/segmentation", _in_window("Shift+U")),
+    Screen("guide", "general", "/work/segmentation", _in_window("Shift+G")),
+    Screen("talk", "general", "/work/segmentation", _in_window("Shift+T")),
+    Screen("skip", "general", "/work/segmentation", _in_window("Shift+X")),
+    Screen("attributes-precheck", "semi_expert", "/work/attributes", _working()),
+    Screen("attributes", "semi_expert", "/work/attributes", _working("Enter", "1", "1", "j", "1")),
+    Screen("styles-precheck", "expert", "/work/styles", _working()),
+    Screen("sendback", "expert", "/work/styles", _in_window("n", "q")),
+    Screen("styles", "expert", "/work/styles", _working("Enter", "1", "2")),
+    Screen("first-review", "reviewer", "/work/first_review", _working()),
+    Screen("first-review-rejected", "reviewer", "/work/first_review", _working("2", "q", "a")),
+    Screen("second-review", "inspector", "/work/second_review", _working("5")),
+    Screen("grid", "inspector-2", "/work/grid", _in_grid("5")),
+    Screen("grid-magnified", "inspector-2", "/work/grid", _in_grid("2")),
+    Screen("idle", "trainee", "/", _nothing),
+    Screen("own", "general", "/me", _nothing),
+    Screen("dashboard", "admin", "/admin", _nothing),
+    Screen("images", "admin", "/admin/images", _nothing),
+    Screen("image", "admin", "/admin/images/1", _nothing),
+    Screen("people", "admin", "/admin/people", _nothing),
+    Screen("person", "admin", "/admin/people/2", _nothing),
+    Screen("releases", "admin", "/admin/releases", _nothing),
+    Screen("models", "admin", "/admin/models", _nothing),
+)

@@ -1,0 +1,98 @@
+"""The sources of the pages: both languages complete, types current, checked and tested by their own tools."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from frontend import api_types, build
+
+SOURCES = build.FRONTEND / "src"
+WORDS = SOURCES / "i18n"
+HOLE = re.compile(r"\{(\w+)\}")
+
+
+def _words(name: str) -> dict[str, str]:
+    words: dict[str, str] = json.loads((WORDS / f"{name}.json").read_text(encoding="utf-8"))
+    return words
+
+
+def test_both_dictionaries_say_the_same_things() -> None:
+    english, korean = _words("en"), _words("ko")
+    assert list(english) == list(korean)
+    for key, text in english.items():
+        assert text.strip(), key
+        assert korean[key].strip(), key
+        assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(korean[key])), key
+
+
+def test_korean_is_korean() -> None:
+    latin = [key for key, text in _words("ko").items() if not re.search("[가-힣]", text)]
+    assert latin == []
+
+
+def test_both_guidelines_have_the_same_points() -> None:
+    guides = [json.loads((WORDS / f"guide.{name}.json").read_text(encoding="utf-8")) for name in ("en", "ko")]
+    shapes = [
+        {stage: [len(part["points"]) for part in parts] for stage, parts in guide.items()} for guide in guides
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_every_word_is_used() -> None:
+    text = "\n".join(
+        path.read_text(encoding="utf-8") for path in SOURCES.rglob("*") if path.suffix in (".svelte", ".ts")
+    )
+    families = set(re.findall(r'term\(\s*"(\w+)"', text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
+    unused = [
+        key
+        for key in _words("en")
+        if key not in text and not any(key.startswith(f"{family}.") for family in families)
+    ]
+    assert unused == []
+
+
+def test_the_types_are_those_of_the_api() -> None:
+    """After a change of the API: `.venv/bin/python -m frontend.api_types`."""
+    first_line = api_types.TYPES.read_text(encoding="utf-8").partition("\n")[0]
+    assert first_line == api_types.first_line(api_types.description())
+
+
+def test_no_token_is_kept_where_scripts_can_read_it() -> None:
+    for path in SOURCES.rglob("*.*"):
+        if path.suffix in (".svelte", ".ts"):
+            kept = re.findall(r"(?:local|session)Storage\.setItem\(([^)]*)", path.read_text(encoding="utf-8"))
+            assert not any("token" in what.lower() or "password" in what.lower() for what in kept), path
+
+
+def test_the_lock_file_names_no_registry_and_every_platforms_bundler() -> None:
+    lock = (build.FRONTEND / "package-lock.json").read_text(encoding="utf-8")
+    assert '"resolved"' not in lock
+    bundlers = {name for name in json.loads(lock)["packages"] if "@rolldown/binding-" in name}
+    assert len(bundlers) >= 15, "npm has dropped platforms: make the lock file anew from nothing"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("svelte-check/bin/svelte-check", ("--tsconfig", "./tsconfig.json", "--fail-on-warnings")),
+        ("vitest/vitest.mjs", ("run",)),
+    ],
+)
+def test_the_sources_pass_their_own_checks(tool: str, arguments: tuple[str, ...]) -> None:
+    build.install()
+    build.run_node(build.MODULES / Path(tool), *arguments)
+
+
+def test_a_build_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in build.BUILT_FROM:
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(build, "FRONTEND", tmp_path)
+    monkeypatch.setattr(build, "STAMP", tmp_path / "stamp")
+    assert not build.is_current()
+    (tmp_path / "stamp").write_text(build.source_hash())
+    assert build.is_current()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "new.ts").write_text("")
+    assert not build.is_current()
