@@ -188,6 +188,7 @@ def _play_all(server: Server, seed: int, say: Say) -> tuple[Replies, int, list[T
     takes = takes_of(FATES)
     with tempfile.TemporaryDirectory(prefix="crowd-bench-app-") as folder:
         settings = Settings(
+            gold_percent=0,
             data_dir=Path(folder),
             database_url=server.url,
             redis_url=None,

@@ -186,7 +186,7 @@ class Stagehand:
 
     def _clear(self) -> None:
         names = sql.SQL(", ").join(map(sql.Identifier, self._tables))
-        self._connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(names))
+        self._connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
 
     def _run(self, text: str, table: str, values: list[Any] | None = None) -> None:
         query = sql.SQL(text).format(sql.Identifier(PATTERNS, table), sql.Identifier(table))
@@ -197,10 +197,14 @@ class Stagehand:
 
 
 def tables(connection: psycopg.Connection[Any]) -> list[str]:
-    """The tables that hold what happens to images; figures kept of them are counted, not copied."""
+    """The tables that hold what happens to images; figures kept of them are counted, not copied.
+
+    Gold is left out: it belongs to one image of many, whose copies it would not fit.
+    """
     query = """
         SELECT DISTINCT table_name FROM information_schema.columns
-        WHERE table_schema = 'public' AND (column_name IN ('image_id', 'task_id') OR table_name = 'images')
+        WHERE table_schema = 'public' AND table_name NOT LIKE 'gold%'
+        AND (column_name IN ('image_id', 'task_id') OR table_name = 'images')
         ORDER BY 1
     """
     return [name for (name,) in connection.execute(query)]

@@ -20,7 +20,7 @@ PASSING = 4
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that was compared: its path, what was given, what is known, and how well they meet: 0 to 1."""
+    """One thing that was compared: its path, what was given, what is known, and how well they meet (0–1)."""
 
     path: str
     given: Any

@@ -58,31 +58,32 @@ def _unmet(*, with_model: bool) -> AnySelect:
         .limit(LOOKED_AT)
         .subquery("near")
     )
-    met = sa.exists(
-        sa.select(GoldSeat.task_id).where(GoldSeat.worker_id == _WHO, GoldSeat.image_id == near.c.image_id)
-    )
-    held = sa.exists(
+    # Each asked by itself for one item after the other until one will do; as EXISTS they would be joined, and
+    # all that somebody has met or that is accepted might be read for it.
+    met = sa.select(GoldSeat.task_id).where(GoldSeat.worker_id == _WHO, GoldSeat.image_id == near.c.image_id)
+    held = (
         sa.select(Claim.task_id)
         .join_from(Task, Claim, Claim.task_id == Task.id)
         .where(Task.image_id == near.c.image_id, Claim.worker_id == _WHO)
     )
-    stands = sa.exists(
-        sa.select(Image.id).where(
-            Image.id == near.c.image_id, Image.state == literal(ImageState.ACCEPTED, IMAGE_STATE)
-        )
-    )
-    conditions = [~met, ~held, stands]
+    state = sa.select(Image.state).where(Image.id == near.c.image_id)
+    conditions = [
+        _nothing(met),
+        _nothing(held),
+        state.scalar_subquery() == literal(ImageState.ACCEPTED, IMAGE_STATE),
+    ]
     if with_model:
-        conditions.append(
-            sa.exists(
-                sa.select(Candidates.task_id).where(
-                    Candidates.task_id == near.c.task_id,
-                    Candidates.model_id == sa.bindparam("of_model", type_=Candidates.model_id.type),
-                )
-            )
+        made = sa.select(Candidates.model_id).where(
+            Candidates.task_id == near.c.task_id,
+            Candidates.model_id == sa.bindparam("of_model", type_=Candidates.model_id.type),
         )
+        conditions.append(~_nothing(made))
     columns = (near.c.id.label("gold_id"), near.c.image_id.label("source_id"), near.c.labels, near.c.place)
     return sa.select(*columns).where(*conditions).order_by(near.c.place).limit(1)
+
+
+def _nothing(found: AnySelect) -> sa.ColumnElement[bool]:
+    return found.limit(1).scalar_subquery().is_(None)
 
 
 @cache

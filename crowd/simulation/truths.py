@@ -1,7 +1,7 @@
 """The truths of all images of a run: drawn ones as they were drawn, the others thrown from the seed."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,6 +26,9 @@ class Truths:
         self._lock = threading.Lock()
         self._known: dict[int, Truth] = {}
         self._refusals: dict[int, str] = {}
+        # Which image showed a picture first, by what the server calls the picture.
+        self._shown: dict[str, int] = {}
+        self._looked_at: set[int] = set()
 
     def remember(self, image_id: int, truth: Truth) -> None:
         """An image was handed in whose truth is known, unless it speaks of what the taxonomy lacks."""
@@ -42,8 +45,13 @@ class Truths:
             with self._lock:
                 self._refusals[image_id] = self._unusable[name]
 
-    def of(self, image: Mapping[str, Any]) -> Truth:
-        """The truth of an image with `id`, `width` and `height` (pixels)."""
+    def of(self, image: Mapping[str, Any], look: Callable[[], str] | None = None) -> Truth:
+        """The truth of an image with `id`, `width` and `height` (pixels).
+
+        `look`: the name of its picture. Another number with the same picture has the same truth.
+        """
+        if look is not None and image["id"] not in self._looked_at:
+            self._recognise_picture(image, look())
         with self._lock:
             known = self._known.get(image["id"])
             if known is None:
@@ -52,3 +60,12 @@ class Truths:
                 known = seeded_truth(self.vocabulary, self._seed, image["id"], *size, refusal)
                 self._known[image["id"]] = known
             return known
+
+    def _recognise_picture(self, image: Mapping[str, Any], picture: str) -> None:
+        with self._lock:
+            first = self._shown.setdefault(picture, image["id"])
+            self._looked_at.add(image["id"])
+        if first != image["id"]:
+            truth = self.of({**image, "id": first})
+            with self._lock:
+                self._known[image["id"]] = truth

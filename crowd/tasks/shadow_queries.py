@@ -20,7 +20,7 @@ SPARE = literal(ImageState.SPARE, IMAGE_STATE)
 SHADOW = literal(ImageState.SHADOW, IMAGE_STATE)
 
 # Of the person's last claims so many are looked through for one of the stage.
-LOOKED_BACK = 50
+LOOKED_BACK = 20
 # No slot lies farther from the task it stands in for (ids).
 FARTHEST = 5000
 USUAL = 1000
@@ -71,7 +71,8 @@ def a_slot(*, patient: bool) -> AnySelect:
     if not patient:
         return slot.where(Task.id < _BEFORE)
     since: sa.ColumnElement[int] = sa.func.coalesce(last, _BEFORE - USUAL)
-    return slot.where(Task.id > since, Task.id < _BEFORE - _THROWN * (_BEFORE - since) / PARTS)
+    # Whole numbers throughout: compared with a fraction, the index would not be entered at this place.
+    return slot.where(Task.id > since, Task.id < _BEFORE - (_THROWN * (_BEFORE - since)) // PARTS)
 
 
 def slot_place(worker_id: int, found: AnyRow, thrown: float) -> dict[str, Any]:

@@ -52,7 +52,6 @@ def test_a_gold_claim_runs_hardly_more_statements_than_another(crew: GoldCrew) -
         good(drawer.submit(task, regions()))
     assert len(costs[True]) >= 5
     assert statistics.median(costs[True]) <= statistics.median(costs[False]) + MOST_MORE, costs
-    print({flag: (statistics.median(costs[flag]), statistics.median(spent[flag])) for flag in costs})
 
 
 def test_one_person_who_asks_many_times_at_once_never_meets_a_picture_twice(crew: GoldCrew) -> None:
