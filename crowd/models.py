@@ -2,6 +2,15 @@
 
 from crowd.accounts.models import ApiToken, Worker
 from crowd.datasets.models import Export, Release, ReleaseImage
+from crowd.images.delivery_models import (
+    Contract,
+    ContractEvent,
+    DeliveryRefusal,
+    DeliveryStep,
+    Fingerprint,
+    SupplierDelivery,
+    SupplierPerson,
+)
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -41,12 +50,17 @@ __all__ = [
     "Candidates",
     "Claim",
     "Comment",
+    "Contract",
+    "ContractEvent",
     "Count",
     "CountCorrection",
     "CountDelta",
+    "DeliveryRefusal",
+    "DeliveryStep",
     "DueJob",
     "Export",
     "Finding",
+    "Fingerprint",
     "GradeEvent",
     "Image",
     "ImageEvent",
@@ -61,6 +75,8 @@ __all__ = [
     "Showing",
     "Submission",
     "Supplier",
+    "SupplierDelivery",
+    "SupplierPerson",
     "Task",
     "TaxonomyVersion",
     "UseDelta",

@@ -1,6 +1,7 @@
 """Tables of people and their API tokens."""
 
 from datetime import datetime
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,6 +10,17 @@ from crowd.core.db import Base, BigId, Coded, UtcDateTime
 from crowd.policy import Grade
 
 GRADE = Coded(Grade)
+
+
+class AccountKind(StrEnum):
+    """What an account is for. Only the crowd has grades; the others are trainees, who may do nothing."""
+
+    CROWD = "crowd"
+    SUPPLIER = "supplier"
+    REFINER = "refiner"
+
+
+ACCOUNT_KIND = Coded(AccountKind)
 
 
 class Worker(Base):
@@ -25,6 +37,7 @@ class Worker(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     suspended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    kind: Mapped[AccountKind] = mapped_column(ACCOUNT_KIND, default=AccountKind.CROWD, server_default="0")
 
     __table_args__ = (sa.Index("ix_workers_grade", "grade"),)
 

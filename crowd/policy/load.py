@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from crowd.policy.intake import parse_intake
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 
 _MAY_BE_ZERO = {"reserve_seconds", "skip_seconds", "withheld_percent", "promotion_margin_percent"}
@@ -59,11 +60,12 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     errors |= {name: "is missing" for name in names if name not in document}
     values: dict[str, Any] = {}
     for name, kind in names.items():
-        if name in document and name != "stages":
+        if name in document and name not in ("stages", "intake"):
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text
     values["stages"] = _stages(document.get("stages"), errors)
+    values["intake"] = parse_intake(document.get("intake"), errors)
     if errors:
         raise PolicyError(errors)
     return Policy(**values)

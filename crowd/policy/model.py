@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crowd.policy.intake import IntakePolicy
+
 
 class Stage(StrEnum):
     """The steps an image goes through, in the order of the process."""
@@ -57,6 +59,7 @@ class Policy:
     working_width: int
     thumbnail_side: int
     hold_unknown_rights: bool
+    intake: IntakePolicy
     requests_per_minute: int
     login_failures_per_minute: int
     login_failures_per_address: int

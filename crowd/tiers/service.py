@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 from crowd.accounts import queries as people
 from crowd.accounts import service as accounts
 from crowd.accounts.auth import Actor
+from crowd.accounts.models import AccountKind
 from crowd.accounts.names import pseudonym
 from crowd.accounts.queries import Person
 from crowd.accounts.service import NewPassword
@@ -32,9 +33,10 @@ def join(
     by: Actor | None,
     password: NewPassword | None = None,
     reason: str = "",
+    kind: AccountKind = AccountKind.CROWD,
 ) -> Person:
     """A new person of `grade`. Raises a 422 about `username`, or Conflict `username_taken`."""
-    person = accounts.create_worker(conn, username, grade, password)
+    person = accounts.create_worker(conn, username, grade, password, kind)
     _record(conn, person.id, Standing.JOINED, (None, grade), by, reason)
     return person
 
@@ -42,9 +44,11 @@ def join(
 def regrade(conn: Connection, worker_id: int, grade: Grade, *, by: Actor | None, reason: str) -> Person:
     """Move a person to `grade`; the grade one has already changes nothing. `by` None: the command line.
 
-    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin` or `erased`.
+    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind` or `erased`.
     """
     person = _guard(conn, worker_id, by, reason, leaves_admins=grade is not Grade.ADMIN)
+    if person.kind is not AccountKind.CROWD:
+        raise Conflict("account_kind", f"The account of a {person.kind} has no grade.")
     if person.grade is grade:
         return person
     people.set_grade(conn, worker_id, grade)
@@ -77,7 +81,7 @@ def reinstate(conn: Connection, worker_id: int, *, by: Actor | None, reason: str
 def erase(conn: Connection, worker_id: int, *, by: Actor | None, reason: str) -> Person:
     """Take a person's data away for good: name, password, sessions, tokens; the history stays.
 
-    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin` or `erased`.
+    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind` or `erased`.
     """
     person = _guard(conn, worker_id, by, reason, leaves_admins=True)
     accounts.erase_person(conn, worker_id)
