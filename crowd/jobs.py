@@ -11,6 +11,7 @@ import structlog
 from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
+from crowd.images import contracts, deliveries
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
@@ -50,6 +51,8 @@ def upkeep() -> int:
         makes_candidates = models.is_any_served(conn)
     for kind in ("images", "exports", *(["candidates"] if makes_candidates else [])):
         rt.queue.nudge(kind)
+    contracts.sweep_ended(rt)
+    deliveries.open_all_waiting(rt)
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())

@@ -11,6 +11,7 @@ from crowd.accounts import api as accounts
 from crowd.accounts import queries as people
 from crowd.datasets import api as datasets
 from crowd.images import api as images
+from crowd.images import contracts, intake_api
 from crowd.images import service as intake
 from crowd.ml import api as models_api
 from crowd.ml.schemas import EVERY_CANDIDATES
@@ -35,6 +36,7 @@ BLUEPRINTS = (
     review.blueprint,
     image_api.blueprint,
     images.blueprint,
+    intake_api.blueprint,
     datasets.blueprint,
     tiers.blueprint,
     models_api.blueprint,
@@ -48,6 +50,8 @@ def wire(rt: Runtime) -> None:
     rules.register(Stage.ADJUDICATION, AdjudicationRules())
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
     intake.READY_HOOKS[:] = [decisions.open_first]
+    contracts.ENDED_HOOKS[:] = [decisions.end_rights]
+    accounts.ME_SECTIONS["supplier"] = intake_api.supplier_section
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
     shelf = Shelf()
     observer = Observer(shelf)

@@ -123,8 +123,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = BodyParser()
 
-    def __init__(self, name: str, import_name: str, *, description: str = "") -> None:
-        super().__init__(name, import_name, url_prefix=PREFIX, description=description)
+    def __init__(self, name: str, import_name: str, *, description: str = "", **options: Any) -> None:
+        super().__init__(name, import_name, url_prefix=PREFIX, description=description, **options)
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Serve the view at PREFIX + `rule` and describe it."""

@@ -24,7 +24,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A finding: its code, a sentence, what it does, the numbers measured and those they were held against."""
+    """A finding: code, sentence, what it does, the numbers measured and those they were held against."""
 
     code: str
     detail: str
@@ -34,7 +34,7 @@ class Found:
 
 
 def check(measures: Measures, policy: IntakePolicy) -> list[Found]:
-    """Every finding of a picture, in the order of the policy file; what the policy ignores is not among them."""
+    """Every finding of a picture, in the order of the policy file, but for those that policy ignores."""
     found = [each for criterion in _CRITERIA for each in criterion(measures, policy)]
     return [each for each in found if each.action is not Action.IGNORE]
 
@@ -51,7 +51,7 @@ def _size(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
     if min(sides) < rule.least or max(sides) > rule.most:
         yield Found(
             "size",
-            f"{measures.width} x {measures.height} pixels; sides of {rule.least} to {rule.most} are recommended",
+            f"{measures.width} x {measures.height} pixels; recommended are {rule.least} to {rule.most}",
             rule.action,
             {"width": measures.width, "height": measures.height},
             {"least": rule.least, "most": rule.most},
@@ -170,7 +170,7 @@ def _not_fashion(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
     if is_scene and signals["skin"] < rule.least_skin and signals["ground"] < rule.least_ground:
         yield Found(
             "not_fashion",
-            f"no sign of a person or a garment: {signals['skin']:.1%} skin, {signals['ground']:.0%} plain edge",
+            f"no sign of person or garment: {signals['skin']:.1%} skin, {signals['ground']:.0%} plain edge",
             rule.action,
             {name: signals[name] for name in ("skin", "ground", "edges", "grain")},
             {"least_skin": rule.least_skin, "least_ground": rule.least_ground},

@@ -61,6 +61,9 @@ CHILD_ENVIRONMENT = (
 ROOT = str(Path(__file__).resolve().parents[2])
 WHITE = (255, 255, 255)
 HASHED_ROWS = 64
+# Bytes of addresses that a child may take.
+MEMORY = 1 << 30
+MEMORY_WITH_OPENCV = 3 << 29
 THUMBNAIL_QUALITY = 85
 PLAIN = 16
 # Of a plain margin so much (of the longer side) stays around what is in front of it.
@@ -83,7 +86,7 @@ class DecodeLimits:
     """
 
     max_pixels: int = 50_000_000
-    memory_bytes: int = 1 << 30
+    memory_bytes: int = MEMORY
     cpu_seconds: int = 8
     wall_seconds: float = 9.0
     max_width: int = 800

@@ -1,4 +1,4 @@
-"""Tables of suppliers' people, contracts and deliveries, and of the fingerprints by which images are alike."""
+"""Tables of suppliers' people, contracts and deliveries, and of the fingerprints of images."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -12,7 +12,7 @@ from crowd.images.rights import Rights
 
 
 class Step(StrEnum):
-    """How far a delivery is (guideline 3.4): what the supplier sent, sorted, refined, given to the labellers."""
+    """How far a delivery is (guideline 3.4): sent by the supplier, sorted, refined, with the labellers."""
 
     RECEIVED = "received"
     SORTED = "sorted"

@@ -76,7 +76,10 @@ def cropped_below(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
     if lowest > picture.height / 2:
         return mosaicked(picture)
     below, more = mosaicked(picture.crop((0, lowest, picture.width, picture.height)))
-    return below, [*boxes, *((left, top + lowest, right, bottom + lowest) for left, top, right, bottom in more)]
+    return below, [
+        *boxes,
+        *((left, top + lowest, right, bottom + lowest) for left, top, right, bottom in more),
+    ]
 
 
 def _cover(picture: Image.Image, box: Box) -> None:

@@ -123,6 +123,13 @@ class Image(Base):
             postgresql_where=sa.text("delivery_id IS NOT NULL"),
             sqlite_where=sa.text("delivery_id IS NOT NULL"),
         ),
+        sa.Index(
+            "ix_images_waiting",
+            "delivery_id",
+            "id",
+            postgresql_where=sa.text("waiting"),
+            sqlite_where=sa.text("waiting = 1"),
+        ),
         sa.Index("ix_images_state", "state", "id"),
         sa.Index(
             "ix_images_unprepared",

@@ -15,6 +15,7 @@ from typing import Any, cast
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
 SIDE = 192
+LEAST_SIDE = 8
 HASH_SIDE, HASH_KEPT = 32, 8
 # A picture with less contrast (standard deviation of 256 greys) has nothing to tell it by.
 LEAST_CONTRAST = 4.0
@@ -66,12 +67,12 @@ class Signals:
 
 def read_signals(picture: Image.Image) -> Signals:
     """The signs of an upright RGB picture."""
-    factor = SIDE / max(picture.size)
-    size = (max(8, round(picture.width * factor)), max(8, round(picture.height * factor)))
+    factor = min(1.0, SIDE / max(picture.size))
+    size = (max(LEAST_SIDE, round(picture.width * factor)), max(LEAST_SIDE, round(picture.height * factor)))
     # Averaged, so that the grain of a compressed file does not count as many colours.
     small = picture.resize(size, Image.Resampling.BOX, reducing_gap=1.0)
     grey = small.convert("L")
-    sharp = _sharp(picture)
+    sharp = _sharp(picture) if min(picture.size) >= LEAST_SIDE else grey
     front, ground = _front(small)
     plain = ground > 0.55
     return Signals(

@@ -55,6 +55,13 @@ def upgrade() -> None:
     ):
         condition = sa.text(f"{columns[0]} IS NOT NULL")
         op.create_index(name, "images", columns, sqlite_where=condition, postgresql_where=condition)
+    op.create_index(
+        "ix_images_waiting",
+        "images",
+        ["delivery_id", "id"],
+        sqlite_where=sa.text("waiting = 1"),
+        postgresql_where=sa.text("waiting"),
+    )
     for table in APPEND_ONLY:
         _make_append_only(table)
 
@@ -63,6 +70,7 @@ def downgrade() -> None:
     """Take back."""
     op.drop_index("ix_images_contract", "images")
     op.drop_index("ix_images_delivery", "images")
+    op.drop_index("ix_images_waiting", "images")
     for table, column, _, _ in reversed(COLUMNS):
         op.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     for table in TABLES:
