@@ -105,9 +105,9 @@ def _take_all(rt: Runtime, source: Source, common: Delivery, delivery_name: str)
             _take_chunk(rt, chunk, common, delivery_name, tally)
             rt.queue.nudge("images")
             bar.advance(step, len(chunk))
+    passed_over = [(each["name"], each["code"], each["detail"]) for each in source.findings]
+    delivery_id = _delivery_of(rt, common, delivery_name, tally)
     with rt.db.begin() as conn:
-        passed_over = [(each["name"], each["code"], each["detail"]) for each in source.findings]
-        delivery_id = _delivery_of(rt, common, delivery_name, tally)
         deliveries.note_refused(conn, delivery_id, passed_over, clock.now())
     return tally
 

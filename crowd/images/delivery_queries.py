@@ -156,7 +156,7 @@ def reasons(conn: Connection, delivery_id: int) -> list[tuple[str, Action, int]]
         .group_by(Finding.code, Finding.action)
         .order_by(count.desc(), Finding.code)
     )
-    return [tuple(row) for row in rows]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def refused_files(conn: Connection, delivery_id: int) -> list[tuple[str, int]]:
@@ -167,7 +167,7 @@ def refused_files(conn: Connection, delivery_id: int) -> list[tuple[str, int]]:
         .group_by(DeliveryRefusal.code)
         .order_by(DeliveryRefusal.code)
     )
-    return [tuple(row) for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def waiting(conn: Connection, delivery_id: int, limit: int) -> Sequence[AnyRow]:

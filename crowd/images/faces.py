@@ -65,7 +65,7 @@ def mosaicked(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
 
 
 def cropped_below(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
-    """The picture from below the lowest face on, and where the faces were; mosaicked where too little is left.
+    """The picture below its lowest face, and where the faces were; mosaicked where too little is left.
 
     Too little is less than half of the height. Raises ImportError.
     """

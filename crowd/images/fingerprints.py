@@ -55,7 +55,7 @@ def compare(conn: Connection, rule: DuplicateRule, image_id: int, derived: Deriv
 
 
 def near_hashes(conn: Connection, signed: int, most_bits: int) -> list[tuple[int, int]]:
-    """Bits apart and id of each image whose hash is that near, nearest and oldest first; up to 3 bits exact."""
+    """Bits apart and id of each image with a hash that near, nearest and oldest first; exact to 3 bits."""
     rows = _NEAR.run(conn, dict(zip(BANDS, bands_of(signed), strict=True))).all()
     found = {image_id: (phash ^ signed) for image_id, phash in rows}
     apart = ((bits.bit_count() if bits >= 0 else (bits + SIGN).bit_count(), i) for i, bits in found.items())
@@ -105,6 +105,7 @@ def _near(conn: Connection, rule: DuplicateRule, image_id: int, signed: int, col
         others = conn.execute(
             sa.select(Fingerprint.colours).where(Fingerprint.image_id == other)
         ).scalar_one()
+        assert others is not None, "a hash never comes without colours"
         hue = max(abs(a - b) for a, b in zip(colours, others, strict=True))
         if hue <= rule.most_hue:
             return [

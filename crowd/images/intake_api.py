@@ -86,7 +86,7 @@ def list_suppliers(query: dict[str, Any]) -> Page:
 @admins_only
 @blueprint.arguments(NewSupplierSchema)
 @blueprint.response(201, SupplierSchema)
-def add_supplier(body: dict[str, Any]) -> AnyRow:
+def add_supplier(body: dict[str, Any]) -> AnyRow | None:
     """The supplier of that name, added if it is new."""
     with runtime().db.begin() as conn:
         supplier_id = queries.named(conn, Supplier, body["name"].strip(), clock.now())

@@ -141,7 +141,7 @@ class Image(Base):
 
 
 class Finding(Base):
-    """Something intake noticed about an image (guideline 3.3): what it does, the numbers, and their limits."""
+    """Something intake noticed about an image (guideline 3.3): what it does, the numbers, their limits."""
 
     __tablename__ = "findings"
 

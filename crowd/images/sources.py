@@ -371,12 +371,8 @@ def _nested_items(
     """The items of an archive in an archive; one that cannot be trusted is passed over, the rest goes on."""
     inner: list[dict[str, str]] = []
     try:
-        if depth > limits.nested:
-            raise SourceError(f"archives lie more than {limits.nested} deep")
-        budget.unpacked += member.file_size
-        if budget.unpacked > limits.nested_bytes:
-            raise SourceError(f"archives in it unpack to more than {limits.nested_bytes:,} bytes")
-        file = opened.enter_context(TemporaryFile())
+        _refuse_deep(member, limits, budget, depth)
+        file = opened.enter_context(TemporaryFile())  # noqa: SIM115 - it closes with the source
         _unpack(archive, member, file)
         nested = opened.enter_context(_zip_file(file))
         items = _zip_items(nested, limits, inner, budget, opened, depth)
@@ -385,6 +381,14 @@ def _nested_items(
         return []
     findings += [_inside(each, name) for each in inner]
     return [replace(item, name=f"{name}/{item.name}", name_bytes=None) for item in items]
+
+
+def _refuse_deep(member: zipfile.ZipInfo, limits: SourceLimits, budget: _Budget, depth: int) -> None:
+    if depth > limits.nested:
+        raise SourceError(f"archives lie more than {limits.nested} deep")
+    budget.unpacked += member.file_size
+    if budget.unpacked > limits.nested_bytes:
+        raise SourceError(f"archives in it unpack to more than {limits.nested_bytes:,} bytes")
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: IO[bytes]) -> None:

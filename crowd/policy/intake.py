@@ -1,4 +1,4 @@
-"""What may come in: the criteria for images, each with its thresholds and what becomes of a picture beyond."""
+"""What may come in: the criteria for images, each with its thresholds and what follows beyond them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
