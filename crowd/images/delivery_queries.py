@@ -134,7 +134,7 @@ def states(conn: Connection, delivery_id: int) -> dict[ImageState, int]:
     rows = conn.execute(
         sa.select(Image.state, sa.func.count()).where(Image.delivery_id == delivery_id).group_by(Image.state)
     )
-    return dict(rows.tuples().all())
+    return {row[0]: row[1] for row in rows}
 
 
 def pending(conn: Connection, delivery_id: int) -> int:

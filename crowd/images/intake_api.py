@@ -41,7 +41,7 @@ from crowd.images.intake_schemas import (
 from crowd.images.models import Supplier
 from crowd.images.service import Delivery
 from crowd.images.sources import SourceError, SourceLimits, open_source
-from crowd.policy import Grade
+from crowd.policy import Action, Grade
 from crowd.runtime import runtime
 from crowd.tiers import service as tiers
 
@@ -420,10 +420,10 @@ def _take_zip(delivery: AnyRow, data: bytes) -> list[dict[str, Any]]:
                     )
                 shown = deliveries.as_told(taken)
                 told.append({"file": item.name, **shown, "state": _pending(shown["state"])})
-            passed_over = [(each["detail"], each["code"], each["detail"]) for each in source.findings]
+            passed_over = [(each["name"], each["code"], each["detail"]) for each in source.findings]
     with rt.db.begin() as conn:
         deliveries.note_refused(conn, delivery.id, passed_over, clock.now())
-    told += [_refused(name, code, name) for name, code, _ in passed_over]
+    told += [_refused(*each) for each in passed_over]
     rt.queue.nudge("images")
     return told
 
@@ -433,7 +433,7 @@ def _pending(state: str) -> str:
 
 
 def _refused(name: str, code: str, detail: str) -> dict[str, Any]:
-    finding = {"code": code, "detail": detail, "action": "refuse"}
+    finding = {"code": code, "detail": detail, "action": Action.REFUSE}
     return {"file": name, "image_id": None, "state": "refused", "known": False, "findings": [finding]}
 
 

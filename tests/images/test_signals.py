@@ -118,9 +118,9 @@ def test_a_scene_without_anybody_is_doubted_and_held_but_never_refused_for_it(st
     scene = Image.new("RGB", (400, 400))
     for _ in range(900):
         x, y = rng.randrange(400), rng.randrange(400)
-        colour = (rng.randrange(60), rng.randrange(90, 200), rng.randrange(60, 160))
+        colour = (rng.randrange(60), rng.randrange(60, 256), rng.randrange(60, 256))
         ImageDraw.Draw(scene).ellipse((x, y, x + 40, y + 30), fill=colour)
-    doubts = [each for each in found_in(scene, strict) if each.code == "not_fashion"]
+    doubts = [each for each in found_in(scene.crop((40, 40, 360, 360)), strict) if each.code == "not_fashion"]
     assert [each.action for each in doubts] == [Action.HOLD]
 
 

@@ -1,0 +1,1 @@
+"""Images in, data sets out: what they cost against the work that nobody can spare."""
