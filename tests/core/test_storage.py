@@ -1,8 +1,8 @@
 """The same promises of a folder and of a bucket on a local S3 server."""
 
 import os
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -80,14 +80,8 @@ def test_keys_come_in_order_page_by_page(s3: S3Server, tmp_path: Path) -> None:
     storage = open_storage(f"s3://{s3.make_bucket()}", tmp_path)
     assert isinstance(storage, S3Storage)
     names = [f"k/{number:04}" for number in range(1005)]
-    threads = [
-        threading.Thread(target=lambda part=part: [storage.put(name, b"x") for name in names[part::4]])
-        for part in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: storage.put(name, b"x"), names))
     assert list(storage.keys("k/")) == names
 
 

@@ -86,4 +86,4 @@ def test_whoever_may_see_an_image_is_sent_to_a_signed_address_and_nobody_else(
     assert (refused.status_code, "Location" in refused.headers) == (403, False)
     original = client.get(f"/api/v1/images/{image}/original", headers=admin)
     assert httpx.get(original.headers["Location"]).content == jpeg(1)
-    assert rt.storage.origin in client.get("/").headers["Content-Security-Policy"]
+    assert str(rt.storage.origin) in client.get("/").headers["Content-Security-Policy"]

@@ -4,21 +4,22 @@ import io
 import os
 import random
 from functools import cache
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
+from crowd import policy
 from crowd.images.checks import Found, Measures, check, outcome
 from crowd.images.signals import perceptual_hash, read_signals
 from crowd.policy import Action, IntakePolicy, load_policy
-from crowd.policy.load import files
 from crowd.simulation.drawing import draw
 from crowd.simulation.samples import sample_photographs
 
 
 @pytest.fixture(scope="module")
 def strict() -> IntakePolicy:
-    return load_policy(files("crowd.policy").joinpath("strict.yaml")).intake  # type: ignore[arg-type]
+    return load_policy(Path(policy.__file__).with_name("strict.yaml")).intake
 
 
 @pytest.fixture(scope="module")
