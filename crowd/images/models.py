@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
-from crowd.images.rights import Rights as Rights
+from crowd.images.rights import Rights as Rights  # noqa: PLC0414 - many look for it here
 from crowd.policy import Action, Stage
 
 
