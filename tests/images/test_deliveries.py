@@ -285,3 +285,14 @@ def test_the_document_of_a_contract_comes_back_as_it_was(house: House) -> None:
     sent = house.get(f"/contracts/{contract}/file", house.shop)
     assert sent.data == b"we agree"
     assert "attachment" in sent.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("table", ["contract_events", "delivery_steps", "delivery_refusals"])
+def test_what_happened_to_contracts_and_deliveries_is_never_changed(house: House, table: str) -> None:
+    delivery = house.delivery(contract_id=house.contract())
+    assert house.send(delivery, "broken.jpg", b"no picture").status_code == 422
+    with house.rt.db.read() as conn:
+        assert conn.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() > 0
+    for change in (f"UPDATE {table} SET id = id", f"DELETE FROM {table}"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), house.rt.db.begin() as conn:
+            conn.execute(sa.text(change))
