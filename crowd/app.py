@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from crowd.accounts.auth import actor_of, install_auth
 from crowd.core.config import Settings, SettingsError, load_settings
 from crowd.core.health import database_fault
-from crowd.core.http import install_http, retry_after
+from crowd.core.http import IMAGE_ORIGIN, install_http, retry_after
 from crowd.core.logs import configure_logs
 from crowd.core.metrics import exposition, install_metrics
 from crowd.policy import Grade
@@ -59,6 +59,7 @@ def create_app(
     # First and last in line: it times what all the others do.
     install_metrics(app)
     api = install_http(app, rt.settings)
+    app.config[IMAGE_ORIGIN] = rt.storage.origin
     install_auth(app, rt)
     wire(rt)
     register_rooms(api)

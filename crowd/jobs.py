@@ -12,6 +12,7 @@ from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
 from crowd.drafts import service as drafts
+from crowd.images import contracts, deliveries
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
@@ -59,6 +60,8 @@ def upkeep() -> int:
         makes_candidates = models.is_any_served(conn)
     for kind in ("images", "exports", "redos", *(["candidates"] if makes_candidates else [])):
         rt.queue.nudge(kind)
+    contracts.sweep_ended(rt)
+    deliveries.open_all_waiting(rt)
     counts.fold(rt.db)
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())

@@ -13,6 +13,15 @@ from crowd.datasets.models import (
 )
 from crowd.drafts.models import Draft
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
+from crowd.images.delivery_models import (
+    Contract,
+    ContractEvent,
+    DeliveryRefusal,
+    DeliveryStep,
+    Fingerprint,
+    SupplierDelivery,
+    SupplierPerson,
+)
 from crowd.images.models import Batch, Finding, Image, ImageEvent, Supplier
 from crowd.ml.models import (
     CandidateJob,
@@ -91,9 +100,13 @@ __all__ = [
     "Claim",
     "ClassSum",
     "Comment",
+    "Contract",
+    "ContractEvent",
     "Count",
     "CountCorrection",
     "CountDelta",
+    "DeliveryRefusal",
+    "DeliveryStep",
     "DoubtDecision",
     "DoubtSum",
     "DoubtedLabel",
@@ -106,6 +119,7 @@ __all__ = [
     "ExpertFigure",
     "Export",
     "Finding",
+    "Fingerprint",
     "FixDay",
     "Flag",
     "FlagEvent",
@@ -146,6 +160,8 @@ __all__ = [
     "Submission",
     "Supplier",
     "SupplierDay",
+    "SupplierDelivery",
+    "SupplierPerson",
     "Task",
     "TaxonomyVersion",
     "TestResult",

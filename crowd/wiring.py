@@ -20,6 +20,7 @@ from crowd.gold import service as known
 from crowd.gold.courses import Examiner
 from crowd.gold.dealing import Dealer
 from crowd.images import api as images
+from crowd.images import contracts, intake_api
 from crowd.images import service as intake
 from crowd.ml import api as models_api
 from crowd.ml.schemas import EVERY_CANDIDATES
@@ -66,6 +67,7 @@ BLUEPRINTS = (
     image_api.blueprint,
     experts.blueprint,
     images.blueprint,
+    intake_api.blueprint,
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,
@@ -91,6 +93,8 @@ def wire(rt: Runtime) -> None:
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
     accounts.ME_SECTIONS["notices"] = notices_api.notices_section
     intake.READY_HOOKS[:] = [decisions.open_first]
+    contracts.ENDED_HOOKS[:] = [decisions.end_rights]
+    accounts.ME_SECTIONS["supplier"] = intake_api.supplier_section
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
     shelf = Shelf()
     observer = Observer(shelf)

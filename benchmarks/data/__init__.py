@@ -1,1 +1,1 @@
-"""How fast data comes in and goes out, beside the least that each must cost."""
+"""Images in, data sets out: how fast, beside the least that each must cost."""

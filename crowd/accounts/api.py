@@ -8,14 +8,15 @@ from sqlalchemy.engine import Connection
 from crowd.accounts import queries, service
 from crowd.accounts.auth import (
     Actor,
-    actor,
+    account,
+    account_of,
     close_session,
     guess_allowed,
     open_session,
     optional_actor,
-    requires_active,
-    requires_login,
+    requires_account,
 )
+from crowd.accounts.models import AccountKind
 from crowd.accounts.names import normalise
 from crowd.accounts.queries import Credentials
 from crowd.accounts.schemas import (
@@ -65,11 +66,11 @@ def logout() -> None:
 
 
 @blueprint.route("/me")
-@requires_login
+@requires_account
 @blueprint.response(200, MeSchema)
 def show_me() -> dict[str, Any]:
     """Oneself: grade, the stages one may pull, the leases one holds."""
-    me = actor()
+    me = account()
     with runtime().db.read() as conn:
         sections = {name: section(conn, me) for name, section in ME_SECTIONS.items()}
     return {
@@ -77,18 +78,19 @@ def show_me() -> dict[str, Any]:
         "username": me.username,
         "grade": me.grade,
         "suspended": me.suspended,
+        "kind": me.kind,
         "stages": runtime().policy.stages_for(me.grade),
         "sections": sections,
     }
 
 
 @blueprint.route("/me/password", methods=["POST"])
-@requires_login
+@requires_account
 @blueprint.arguments(PasswordChangeSchema)
 @blueprint.response(204)
 def change_password(body: dict[str, Any]) -> None:
     """Choose a new password; every other session ends, tokens stay."""
-    me = actor()
+    me = account()
     with runtime().db.read() as conn:
         found = queries.credentials_of(conn, me.id)
     with guess_allowed(me.username):
@@ -103,33 +105,34 @@ def change_password(body: dict[str, Any]) -> None:
 
 
 @blueprint.route("/me/tokens")
-@requires_login
+@requires_account
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, paged(TokenSchema))
 def list_tokens(query: dict[str, Any]) -> Page:
     """One's tokens that work, without the tokens themselves."""
     with runtime().db.read() as conn:
-        rows = queries.tokens(conn, actor().id, after=query["cursor"], limit=query["limit"] + 1)
+        rows = queries.tokens(conn, account().id, after=query["cursor"], limit=query["limit"] + 1)
     return page(rows, query["limit"], lambda row: row.id)
 
 
 @blueprint.route("/me/tokens", methods=["POST"])
-@requires_active
+@requires_account
 @blueprint.response(201, NewTokenSchema)
 def add_token() -> dict[str, Any]:
     """A new token for oneself, shown this once."""
+    account_of(*AccountKind)
     with runtime().db.begin() as conn:
-        token_id, token = service.issue_token(conn, actor().id)
+        token_id, token = service.issue_token(conn, account().id)
     return {"id": token_id, "token": token}
 
 
 @blueprint.route("/me/tokens/<int:token_id>", methods=["DELETE"])
-@requires_login
+@requires_account
 @blueprint.response(204)
 def drop_token(token_id: int) -> None:
     """Revoke one of one's tokens."""
     with runtime().db.begin() as conn:
-        service.revoke_token(conn, actor().id, token_id)
+        service.revoke_token(conn, account().id, token_id)
 
 
 def _refresh_hash(found: Credentials, password: str) -> None:

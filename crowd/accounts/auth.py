@@ -9,6 +9,7 @@ import flask_login
 from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
 
 from crowd.accounts import queries
+from crowd.accounts.models import AccountKind
 from crowd.accounts.queries import Credentials
 from crowd.core.errors import Forbidden, Unauthorized
 from crowd.core.limits import Counters, LoginThrottle, RequestLimit
@@ -32,6 +33,7 @@ class Actor:
     grade: Grade
     suspended: bool
     via: Literal["token", "session"]
+    kind: AccountKind = AccountKind.CROWD
 
     @property
     def is_admin(self) -> bool:
@@ -46,7 +48,7 @@ class _User:
     is_anonymous = False
 
     def __init__(self, found: Credentials, via: Literal["token", "session"]) -> None:
-        self.actor = Actor(found.id, found.username, found.grade, found.suspended, via)
+        self.actor = Actor(found.id, found.username, found.grade, found.suspended, via, found.kind)
         self._id = f"{found.id}:{found.session_version}"
 
     def get_id(self) -> str:
@@ -86,11 +88,19 @@ def optional_actor() -> Actor | None:
     return cast(Actor | None, g.actor)
 
 
-def actor() -> Actor:
-    """Who is calling. Raises Unauthorized, TooMany, and Forbidden `csrf`."""
+def account() -> Actor:
+    """Who is calling, of whatever kind. Raises Unauthorized, TooMany, and Forbidden `csrf`."""
     found = optional_actor()
     if found is None:
         raise Unauthorized("unauthorized", "Log in, or send a valid token.")
+    return found
+
+
+def actor() -> Actor:
+    """Who is calling, if that is somebody of the crowd. Raises Forbidden `account_kind` too."""
+    found = account()
+    if found.kind is not AccountKind.CROWD:
+        raise Forbidden("account_kind", f"This is not for the accounts of a {found.kind}.")
     return found
 
 
@@ -116,6 +126,29 @@ def own_or_admin(worker_id: int) -> Actor:
     if found.id != worker_id and not found.is_admin:
         raise Forbidden("grade", "This is for admins, and for oneself.")
     return found
+
+
+def account_of(*kinds: AccountKind) -> Actor:
+    """Who is calling, if that is an active account of these kinds, or an admin.
+
+    Raises Forbidden `suspended` and `account_kind` too.
+    """
+    found = account()
+    if found.suspended:
+        raise Forbidden("suspended", "This account is suspended.")
+    if found.kind not in kinds and not found.is_admin:
+        raise Forbidden("account_kind", f"This is for accounts of a {' or '.join(kinds)}, and for admins.")
+    return found
+
+
+def requires_account(view: F) -> F:
+    """Anybody known, of whatever kind: for what concerns one's own account."""
+    return _guarded(view, account)
+
+
+def requires_kind(*kinds: AccountKind) -> Callable[[F], F]:
+    """Only active accounts of these kinds, and admins."""
+    return lambda view: _guarded(view, lambda: account_of(*kinds))
 
 
 def requires_login(view: F) -> F:

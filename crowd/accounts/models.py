@@ -12,6 +12,17 @@ from crowd.policy import Grade
 GRADE = Coded(Grade)
 
 
+class AccountKind(StrEnum):
+    """What an account is for. Only the crowd has grades; the others are trainees, who may do nothing."""
+
+    CROWD = "crowd"
+    SUPPLIER = "supplier"
+    REFINER = "refiner"
+
+
+ACCOUNT_KIND = Coded(AccountKind)
+
+
 class Worker(Base):
     """A person of the crowd, of whatever grade. Never deleted: erasing takes the name away."""
 
@@ -26,6 +37,7 @@ class Worker(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     suspended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     erased_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    kind: Mapped[AccountKind] = mapped_column(ACCOUNT_KIND, default=AccountKind.CROWD, server_default="0")
 
     __table_args__ = (sa.Index("ix_workers_grade", "grade"),)
 

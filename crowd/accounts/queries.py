@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.accounts.models import ApiToken, Worker
+from crowd.accounts.models import AccountKind, ApiToken, Worker
 from crowd.core.statements import Statement
 from crowd.policy import Grade
 
@@ -22,6 +22,7 @@ class Person:
     created_at: datetime
     suspended: bool
     erased: bool
+    kind: AccountKind = AccountKind.CROWD
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Credentials:
     suspended: bool
     session_version: int
     password_hash: str | None
+    kind: AccountKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ PERSON_COLUMNS = (
     Worker.created_at,
     Worker.suspended_at.is_not(None).label("suspended"),
     Worker.erased_at.is_not(None).label("erased"),
+    Worker.kind,
 )
 _CREDENTIALS = sa.select(
     Worker.id,
@@ -59,6 +62,7 @@ _CREDENTIALS = sa.select(
     Worker.suspended_at.is_not(None).label("suspended"),
     Worker.session_version,
     Worker.password_hash,
+    Worker.kind,
 ).where(Worker.erased_at.is_(None))
 
 
@@ -77,8 +81,10 @@ def person_named(conn: Connection, username: str) -> Person | None:
 def people(
     conn: Connection, *, after: int | None = None, limit: int, grade: Grade | None = None
 ) -> list[Person]:
-    """Up to `limit` people with an id beyond `after`, in the order of their ids."""
-    query = sa.select(*PERSON_COLUMNS).order_by(Worker.id).limit(limit)
+    """Up to `limit` people of the crowd with an id beyond `after`, in the order of their ids."""
+    query = (
+        sa.select(*PERSON_COLUMNS).where(Worker.kind == AccountKind.CROWD).order_by(Worker.id).limit(limit)
+    )
     if after is not None:
         query = query.where(Worker.id > after)
     if grade is not None:
@@ -118,11 +124,16 @@ def _credentials(conn: Connection, statement: Statement, by: dict[str, Any]) -> 
 
 
 def insert_worker(
-    conn: Connection, username: str, grade: Grade, password_hash: str | None, at: datetime
+    conn: Connection,
+    username: str,
+    grade: Grade,
+    password_hash: str | None,
+    at: datetime,
+    kind: AccountKind = AccountKind.CROWD,
 ) -> int:
     """A new person's id. Raises IntegrityError if the name is taken."""
     statement = sa.insert(Worker).values(
-        username=username, grade=grade, password_hash=password_hash, created_at=at
+        username=username, grade=grade, password_hash=password_hash, created_at=at, kind=kind
     )
     return int(conn.execute(statement.returning(Worker.id)).scalar_one())
 

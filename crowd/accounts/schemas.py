@@ -4,6 +4,7 @@ from typing import Any
 
 from marshmallow import fields, post_dump, validate
 
+from crowd.accounts.models import AccountKind
 from crowd.accounts.names import LONGEST_PASSWORD
 from crowd.core.http import Moment, Schema
 from crowd.policy import Grade, Stage
@@ -31,6 +32,7 @@ class MeSchema(PersonBriefSchema):
     """Oneself; the rooms above add sections of their own, such as the leases one holds."""
 
     suspended = fields.Boolean()
+    kind = fields.Enum(AccountKind, by_value=True)
     stages = fields.List(fields.Enum(Stage, by_value=True))
 
     @post_dump(pass_original=True)

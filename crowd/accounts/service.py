@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts import queries
+from crowd.accounts.models import AccountKind
 from crowd.accounts.names import name_fault, normalise, password_fault, pseudonym
 from crowd.accounts.queries import Person
 from crowd.core.clock import now
@@ -35,17 +36,23 @@ def choose_password(text: str, path: str = "new") -> NewPassword:
     return NewPassword(text, hash_password(text))
 
 
-def create_worker(conn: Connection, username: str, grade: Grade, password: NewPassword | None) -> Person:
+def create_worker(
+    conn: Connection,
+    username: str,
+    grade: Grade,
+    password: NewPassword | None,
+    kind: AccountKind = AccountKind.CROWD,
+) -> Person:
     """A new person. Raises a 422 about `username`, or Conflict `username_taken`."""
     name = normalise(username)
     if fault := name_fault(name):
         raise field_error("username", fault)
     at = now()
     try:
-        worker_id = queries.insert_worker(conn, name, grade, password.hash if password else None, at)
+        worker_id = queries.insert_worker(conn, name, grade, password.hash if password else None, at, kind)
     except sa.exc.IntegrityError:
         raise Conflict("username_taken", f"The name {name} is taken.") from None
-    return Person(worker_id, name, grade, at, suspended=False, erased=False)
+    return Person(worker_id, name, grade, at, suspended=False, erased=False, kind=kind)
 
 
 def find_person(conn: Connection, worker_id: int) -> Person:

@@ -34,7 +34,7 @@ from crowd.core.db import Database
 from crowd.core.errors import Problem
 from crowd.core.health import head_revision
 from crowd.core.migrate import alembic_config, upgrade
-from crowd.core.storage import FolderStorage, open_storage
+from crowd.core.storage import FolderStorage, S3Storage, open_storage
 from crowd.core.supervisor import AlreadyRunning, exclusive
 from crowd.datasets.records import MANIFEST as EXPORT_DONE
 from crowd.standalone import LOCK_FILE
@@ -61,7 +61,7 @@ def backup(folder: Path, with_secret_key: bool) -> None:
     """
     settings = load_settings()
     _refuse_pooler(settings)
-    storage = open_storage(settings.storage)
+    storage = _open_folder(settings)
     folder = folder.resolve()
     _refuse_overlap(folder, storage.root)
     with _told_failures(), backups.open_folder(folder), closing(Database(settings.database_url)) as db:
@@ -187,7 +187,7 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
     """Everything; returns what the backup lacked from the start. Raises Problem."""
     settings = load_settings()
     _refuse_pooler(settings)
-    storage = open_storage(settings.storage)
+    storage = _open_folder(settings)
     _refuse_overlap(folder, storage.root)
     _refuse_unfit(manifest, settings)
     with _standing_still(settings), closing(Database(settings.database_url)) as db:
@@ -211,6 +211,18 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
             "unsound", f"the database is restored, but {len(unexpected)} files that it names are missing"
         )
     return missing
+
+
+def _open_folder(settings: Settings) -> FolderStorage:
+    """The storage, if it is a folder: a bucket is kept by its own means. Raises Problem."""
+    storage = open_storage(settings.storage)
+    if isinstance(storage, S3Storage):
+        raise Problem(
+            "storage_on_s3",
+            "CROWD_STORAGE: is a bucket, which keeps its own copies (versioning, replication): copy the "
+            "database by PostgreSQL's own means, and the bucket after it; see docs/operations.md",
+        )
+    return storage
 
 
 def _refuse_pooler(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from crowd.core.db import AnyRow, AnySelect, Database
 from crowd.datasets.jobs import export_key
 from crowd.datasets.models import Export, ExportState
 from crowd.datasets.records import MANIFEST
+from crowd.images.delivery_models import Contract
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageEvent, ImageState, What
 
@@ -21,6 +22,7 @@ _IMAGES = sa.select(Image.id, Image.sha256, Image.width).where(
 _PROOFS = sa.select(ImageEvent.id, ImageEvent.why["proof"].as_string().label("key")).where(
     ImageEvent.what == What.UPLOADED, ImageEvent.why["proof"].as_string().is_not(None)
 )
+_CONTRACTS = sa.select(Contract.id, Contract.file_key.label("key")).where(Contract.file_key.is_not(None))
 _EXPORTS = sa.select(Export.id).where(Export.state == ExportState.DONE)
 
 
@@ -33,6 +35,7 @@ def named_files(db: Database) -> Iterator[str]:
             yield files.working
             yield files.thumbnail
     yield from dict.fromkeys(event.key for event in _rows(db, _PROOFS, ImageEvent.id))
+    yield from dict.fromkeys(contract.key for contract in _rows(db, _CONTRACTS, Contract.id))
     for export in _rows(db, _EXPORTS, Export.id):
         yield f"{export_key(export.id)}/{MANIFEST}"
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import flask_smorest
 import marshmallow as ma
 from flask import Blueprint as FlaskBlueprint
-from flask import Flask, Request, Response, render_template, request
+from flask import Flask, Request, Response, current_app, render_template, request
 from marshmallow import fields
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
@@ -55,6 +55,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 PREFIX = "/api/v1"
 MOST_JSON_BYTES = 2 * 1024 * 1024
 MOST_DEPTH = 40
+# Configuration: scheme and host that images are fetched from, where that is not ourselves.
+IMAGE_ORIGIN = "CROWD_IMAGE_ORIGIN"
 CONTENT_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -123,8 +125,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = BodyParser()
 
-    def __init__(self, name: str, import_name: str, *, description: str = "") -> None:
-        super().__init__(name, import_name, url_prefix=PREFIX, description=description)
+    def __init__(self, name: str, import_name: str, *, description: str = "", **options: Any) -> None:
+        super().__init__(name, import_name, url_prefix=PREFIX, description=description, **options)
 
     def route(self, rule: str, **options: Any) -> Callable[[F], F]:
         """Serve the view at PREFIX + `rule` and describe it."""
@@ -286,6 +288,10 @@ def _add_headers(response: Response) -> Response:
     headers = response.headers
     for name, value in SECURITY_HEADERS.items():
         headers.add(name, value)
+    if origin := current_app.config.get(IMAGE_ORIGIN):
+        headers["Content-Security-Policy"] = CONTENT_POLICY.replace(
+            "img-src 'self'", f"connect-src 'self' {origin}; img-src 'self' {origin}"
+        )
     if response.mimetype in ("application/json", "application/problem+json"):
         headers.setdefault("Cache-Control", "no-store")
     return response

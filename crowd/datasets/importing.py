@@ -86,8 +86,8 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
         if taken.known:
             return Outcome.KNOWN, ""
         if taken.state is ImageState.REFUSED:
-            return Outcome.DUPLICATE, "; ".join(each["detail"] for each in taken.findings)
-        image_rows.finish_preparing(conn, taken.image_id, derived.width, derived.height)
+            return Outcome.DUPLICATE, "; ".join(each.detail for each in taken.findings)
+        image_rows.finish_preparing(conn, taken.image_id, derived.width, derived.height, derived.faces)
         record(conn, taken.image_id, Happening(What.PREPARED, why={"imported": item.where}), now)
         for stage, value in labels.items():
             queries.add_label(conn, taken.image_id, stage, taxonomy_id, value, now)

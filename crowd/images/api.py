@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, send_file
+from flask import Response, redirect, send_file
 from werkzeug.datastructures import FileStorage
 
 from crowd.accounts.auth import actor, requires_grade
@@ -14,6 +14,7 @@ from crowd.images.schemas import (
     ImageListArgs,
     ImageRowSchema,
     IntakeSchema,
+    OriginalArgs,
     UploadFileSchema,
     UploadFormSchema,
 )
@@ -63,12 +64,17 @@ def list_images(query: dict[str, Any]) -> Page:
 
 @blueprint.route("/images/<int:image_id>/original")
 @admins_only
+@blueprint.arguments(OriginalArgs, location="query")
 @blueprint.response(200, content_type="application/octet-stream")
-def original(image_id: int) -> Response:
-    """The file as it was handed over; each look is written into the image's history."""
+def original(query: dict[str, Any], image_id: int) -> Response:
+    """The file as it was handed over; each look is written into the image's history.
+
+    Where faces were covered a reason has to be given, which is kept with the look.
+    """
     rt = runtime()
-    key, name = service.original_path(rt, image_id, actor().id)
+    key, name = service.original(rt, image_id, actor().id, query["reason"])
+    mimetype = "application/octet-stream"
+    if address := rt.storage.address(key, mimetype=mimetype, name=name):
+        return redirect(address)  # type: ignore[return-value]
     # Never shown in the browser: it is what a stranger sent, unchanged.
-    return send_file(
-        rt.storage.root / key, mimetype="application/octet-stream", as_attachment=True, download_name=name
-    )
+    return send_file(rt.storage.root / key, mimetype=mimetype, as_attachment=True, download_name=name)

@@ -1,7 +1,7 @@
 """The making of working images: a file nobody trusts goes in, a clean JPEG and its thumbnail come out.
 
 The decoding itself runs in a child process with limits on memory and time, so that a bomb takes the child
-and never us. The child starts from this very file, so it knows only Pillow and the standard library.
+and never us. The child runs this very module, and knows of ours only what measures pictures.
 """
 
 import hashlib
@@ -22,7 +22,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+from crowd.images import faces
+from crowd.images.signals import read_signals
 
 DECODERS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 JPEG_MAX_SIDE = 65_500
@@ -55,9 +58,16 @@ CHILD_ENVIRONMENT = (
     "TMPDIR",
     "LD_LIBRARY_PATH",
 )
+ROOT = str(Path(__file__).resolve().parents[2])
 WHITE = (255, 255, 255)
 HASHED_ROWS = 64
+# Bytes of addresses that a child may take.
+MEMORY = 1 << 30
+MEMORY_WITH_OPENCV = 3 << 29
 THUMBNAIL_QUALITY = 85
+PLAIN = 16
+# Of a plain margin so much (of the longer side) stays around what is in front of it.
+MARGIN = 0.04
 
 
 class Unreadable(Exception):
@@ -70,15 +80,20 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What one file may cost (pixels, bytes, seconds) and how large its derivatives become (pixels)."""
+    """What one file may cost (pixels, bytes, seconds) and how large its derivatives become (pixels).
+
+    `faces` is what becomes of faces: none (nobody looks), mosaic or crop; `crop` takes plain margins off.
+    """
 
     max_pixels: int = 50_000_000
-    memory_bytes: int = 1 << 30
-    cpu_seconds: int = 20
-    wall_seconds: float = 30.0
+    memory_bytes: int = MEMORY
+    cpu_seconds: int = 8
+    wall_seconds: float = 9.0
     max_width: int = 800
     thumbnail_side: int = 256
     quality: int = 90
+    faces: str = "none"
+    crop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,10 @@ class Derived:
     """What was made of a file.
 
     `width` and `height` are those of the working image, `original_*` those of the whole upright picture;
-    `pixels_sha256` covers size and upright RGB pixels before scaling, so it is blind to metadata.
+    `pixels_sha256` covers size and upright RGB pixels before scaling, so it is blind to metadata. `signals`
+    are those of crowd.images.signals, with `phash` and `colours` in hexadecimal. `faces` says how many were
+    covered, None when nobody looked; `cropped` is the part (left, top, right, bottom) of the upright picture
+    that was kept, None for all of it; `dpi` as the file has it.
     """
 
     width: int
@@ -97,6 +115,10 @@ class Derived:
     frames: int
     pixels_sha256: str
     findings: list[dict[str, str]] = field(default_factory=list)
+    signals: dict[str, Any] = field(default_factory=dict)
+    faces: int | None = None
+    cropped: list[int] | None = None
+    dpi: float | None = None
 
 
 def derive(source: Path, working: Path, thumbnail: Path, limits: DecodeLimits | None = None) -> Derived:
@@ -188,8 +210,11 @@ class Decoder:
         if self._child is None or self._child.poll() is not None:
             self.close()
             environment = {name: os.environ[name] for name in CHILD_ENVIRONMENT if name in os.environ}
+            # Wherever we run from, the child finds the same `crowd` as we did.
+            paths = filter(None, (ROOT, environment.get("PYTHONPATH")))
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
             self._child = subprocess.Popen(
-                [sys.executable, "-P", __file__, json.dumps(asdict(self.limits))],
+                [sys.executable, "-P", "-m", "crowd.images.decode", json.dumps(asdict(self.limits))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -228,16 +253,67 @@ def make_derivatives(source: Path, working: IO[bytes], thumbnail: IO[bytes], lim
     with Image.open(source, formats=DECODERS) as opened:
         _check_size(opened, limits)
         kind, frames = _kind_and_frames(opened, findings)
+        dpi = _dpi(opened.info.get("dpi"))
         opened.load()
         picture = _upright(opened, findings)
         picture = _to_srgb(picture, opened.info.get("icc_profile"), findings)
     original = picture.size
     digest = _pixel_digest(picture)
+    kept = _region_of_interest(picture) if limits.crop else None
+    if kept:
+        picture = picture.crop(kept)
     picture = _shrunk(picture, limits.max_width / picture.width)
+    signals = read_signals(picture)
+    picture, covered = _without_faces(picture, limits.faces)
     _write_jpeg(picture, working, limits.quality)
     small = _shrunk(picture, limits.thumbnail_side / max(picture.size))
     _write_jpeg(small, thumbnail, THUMBNAIL_QUALITY)
-    return Derived(*picture.size, *original, kind, frames, digest, findings)
+    return Derived(
+        *picture.size,
+        *original,
+        kind,
+        frames,
+        digest,
+        findings,
+        signals=signals.as_json(),
+        faces=covered,
+        cropped=list(kept) if kept else None,
+        dpi=dpi,
+    )
+
+
+def _dpi(told: object) -> float | None:
+    """What a file says of its resolution, if that can be meant."""
+    try:
+        across = float(told[0])  # type: ignore[index]
+    except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
+        return None
+    return round(across, 1) if 1 < across < 100_000 else None
+
+
+def _region_of_interest(picture: Image.Image) -> tuple[int, int, int, int] | None:
+    """Where a picture has more than plain margin, with some of the margin; None for all of it."""
+    corner = cast(tuple[int, int, int], picture.getpixel((0, 0)))
+    apart = ImageChops.difference(picture, Image.new("RGB", picture.size, corner)).convert("L")
+    box = apart.point(lambda value: 255 if value > PLAIN else 0).getbbox()
+    if box is None:
+        return None
+    spare = round(MARGIN * max(picture.size))
+    left, top, right, bottom = box
+    kept = (
+        max(0, left - spare),
+        max(0, top - spare),
+        min(picture.width, right + spare),
+        min(picture.height, bottom + spare),
+    )
+    return None if kept == (0, 0, *picture.size) else kept
+
+
+def _without_faces(picture: Image.Image, wanted: str) -> tuple[Image.Image, int | None]:
+    if wanted == "none" or not faces.can_search():
+        return picture, None
+    covered, boxes = (faces.cropped_below if wanted == "crop" else faces.mosaicked)(picture)
+    return covered, len(boxes)
 
 
 def _check_size(image: Image.Image, limits: DecodeLimits) -> None:
@@ -408,6 +484,8 @@ def _private_output() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 def serve(limits: DecodeLimits) -> None:
     """The child's life: one order a line on stdin, one answer a line on stdout, until stdin closes."""
+    if limits.faces != "none" and faces.can_search():
+        faces.warm_up()
     _limit_this_process(limits)
     with _private_output() as answer:
         for line in sys.stdin.buffer:

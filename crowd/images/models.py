@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
-from crowd.policy import Stage
+from crowd.images.rights import Rights as Rights  # noqa: PLC0414 - many look for it here
+from crowd.policy import Action, Stage
 
 
 class ImageState(StrEnum):
@@ -27,15 +28,6 @@ class ImageState(StrEnum):
 
 # What people and figures know of; the others are numbers without an image of their own.
 REAL_STATES = tuple(state for state in ImageState if state not in (ImageState.SPARE, ImageState.SHADOW))
-
-
-class Rights(StrEnum):
-    """By what right the image is used (guideline 3.1)."""
-
-    OWNED = "owned"
-    LICENSED = "licensed"
-    CONSENT = "consent"
-    UNKNOWN = "unknown"
 
 
 class What(StrEnum):
@@ -61,6 +53,7 @@ class What(StrEnum):
 IMAGE_STATE = Coded(ImageState)
 STAGE = Coded(Stage)
 WHAT = Coded(What)
+ACTION = Coded(Action)
 
 
 class Supplier(Base):
@@ -85,7 +78,11 @@ class Batch(Base):
 
 
 class Image(Base):
-    """One image. `width` and `height` (pixels) are the working image's, null until it is made."""
+    """One image. `width` and `height` (pixels) are the working image's, null until it is made.
+
+    `waiting` as long as its delivery is not handed over; `faces` is how many were covered, null where
+    nobody could look.
+    """
 
     __tablename__ = "images"
 
@@ -105,6 +102,10 @@ class Image(Base):
     # Set while the working image is still to be made; a drain moves it ahead so that
     # two job workers do not take the same image.
     prepare_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    contract_id: Mapped[int | None] = mapped_column(sa.ForeignKey("contracts.id"))
+    delivery_id: Mapped[int | None] = mapped_column(sa.ForeignKey("deliveries.id"))
+    waiting: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
+    faces: Mapped[int | None] = mapped_column(sa.SmallInteger)
 
     __table_args__ = (
         # Two uploads of the same bytes at once: one becomes the image, the other its duplicate.
@@ -116,6 +117,27 @@ class Image(Base):
             sqlite_where=sa.text("duplicate_of IS NULL"),
         ),
         sa.Index("ix_images_supplier_file", "supplier_id", "file_name"),
+        sa.Index(
+            "ix_images_contract",
+            "contract_id",
+            "id",
+            postgresql_where=sa.text("contract_id IS NOT NULL"),
+            sqlite_where=sa.text("contract_id IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_images_delivery",
+            "delivery_id",
+            "id",
+            postgresql_where=sa.text("delivery_id IS NOT NULL"),
+            sqlite_where=sa.text("delivery_id IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_images_waiting",
+            "delivery_id",
+            "id",
+            postgresql_where=sa.text("waiting"),
+            sqlite_where=sa.text("waiting = 1"),
+        ),
         sa.Index("ix_images_state", "state", "id"),
         # The spare numbers beside an image.
         sa.Index(
@@ -141,7 +163,7 @@ class Image(Base):
 
 
 class Finding(Base):
-    """Something intake noticed about an image (guideline 3.2)."""
+    """Something intake noticed about an image (guideline 3.3): what it does, the numbers, their limits."""
 
     __tablename__ = "findings"
 
@@ -149,6 +171,9 @@ class Finding(Base):
     image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), index=True)
     code: Mapped[str] = mapped_column(sa.String(40))
     detail: Mapped[str] = mapped_column(sa.Text)
+    action: Mapped[Action] = mapped_column(ACTION, default=Action.NOTE, server_default="1")
+    numbers: Mapped[Any | None] = mapped_column(Json)
+    limits: Mapped[Any | None] = mapped_column(Json)
 
 
 class ImageEvent(Base):

@@ -8,8 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from crowd.core.db import AnyRow
-from crowd.images.models import REAL_STATES, Batch, Finding, Image, ImageState, Supplier
+from crowd.accounts.models import AccountKind, Worker
+from crowd.core.db import AnyRow, literal
+from crowd.core.statements import Statement
+from crowd.images.checks import Found
+from crowd.images.delivery_models import Contract, SupplierPerson
+from crowd.images.models import IMAGE_STATE, REAL_STATES, Batch, Finding, Image, ImageState, Supplier
 
 
 def named(conn: Connection, table: type[Supplier] | type[Batch], name: str, now: datetime) -> int:
@@ -36,18 +40,23 @@ def original_with(conn: Connection, sha256: bytes) -> int | None:
     ).scalar_one_or_none()
 
 
-def known_file(conn: Connection, supplier_id: int, file_name: str, sha256: bytes) -> int | None:
-    """The image that a supplier handed over before under this name with these bytes."""
-    return conn.execute(
-        sa.select(Image.id)
-        .where(
-            Image.supplier_id == supplier_id,
-            Image.file_name == file_name,
-            Image.sha256 == sha256,
-            Image.state.in_(REAL_STATES),
-        )
-        .limit(1)
-    ).scalar_one_or_none()
+_KNOWN = Statement(
+    sa.select(Image.id, Image.state)
+    .join(Supplier, Supplier.id == Image.supplier_id)
+    .where(
+        Supplier.name == sa.bindparam("of_supplier", type_=Supplier.name.type),
+        Image.file_name == sa.bindparam("named", type_=Image.file_name.type),
+        Image.sha256 == sa.bindparam("with_bytes", type_=Image.sha256.type),
+        Image.state.in_([literal(state, IMAGE_STATE) for state in REAL_STATES]),
+    )
+    .limit(1)
+)
+
+
+def known_file(conn: Connection, supplier: str, file_name: str, sha256: bytes) -> AnyRow | None:
+    """Id and state of the image that a supplier handed over before under this name with these bytes."""
+    values = {"of_supplier": supplier, "named": file_name, "with_bytes": sha256}
+    return _KNOWN.run(conn, values).one_or_none()
 
 
 def add_image(conn: Connection, **values: Any) -> int:
@@ -68,19 +77,28 @@ def batch_priority(conn: Connection, batch_id: int) -> int:
     return conn.execute(sa.select(Batch.priority).where(Batch.id == batch_id)).scalar_one()
 
 
-def add_findings(conn: Connection, image_id: int, findings: Sequence[dict[str, str]]) -> None:
+def add_findings(conn: Connection, image_id: int, findings: Sequence[Found]) -> None:
     """Keep what was noticed about an image."""
     if findings:
-        rows = [{"image_id": image_id, "code": each["code"], "detail": each["detail"]} for each in findings]
+        rows = [
+            {
+                "image_id": image_id,
+                "code": each.code,
+                "detail": each.detail,
+                "action": each.action,
+                "numbers": dict(each.numbers) or None,
+                "limits": dict(each.limits) or None,
+            }
+            for each in findings
+        ]
         conn.execute(sa.insert(Finding), rows)
 
 
-def findings_of(conn: Connection, image_id: int) -> list[dict[str, str]]:
+def findings_of(conn: Connection, image_id: int) -> list[Found]:
     """What was noticed about an image, in order."""
-    rows = conn.execute(
-        sa.select(Finding.code, Finding.detail).where(Finding.image_id == image_id).order_by(Finding.id)
-    )
-    return [{"code": row.code, "detail": row.detail} for row in rows]
+    columns = (Finding.code, Finding.detail, Finding.action, Finding.numbers, Finding.limits)
+    rows = conn.execute(sa.select(*columns).where(Finding.image_id == image_id).order_by(Finding.id))
+    return [Found(row.code, row.detail, row.action, row.numbers or {}, row.limits or {}) for row in rows]
 
 
 def take_unprepared(conn: Connection, now: datetime, until: datetime, limit: int) -> Sequence[AnyRow]:
@@ -91,7 +109,7 @@ def take_unprepared(conn: Connection, now: datetime, until: datetime, limit: int
     due = (
         sa.select(Image.id)
         .where(Image.prepare_after <= now)
-        .order_by(Image.prepare_after)
+        .order_by(Image.prepare_after, Image.id)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
     )
@@ -105,15 +123,18 @@ def take_unprepared(conn: Connection, now: datetime, until: datetime, limit: int
 
 
 def finish_preparing(
-    conn: Connection, image_id: int, width: int | None, height: int | None
-) -> ImageState | None:
-    """The working image is made (or cannot be: null sizes). None when another job worker was faster."""
+    conn: Connection, image_id: int, width: int | None, height: int | None, faces: int | None
+) -> AnyRow | None:
+    """The working image is made (or cannot be: null sizes): the image's state, and whether it is waiting.
+
+    None when another job worker was faster.
+    """
     return conn.execute(
         sa.update(Image)
         .where(Image.id == image_id, Image.prepare_after.is_not(None))
-        .values(width=width, height=height, prepare_after=None)
-        .returning(Image.state)
-    ).scalar_one_or_none()
+        .values(width=width, height=height, faces=faces, prepare_after=None)
+        .returning(Image.state, Image.waiting)
+    ).one_or_none()
 
 
 def unprepared(conn: Connection) -> int:
@@ -124,9 +145,21 @@ def unprepared(conn: Connection) -> int:
 
 
 def image_file(conn: Connection, image_id: int) -> AnyRow | None:
-    """What is needed to serve an image's files."""
+    """What is needed to serve an image's files, and to know whether its contract lets us."""
     return conn.execute(
-        sa.select(Image.id, Image.sha256, Image.file_name, Image.width).where(Image.id == image_id)
+        sa.select(
+            Image.id,
+            Image.sha256,
+            Image.file_name,
+            Image.width,
+            Image.faces,
+            Image.state,
+            Image.supplier_id,
+            Contract.withdrawn_at,
+            Contract.valid_to,
+        )
+        .join(Contract, Contract.id == Image.contract_id, isouter=True)
+        .where(Image.id == image_id)
     ).one_or_none()
 
 
@@ -160,11 +193,52 @@ def listed(
     return conn.execute(statement).all()
 
 
-def refused_names(conn: Connection, image_ids: Sequence[int]) -> Sequence[AnyRow]:
-    """File name and reason of those of the images that turned out to be unreadable."""
+def supplier(conn: Connection, supplier_id: int) -> AnyRow | None:
+    """A supplier."""
+    columns = (Supplier.id, Supplier.name, Supplier.created_at)
+    return conn.execute(sa.select(*columns).where(Supplier.id == supplier_id)).one_or_none()
+
+
+def suppliers(conn: Connection, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Suppliers in the order of their ids, beyond `after`."""
+    columns = (Supplier.id, Supplier.name, Supplier.created_at)
     return conn.execute(
-        sa.select(Image.file_name, Finding.detail)
-        .join(Finding, Finding.image_id == Image.id)
-        .where(Image.id.in_(image_ids), Finding.code == "unreadable")
-        .order_by(Image.id)
+        sa.select(*columns).where(Supplier.id > after).order_by(Supplier.id).limit(limit)
     ).all()
+
+
+def accounts(conn: Connection, kind: AccountKind, supplier_id: int | None) -> Sequence[AnyRow]:
+    """Accounts that are not of the crowd, of one supplier if given."""
+    statement = (
+        sa.select(
+            Worker.id, Worker.username, Worker.kind, Worker.suspended_at.is_not(None).label("suspended")
+        )
+        .where(Worker.kind == kind, Worker.erased_at.is_(None))
+        .order_by(Worker.id)
+    )
+    if supplier_id is not None:
+        statement = statement.join(SupplierPerson, SupplierPerson.worker_id == Worker.id).where(
+            SupplierPerson.supplier_id == supplier_id
+        )
+    return conn.execute(statement).all()
+
+
+def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
+    """An image's rights and the terms of its contract, which are null for an image without one."""
+    columns = (
+        Contract.valid_from,
+        Contract.valid_to,
+        Contract.withdrawn_at,
+        Contract.allows,
+        Contract.file_key,
+    )
+    return conn.execute(
+        sa.select(Image.rights, Image.contract_id, *columns)
+        .join(Contract, Contract.id == Image.contract_id, isouter=True)
+        .where(Image.id == image_id)
+    ).one_or_none()
+
+
+def stop_waiting(conn: Connection, image_id: int) -> None:
+    """Somebody let the image in before its delivery was handed over."""
+    conn.execute(sa.update(Image).where(Image.id == image_id, Image.waiting).values(waiting=False))

@@ -1,10 +1,12 @@
 """What the images room takes and gives over HTTP."""
 
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, validate
 
 from crowd.core.http import Moment, PageArgs, Schema
-from crowd.images.models import ImageState, Rights
+from crowd.images.models import ImageState
+from crowd.images.rights import Rights
 from crowd.images.service import name_fault
+from crowd.policy import Action
 
 
 def _check_name(name: str) -> None:
@@ -27,10 +29,13 @@ class UploadFileSchema(Schema):
 
 
 class FindingSchema(Schema):
-    """Something intake noticed."""
+    """Something intake noticed: what it does, what was measured, and the threshold it was held against."""
 
     code = fields.String(required=True)
     detail = fields.String(required=True)
+    action = fields.Enum(Action, by_value=True)
+    numbers = fields.Dict(keys=fields.String(), allow_none=True)
+    limits = fields.Dict(keys=fields.String(), allow_none=True)
 
 
 class IntakeSchema(Schema):
@@ -41,6 +46,12 @@ class IntakeSchema(Schema):
         required=True, metadata={"description": "`accepted` at intake, `held` for an admin, or `refused`."}
     )
     findings = fields.List(fields.Nested(FindingSchema), required=True)
+
+
+class OriginalArgs(Schema):
+    """Why somebody looks at an original."""
+
+    reason = fields.String(load_default=None, validate=validate.Length(1, 1000))
 
 
 class ImageListArgs(PageArgs):

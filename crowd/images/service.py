@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core import clock
-from crowd.core.errors import NotFound, Unprocessable
-from crowd.images import queries
-from crowd.images.decode import DecodeLimits, Decoder, Derived, Unreadable
+from crowd.core.errors import NotFound, Unprocessable, field_error
+from crowd.images import contract_queries, faces, fingerprints, queries
+from crowd.images.checks import Found, Measures, check, outcome
+from crowd.images.decode import MEMORY, MEMORY_WITH_OPENCV, DecodeLimits, Decoder, Derived, Unreadable
 from crowd.images.files import files_of
-from crowd.images.history import Happening, record
-from crowd.images.models import Batch, ImageState, Rights, Supplier, What
-from crowd.policy import Policy
+from crowd.images.history import STATES, Happening, record
+from crowd.images.models import Batch, ImageState, Supplier, What
+from crowd.images.rights import Rights, unsettled
+from crowd.policy import Action, Covering, Policy
 from crowd.runtime import Runtime
 
 # Called in the transaction in which an image in work gets its working image: the task engine,
@@ -37,20 +40,25 @@ MOST_SPARES = 100
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
+# Working images whose rows are written in one transaction: short enough for people to claim in between.
+PREPARE_COMMIT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What came with a file: whose it is, its name, its rights, and the batch it belongs to.
 
-    `proof` is the storage key of the document that proves the rights.
+    `contract_id` is the contract it comes under, None for what `rights` declare. `delivery_id` is the
+    supplier's delivery; `waiting` while that is not handed over, so that nobody labels it yet.
     """
 
     supplier: str
     file_name: str
     rights: Rights
     batch: str | None = None
-    proof: str | None = None
+    contract_id: int | None = None
+    delivery_id: int | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +67,21 @@ class Intake:
 
     image_id: int
     state: ImageState
-    findings: list[dict[str, str]]
+    findings: list[Found]
     known: bool = False
 
 
-def take_upload(rt: Runtime, data: bytes, delivery: Delivery, actor_id: int | None) -> Intake:
+def take_upload(
+    rt: Runtime, data: bytes, delivery: Delivery, actor_id: int | None, *, again: bool = False
+) -> Intake:
     """Take one file and make its working image at once: it can be claimed on return.
 
+    With `again` a file that the supplier handed in before under this name is recognised, as by `take_file`.
     Raises Unprocessable for a file that is no image anybody could work on; then nothing is kept.
     """
     sha256 = hashlib.sha256(data).digest()
+    if again and (known := _known(rt, sha256, delivery)):
+        return known
     with rt.db.read() as conn:
         first = queries.original_with(conn, sha256)
     derived = None if first else _derive(rt, data, sha256)
@@ -94,19 +107,10 @@ def take_file(
     interrupted import can simply be run again.
     """
     now = clock.now()
-    supplier_id = queries.named(conn, Supplier, delivery.supplier, now)
-    known = queries.known_file(conn, supplier_id, clean_name(delivery.file_name), sha256)
+    known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
     if known is not None:
-        return Intake(known, ImageState.IN_WORK, [], known=True)
+        return Intake(known.id, known.state, [], known=True)
     return _take(conn, policy, sha256, delivery, None, actor_id, now)
-
-
-def keep_proof(rt: Runtime, document: bytes, suffix: str) -> str:
-    """Keep a document that proves rights. Returns its storage key, for Delivery.proof."""
-    key = f"proofs/{hashlib.sha256(document).hexdigest()}{suffix.lower()}"
-    if not rt.storage.exists(key):
-        rt.storage.put(key, document)
-    return key
 
 
 def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
@@ -114,26 +118,17 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
     now = clock.now()
     with rt.db.begin() as conn:
         due = queries.take_unprepared(conn, now, now + timedelta(seconds=PREPARE_SECONDS), limit)
-    with Decoder(decode_limits(rt.policy)) as decoder:
-        for image in due:
-            files = files_of(image.sha256)
-            derived: Derived | None = None
-            findings = []
-            try:
-                derived = decoder.derive(
-                    rt.storage.path(files.original),
-                    rt.storage.path(files.working),
-                    rt.storage.path(files.thumbnail),
-                )
-                findings = derived.findings
-            except Unreadable as problem:
-                findings = [{"code": "unreadable", "detail": problem.reason}]
-            except FileNotFoundError:
-                # A storage that is not mounted says nothing against the picture: it stays due.
-                log.warning("original_missing", image=image.id, key=files.original)
-                continue
+    with _decoder(rt.policy) as decoder:
+        for start in range(0, len(due), PREPARE_COMMIT):
+            made = [
+                (image.id, found)
+                for image in due[start : start + PREPARE_COMMIT]
+                if (found := _derive_kept(rt, decoder, image.id, image.sha256))
+            ]
             with rt.db.begin() as conn:
-                _prepared(conn, image.id, derived, findings, clock.now())
+                # In the order of their ids, as everybody who locks several images does.
+                for image_id, found in sorted(made, key=lambda each: each[0]):
+                    _prepared(conn, rt.policy, image_id, found, clock.now())
     return len(due)
 
 
@@ -156,7 +151,15 @@ def clean_name(name: str) -> str:
 
 def decode_limits(policy: Policy) -> DecodeLimits:
     """The policy's sizes (pixels), with the decoder's own caps."""
-    return DecodeLimits(max_width=policy.working_width, thumbnail_side=policy.thumbnail_side)
+    covers = policy.intake.faces.cover is not Covering.NONE and faces.can_search()
+    return DecodeLimits(
+        max_width=policy.working_width,
+        thumbnail_side=policy.thumbnail_side,
+        faces=policy.intake.faces.cover.value,
+        crop=policy.intake.crop_margins,
+        # OpenCV takes half a gigabyte of addresses before it has seen a picture.
+        memory_bytes=MEMORY_WITH_OPENCV if covers else MEMORY,
+    )
 
 
 def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
@@ -164,11 +167,38 @@ def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
     with rt.storage.temporary() as source, _decoder(rt.policy) as decoder:
         source.write_bytes(data)
         try:
-            derived = decoder.derive(source, rt.storage.path(files.working), rt.storage.path(files.thumbnail))
+            with rt.storage.writing(files.working) as working, rt.storage.writing(files.thumbnail) as small:
+                derived = decoder.derive(source, working, small)
         except Unreadable as problem:
             raise Unprocessable("unreadable", problem.reason, errors={"file": [problem.reason]}) from None
     keep_original(rt, data)
     return derived
+
+
+def _derive_kept(rt: Runtime, decoder: Decoder, image_id: int, sha256: bytes) -> Derived | Unreadable | None:
+    """The working image of an original that is in the storage; None if that cannot be reached now."""
+    files = files_of(sha256)
+    try:
+        with (
+            rt.storage.opened(files.original) as source,
+            rt.storage.writing(files.working) as working,
+            rt.storage.writing(files.thumbnail) as small,
+        ):
+            return decoder.derive(source, working, small)
+    except Unreadable as problem:
+        return problem
+    except FileNotFoundError:
+        # A storage that is not mounted says nothing against the picture: it stays due.
+        log.warning("original_missing", image=image_id, key=files.original)
+        return None
+
+
+def _known(rt: Runtime, sha256: bytes, delivery: Delivery) -> Intake | None:
+    with rt.db.read() as conn:
+        known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
+        if known is None:
+            return None
+        return Intake(known.id, known.state, queries.findings_of(conn, known.id), known=True)
 
 
 def _take(
@@ -181,18 +211,22 @@ def _take(
     now: datetime,
 ) -> Intake:
     batch_id = queries.named(conn, Batch, delivery.batch, now) if delivery.batch else None
+    supplier_id = queries.named(conn, Supplier, delivery.supplier, now)
+    contract_id = delivery.contract_id or contract_queries.declared(conn, supplier_id, delivery.rights, now)
     values: dict[str, object] = {
-        "supplier_id": queries.named(conn, Supplier, delivery.supplier, now),
+        "supplier_id": supplier_id,
         "batch_id": batch_id,
         "file_name": clean_name(delivery.file_name),
         "rights": delivery.rights,
         "sha256": sha256,
         "created_at": now,
+        "contract_id": contract_id,
+        "delivery_id": delivery.delivery_id,
+        "waiting": delivery.waiting,
     }
     if batch_id is not None:
         values["priority"] = queries.batch_priority(conn, batch_id)
-    why = {"proof": delivery.proof} if delivery.proof else None
-    uploaded = Happening(What.UPLOADED, worker_id=actor_id, why=why)
+    uploaded = Happening(What.UPLOADED, worker_id=actor_id)
     first = queries.original_with(conn, sha256)
     if first is None:
         try:
@@ -207,25 +241,26 @@ def _take(
 def _take_new(
     conn: Connection,
     policy: Policy,
-    values: dict[str, object],
+    values: dict[str, Any],
     derived: Derived | None,
     uploaded: Happening,
     now: datetime,
 ) -> Intake:
-    sizes = {"width": derived.width, "height": derived.height} if derived else {"prepare_after": now}
-    image_id = queries.add_image(conn, state=ImageState.IN_WORK, **values, **sizes)
+    made = (
+        {"width": derived.width, "height": derived.height, "faces": derived.faces}
+        if derived
+        else {"prepare_after": now}
+    )
+    image_id = queries.add_image(conn, state=ImageState.IN_WORK, **values, **made)
     put_aside(conn, policy, image_id, values)
     record(conn, image_id, uploaded, now)
-    findings = list(derived.findings) if derived else []
-    state = ImageState.IN_WORK
-    if values["rights"] is Rights.UNKNOWN and policy.hold_unknown_rights:
-        findings.append({"code": "rights_unknown", "detail": "the right to use the image is not settled"})
-        record(conn, image_id, Happening(What.HELD, why={"reason": "rights_unknown"}), now)
-        state = ImageState.HELD
-    queries.add_findings(conn, image_id, findings)
-    if derived and state is ImageState.IN_WORK:
+    found = _check_rights(conn, policy, values["rights"], values["contract_id"], now)
+    if derived:
+        found += _judge(conn, policy, image_id, derived)
+    state = _settle(conn, image_id, ImageState.IN_WORK, found, now)
+    if derived and state is ImageState.IN_WORK and not values["waiting"]:
         _announce(conn, image_id, now)
-    return Intake(image_id, state, findings)
+    return Intake(image_id, state, found)
 
 
 def put_aside(conn: Connection, policy: Policy, image_id: int, values: Mapping[str, object]) -> None:
@@ -243,33 +278,88 @@ def put_aside(conn: Connection, policy: Policy, image_id: int, values: Mapping[s
 
 
 def _take_duplicate(
-    conn: Connection, values: dict[str, object], first: int, uploaded: Happening, now: datetime
+    conn: Connection, values: dict[str, Any], first: int, uploaded: Happening, now: datetime
 ) -> Intake:
     image_id = queries.add_image(conn, state=ImageState.REFUSED, duplicate_of=first, **values)
-    findings = [{"code": "duplicate", "detail": f"byte-identical to image {first}"}]
+    numbers = {"of": first, "by": "bytes"}
+    found = [Found("duplicate", f"byte-identical to image {first}", Action.REFUSE, numbers)]
     record(conn, image_id, uploaded, now)
     record(conn, image_id, Happening(What.REFUSED, why={"reason": "duplicate", "of": first}), now)
-    queries.add_findings(conn, image_id, findings)
-    return Intake(image_id, ImageState.REFUSED, findings)
+    queries.add_findings(conn, image_id, found)
+    return Intake(image_id, ImageState.REFUSED, found)
 
 
 def _prepared(
-    conn: Connection, image_id: int, derived: Derived | None, findings: list[dict[str, str]], now: datetime
+    conn: Connection, policy: Policy, image_id: int, made: Derived | Unreadable, now: datetime
 ) -> None:
-    state = queries.finish_preparing(
-        conn, image_id, derived.width if derived else None, derived.height if derived else None
+    derived = made if isinstance(made, Derived) else None
+    image = queries.finish_preparing(
+        conn,
+        image_id,
+        derived.width if derived else None,
+        derived.height if derived else None,
+        derived.faces if derived else None,
     )
-    if state is None:
+    if image is None:
         return
-    queries.add_findings(conn, image_id, findings)
-    if derived is None and state not in (ImageState.IN_WORK, ImageState.HELD):
-        return  # withdrawn or refused meanwhile: that stands
-    if derived is None:
-        record(conn, image_id, Happening(What.REFUSED, why={"reason": findings[0]["detail"]}), now)
-        return
-    record(conn, image_id, Happening(What.PREPARED), now)
-    if state is ImageState.IN_WORK:
+    if isinstance(made, Unreadable):
+        found = [Found("unreadable", made.reason, Action.REFUSE)]
+    else:
+        record(conn, image_id, Happening(What.PREPARED), now)
+        found = _judge(conn, policy, image_id, made)
+    state = _settle(conn, image_id, image.state, found, now)
+    if derived and state is ImageState.IN_WORK and not image.waiting:
         _announce(conn, image_id, now)
+
+
+def _check_rights(
+    conn: Connection, policy: Policy, rights: Rights, contract_id: int | None, now: datetime
+) -> list[Found]:
+    if not policy.hold_unknown_rights:
+        return []
+    terms = contract_queries.terms_held(conn, contract_id) if contract_id else None
+    proof_required = policy.intake.proof_required
+    fault = unsettled(rights, terms, now.date(), proof_required=proof_required)
+    return [Found(*fault, Action.HOLD)] if fault else []
+
+
+def _judge(conn: Connection, policy: Policy, image_id: int, derived: Derived) -> list[Found]:
+    measures = Measures(
+        derived.original_width,
+        derived.original_height,
+        derived.dpi,
+        derived.signals,
+        derived.faces,
+        tuple(derived.findings),
+    )
+    found = check(measures, policy.intake)
+    return found + fingerprints.compare(conn, policy.intake.duplicates, image_id, derived)
+
+
+def _settle(
+    conn: Connection, image_id: int, state: ImageState, found: list[Found], now: datetime
+) -> ImageState:
+    """Keep the findings and move the image to the state that they lead to, which is returned."""
+    queries.add_findings(conn, image_id, found)
+    if state not in (ImageState.IN_WORK, ImageState.HELD):
+        return state  # withdrawn or refused meanwhile: that stands
+    wanted = outcome(found)
+    if wanted is Action.REFUSE:
+        return _move(conn, image_id, What.REFUSED, wanted, found, now)
+    if wanted is Action.HOLD and state is ImageState.IN_WORK:
+        return _move(conn, image_id, What.HELD, wanted, found, now)
+    return state
+
+
+def _move(
+    conn: Connection, image_id: int, what: What, action: Action, found: list[Found], now: datetime
+) -> ImageState:
+    reasons = [each for each in found if each.action is action]
+    why = {"reason": reasons[0].code, "findings": [each.code for each in reasons]}
+    if reasons[0].code == "unreadable":
+        why["reason"] = reasons[0].detail
+    record(conn, image_id, Happening(what, why=why), now)
+    return STATES[what]
 
 
 def _announce(conn: Connection, image_id: int, now: datetime) -> None:
@@ -293,14 +383,18 @@ def _decoder(policy: Policy) -> Iterator[Decoder]:
         _DECODERS.put(decoder)
 
 
-def original_path(rt: Runtime, image_id: int, admin_id: int) -> tuple[str, str]:
+def original(rt: Runtime, image_id: int, admin_id: int, reason: str | None) -> tuple[str, str]:
     """Storage key and file name of the original; the look is written into the image's history.
 
-    Raises NotFound.
+    Raises NotFound, and a 422 about `reason` where faces were covered and none is given: the original shows
+    what the working image must not.
     """
     with rt.db.begin() as conn:
         image = queries.image_file(conn, image_id)
         if image is None or not rt.storage.exists(files_of(image.sha256).original):
             raise NotFound("no_such_image", f"There is no original of image {image_id}.")
-        record(conn, image_id, Happening(What.ORIGINAL_VIEWED, worker_id=admin_id), clock.now())
+        if image.faces and not (reason and reason.strip()):
+            raise field_error("reason", "The original shows a face: say why it has to be seen.")
+        why = {"reason": reason} if reason else None
+        record(conn, image_id, Happening(What.ORIGINAL_VIEWED, worker_id=admin_id, why=why), clock.now())
     return files_of(image.sha256).original, image.file_name

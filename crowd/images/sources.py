@@ -10,16 +10,20 @@ import lzma
 import os
 import re
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Self
+from tempfile import TemporaryFile
+from typing import IO, Self
 
 from crowd.core.errors import Problem
+from crowd.core.s3 import S3_SCHEME, Bucket, connect_s3, parse_s3
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp"))
 IMAGE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*")
@@ -29,6 +33,21 @@ MANIFEST_COLUMNS = ("file", "supplier", "rights", "batch")
 RIGHTS = ("owned", "licensed", "consent", "unknown")
 DRIVE = re.compile(r"^[A-Za-z]:")
 ZIP_ENCRYPTED = 0x1
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+)
 ZIP_UTF8 = 0x800
 
 
@@ -43,12 +62,17 @@ class SourceError(Problem):
 
 @dataclass(frozen=True, slots=True)
 class SourceLimits:
-    """How much a source may hold: bytes of one item, of a whole archive, its members, its compression."""
+    """How much a source may hold: bytes of one item, of a whole archive, its members, its compression.
+
+    `nested` is how deep archives may lie in archives, `nested_bytes` what of them is unpacked at a time.
+    """
 
     item_bytes: int = 64 * 1024**2
     total_bytes: int = 256 * 1024**3
     members: int = 2_000_000
     ratio: int = 200
+    nested: int = 3
+    nested_bytes: int = 4 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +91,28 @@ class SourceItem:
 
 
 class Source:
-    """A counted, repeatable run of items, with `findings` ({"code","detail"}) on what was passed over."""
+    """A counted, repeatable run of items, with `findings` ({"code","detail","name"}) on what was passed over.
+
+    The items of a folder and of a bucket are looked up while they are read, so that a million take no memory.
+    """
 
     def __init__(
         self,
-        items: Sequence[SourceItem],
+        items: Sequence[SourceItem] | Callable[[], Iterator[SourceItem]],
         findings: Iterable[Mapping[str, str]] = (),
         close: Callable[[], None] | None = None,
+        count: int | None = None,
     ) -> None:
         self._items = items
+        self._count = count
         self.findings = [dict(finding) for finding in findings]
         self._close = close
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) if isinstance(self._items, Sequence) else self._count or 0
 
     def __iter__(self) -> Iterator[SourceItem]:
-        return iter(self._items)
+        return iter(self._items) if isinstance(self._items, Sequence) else self._items()
 
     def __enter__(self) -> Self:
         return self
@@ -93,13 +122,20 @@ class Source:
             self._close()
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What the archives of one source have used up together."""
+
+    members: int = 0
+    total: int = 0
+    unpacked: int = 0
+
+
 def open_source(path: str | Path, limits: SourceLimits | None = None) -> Source:
     """Opens an image, folder, zip, CSV or JSONL manifest; raises SourceError, as may an item's `open`."""
     limits = limits or SourceLimits()
-    if str(path).startswith("s3://"):
-        raise SourceError(
-            f"{path}: this installation has no reader for s3:// yet; copy the files to a folder first"
-        )
+    if str(path).startswith(S3_SCHEME):
+        return _open_bucket(str(path), limits)
     path = Path(path)
     if path.is_dir():
         return _open_folder(path, limits)
@@ -129,8 +165,8 @@ def _item_name(raw: bytes) -> tuple[str, bytes | None]:
     return name, None if name.encode() == raw else raw
 
 
-def _finding(code: str, name: str) -> dict[str, str]:
-    return {"code": code, "detail": name}
+def _finding(code: str, name: str, why: str | None = None) -> dict[str, str]:
+    return {"code": code, "name": name, "detail": f"{name}: {why}" if why else name}
 
 
 def _file_item(
@@ -172,8 +208,13 @@ def _is_litter(parts: Sequence[str]) -> bool:
 
 
 def _open_folder(root: Path, limits: SourceLimits) -> Source:
-    items: list[SourceItem] = []
     findings: list[dict[str, str]] = []
+    count = sum(1 for found in _in_folder(root, limits, findings))
+    return Source(lambda: _in_folder(root, limits, []), findings, count=count)
+
+
+def _in_folder(root: Path, limits: SourceLimits, findings: list[dict[str, str]]) -> Iterator[SourceItem]:
+    """The items below a folder; what is passed over is added to `findings`."""
     inside = root.resolve()
     for path in _walk(root):
         relative = path.relative_to(root)
@@ -184,12 +225,68 @@ def _open_folder(root: Path, limits: SourceLimits) -> Source:
         elif not path.is_file():
             findings.append(_finding("not_a_file", shown))
         elif suffix in IMAGE_SUFFIXES or (suffix not in ARCHIVE_SUFFIXES and _looks_like_image(path)):
-            items.append(_file_item(path, relative.as_posix(), limits))
+            yield _file_item(path, relative.as_posix(), limits)
+        elif suffix == ".zip":
+            yield from _from_archive(path, shown, limits, findings)
         elif suffix in ARCHIVE_SUFFIXES:
             findings.append(_finding("nested_archive", shown))
         else:
             findings.append(_finding("not_an_image", shown))
-    return Source(items, findings)
+
+
+def _from_archive(
+    path: Path, shown: str, limits: SourceLimits, findings: list[dict[str, str]]
+) -> Iterator[SourceItem]:
+    try:
+        archive = _open_zip(path, limits)
+    except SourceError as error:
+        findings.append(_finding("nested_archive", shown, error.detail.removeprefix(f"{path}: ")))
+        return
+    with archive:
+        findings += [_inside(each, shown) for each in archive.findings]
+        for item in archive:
+            yield replace(item, name=f"{shown}/{item.name}", name_bytes=None)
+
+
+def _inside(finding: Mapping[str, str], archive: str) -> dict[str, str]:
+    return {**finding, "name": f"{archive}/{finding['name']}", "detail": f"{archive}/{finding['detail']}"}
+
+
+def _open_bucket(address: str, limits: SourceLimits) -> Source:
+    try:
+        place = parse_s3(address)
+        bucket = connect_s3(place.bucket)
+        findings: list[dict[str, str]] = []
+        count = sum(1 for _ in _in_bucket(bucket, place.prefix, limits, findings))
+    except (ValueError, OSError) as error:
+        raise SourceError(f"{address}: {error}") from None
+    if not count and not findings:
+        raise SourceError(f"{address}: there is nothing below this prefix")
+    return Source(lambda: _in_bucket(bucket, place.prefix, limits, []), findings, count=count)
+
+
+def _in_bucket(
+    bucket: Bucket, prefix: str, limits: SourceLimits, findings: list[dict[str, str]]
+) -> Iterator[SourceItem]:
+    for key, size in bucket.list(prefix):
+        name = unicodedata.normalize("NFC", key.removeprefix(prefix).lstrip("/")) or PurePosixPath(key).name
+        suffix = PurePosixPath(name).suffix.lower()
+        if key.endswith("/") or _is_litter(PurePosixPath(name).parts):
+            continue
+        if suffix in IMAGE_SUFFIXES:
+            yield SourceItem(name, partial(_read_object, bucket, key, name, size, limits.item_bytes))
+        else:
+            code = "nested_archive" if suffix in ARCHIVE_SUFFIXES else "not_an_image"
+            findings.append(_finding(code, name))
+
+
+def _read_object(bucket: Bucket, key: str, name: str, size: int, cap: int) -> bytes:
+    if size > cap:
+        raise SourceError(f"{name}: larger than the {cap:,} bytes allowed")
+    try:
+        return bucket.read(key, cap)
+    except OSError as error:
+        raise SourceError(f"{name}: {error}") from error
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -202,31 +299,38 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _open_zip(path: Path, limits: SourceLimits) -> Source:
+    with ExitStack() as opened:
+        findings: list[dict[str, str]] = []
+        try:
+            archive = opened.enter_context(_zip_file(path))
+            items = _zip_items(archive, limits, findings, _Budget(), opened)
+        except SourceError as error:
+            raise SourceError(f"{path}: {error.detail}") from None
+        items.sort(key=lambda item: item.name)
+        return Source(items, findings, opened.pop_all().close)
+
+
+def _zip_file(file: Path | IO[bytes]) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise SourceError(f"{path}: not a readable zip ({error})") from error
-    try:
-        items, findings = _zip_items(archive, limits)
-    except SourceError as error:
-        archive.close()
-        raise SourceError(f"{path}: {error.detail}") from None
-    except BaseException:
-        archive.close()
-        raise
-    return Source(items, findings, archive.close)
+        return zipfile.ZipFile(file)
+    except BROKEN_ZIP as error:
+        raise SourceError(f"not a readable zip ({error})") from error
 
 
 def _zip_items(
-    archive: zipfile.ZipFile, limits: SourceLimits
-) -> tuple[list[SourceItem], list[dict[str, str]]]:
+    archive: zipfile.ZipFile,
+    limits: SourceLimits,
+    findings: list[dict[str, str]],
+    budget: _Budget,
+    opened: ExitStack,
+    depth: int = 0,
+) -> list[SourceItem]:
     members = archive.infolist()
-    if len(members) > limits.members:
-        raise SourceError(f"{len(members):,} members are more than the {limits.members:,} allowed")
+    budget.members += len(members)
+    if budget.members > limits.members:
+        raise SourceError(f"{budget.members:,} members are more than the {limits.members:,} allowed")
     items: list[SourceItem] = []
-    findings: list[dict[str, str]] = []
     seen: set[str] = set()
-    total = 0
     for member in members:
         name, name_bytes = _item_name(_member_name_bytes(member))
         name = name.replace("\\", "/")
@@ -236,22 +340,66 @@ def _zip_items(
         if name in seen:
             raise SourceError(f"{name}: there twice")
         seen.add(name)
-        total += member.file_size
-        if total > limits.total_bytes:
+        budget.total += member.file_size
+        if budget.total > limits.total_bytes:
             raise SourceError(f"unpacks to more than the {limits.total_bytes:,} bytes allowed")
-        parts = PurePosixPath(name).parts
         suffix = PurePosixPath(name).suffix.lower()
-        if _is_litter(parts):
+        if _is_litter(PurePosixPath(name).parts):
             continue
-        if suffix in ARCHIVE_SUFFIXES:
-            findings.append(_finding("nested_archive", name))
-        elif suffix in IMAGE_SUFFIXES:
+        if suffix in IMAGE_SUFFIXES:
             read = partial(_read_member, archive, member, name, limits.item_bytes)
             items.append(SourceItem(name, read, name_bytes))
+        elif suffix == ".zip":
+            items += _nested_items(archive, member, name, limits, findings, budget, opened, depth + 1)
+        elif suffix in ARCHIVE_SUFFIXES:
+            findings.append(_finding("nested_archive", name))
         else:
             findings.append(_finding("not_an_image", name))
-    items.sort(key=lambda item: item.name)
-    return items, findings
+    return items
+
+
+def _nested_items(
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    name: str,
+    limits: SourceLimits,
+    findings: list[dict[str, str]],
+    budget: _Budget,
+    opened: ExitStack,
+    depth: int,
+) -> list[SourceItem]:
+    """The items of an archive in an archive; one that cannot be trusted is passed over, the rest goes on."""
+    inner: list[dict[str, str]] = []
+    try:
+        _refuse_deep(member, limits, budget, depth)
+        file = opened.enter_context(TemporaryFile())  # noqa: SIM115 - it closes with the source
+        _unpack(archive, member, file)
+        nested = opened.enter_context(_zip_file(file))
+        items = _zip_items(nested, limits, inner, budget, opened, depth)
+    except SourceError as error:
+        findings.append(_finding("nested_archive", name, error.detail))
+        return []
+    findings += [_inside(each, name) for each in inner]
+    return [replace(item, name=f"{name}/{item.name}", name_bytes=None) for item in items]
+
+
+def _refuse_deep(member: zipfile.ZipInfo, limits: SourceLimits, budget: _Budget, depth: int) -> None:
+    if depth > limits.nested:
+        raise SourceError(f"archives lie more than {limits.nested} deep")
+    budget.unpacked += member.file_size
+    if budget.unpacked > limits.nested_bytes:
+        raise SourceError(f"archives in it unpack to more than {limits.nested_bytes:,} bytes")
+
+
+def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: IO[bytes]) -> None:
+    left = member.file_size
+    try:
+        with archive.open(member) as inside:
+            while left > 0 and (block := inside.read(min(left, 1 << 20))):
+                file.write(block)
+                left -= len(block)
+    except BROKEN_ZIP as error:
+        raise SourceError(f"damaged in the archive ({error})") from error
 
 
 def _member_name_bytes(member: zipfile.ZipInfo) -> bytes:
@@ -281,15 +429,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, c
         with archive.open(member) as file:
             # Never more than the directory promised, whatever the stream goes on to give.
             return file.read(member.file_size)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        NotImplementedError,
-    ) as error:
+    except BROKEN_ZIP as error:
         raise SourceError(f"{name}: damaged in the archive ({error})") from error
 
 

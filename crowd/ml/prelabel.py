@@ -176,8 +176,16 @@ class Line:
 
     def decode(self, predictor: Predictor, wanted: Wanted) -> "Future[Ready]":
         """Have a task's image decoded."""
-        path = self._storage.root / files_of(wanted.sha256).working
-        return self._decoders.submit(predictor.prepare, wanted, path)
+        return self._decoders.submit(self._prepare, predictor, wanted)
+
+    def _prepare(self, predictor: Predictor, wanted: Wanted) -> Ready:
+        key = files_of(wanted.sha256).working
+        try:
+            with self._storage.opened(key) as path:
+                return predictor.prepare(wanted, path)
+        except FileNotFoundError:
+            # It says of a file that is not there what it says of one that cannot be read.
+            return predictor.prepare(wanted, self._storage.root / key)
 
     def write(self, model: AnyRow, predictor: Predictor, group: Group) -> "Future[tuple[int, int]]":
         """Have the clerk write what came of a group; how many were made, and how many could not be."""
@@ -219,7 +227,7 @@ class Line:
 
     def _load(self, model: AnyRow) -> Predictor:
         card = parse_card(model.card)
-        path = self._storage.root / model.file
+        path = self._storage.local(model.file)
         return load_predictor(path, model.sha256, card, self._taxonomy, self._device, self._batch)
 
 

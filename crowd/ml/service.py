@@ -52,7 +52,8 @@ def keep_file(storage: FolderStorage, source: IO[bytes]) -> Kept:
             sha256 = hashlib.file_digest(file, "sha256").digest()
         key = f"models/{sha256.hex()}.safetensors"
         if not storage.exists(key):
-            aside.replace(storage.path(key))
+            with storage.writing(key) as path:
+                aside.replace(path)
     return Kept(key, sha256, card)
 
 

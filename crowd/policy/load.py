@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from crowd.policy.intake import parse_intake
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 from crowd.policy.sections import SECTIONS, read_section
 
@@ -85,11 +86,12 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
             values[name] = read_section(name, document[name], errors)
         elif name in _LADDERS and name in document:
             values[name] = _ladder(name, document[name], errors)
-        elif name in document and name != "stages":
+        elif name in document and name not in ("stages", "intake"):
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text
     values["stages"] = _stages(document.get("stages"), errors)
+    values["intake"] = parse_intake(document.get("intake"), errors)
     if errors:
         raise PolicyError(errors)
     return Policy(**values)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from crowd.policy.intake import IntakePolicy
 from crowd.policy.sections import ExpertPolicy, FlagPolicy, GoldPolicy, QualityPolicy
 
 
@@ -64,6 +65,7 @@ class Policy:
     working_width: int
     thumbnail_side: int
     hold_unknown_rights: bool
+    intake: IntakePolicy
     requests_per_minute: int
     login_failures_per_minute: int
     login_failures_per_address: int

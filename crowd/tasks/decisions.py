@@ -9,6 +9,8 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
+from crowd.images import contracts
+from crowd.images import queries as images
 from crowd.images.history import Happening, record
 from crowd.images.models import REAL_STATES, ImageState, What
 from crowd.policy import Policy, Stage
@@ -54,7 +56,7 @@ def decide(
         raise NotFound("no_such_image", f"There is no image {image_id}.")
     if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
-    _guard(conn, image, decision, policy)
+    _guard(conn, image, decision, policy, now)
     why = {"reason": decision.reason}
     if decision.state is ImageState.IN_WORK:
         reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
@@ -88,6 +90,7 @@ def reopen(conn: Connection, image: AnyRow, stage: Stage, reopening: Reopening, 
         why=reopening.why,
     )
     new_round = record(conn, image.id, happening, now)
+    images.stop_waiting(conn, image.id)
     for _ in range(STAGES[stage].seats):
         queries.open_task(conn, image, stage, new_round, now, excluded_id=reopening.about_id)
 
@@ -106,11 +109,25 @@ def open_first(conn: Connection, image_id: int, now: datetime) -> None:
     queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
 
 
-def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy) -> None:
+def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> None:
+    """The contract that an image came under has ended: its open tasks close, and it leaves the work."""
+    image = image_queries.lock_image(conn, image_id)
+    assert image is not None
+    if image.state in (ImageState.REFUSED, ImageState.WITHDRAWN):
+        return
+    queries.close_open(conn, image_id)
+    record(conn, image_id, Happening(what, why={"reason": reason}), now)
+
+
+def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy, now: datetime) -> None:
     if image.state is ImageState.WITHDRAWN:
         raise Conflict("withdrawn", "The image was withdrawn; that is final.")
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED) and image.width is None:
         raise Conflict("no_working_image", "There is no working image to work on.")
+    if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED):
+        fault = contracts.fault_of(conn, image.id, policy, now.date())
+        if fault:
+            raise Conflict(*fault)
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if decision.state is ImageState.IN_WORK:
         if decision.stage is Stage.ADJUDICATION:

@@ -4,10 +4,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response, send_file
+from flask import Response, request, send_file
 from sqlalchemy.engine import Connection
 
-from crowd.accounts.auth import Actor, actor, requires_grade, requires_login
+from crowd.accounts.auth import (
+    Actor,
+    account,
+    account_of,
+    actor,
+    requires_account,
+    requires_grade,
+    requires_login,
+)
+from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow
 from crowd.core.errors import Forbidden, NotFound
@@ -43,7 +52,7 @@ def show_image(image_id: int) -> dict[str, Any]:
 
 
 @blueprint.route("/images/<int:image_id>/file")
-@requires_login
+@requires_account
 @blueprint.response(200, content_type="image/jpeg")
 def working_image(image_id: int) -> Response:
     """The working image, as people draw on it and as it is delivered."""
@@ -51,7 +60,7 @@ def working_image(image_id: int) -> Response:
 
 
 @blueprint.route("/images/<int:image_id>/thumbnail")
-@requires_login
+@requires_account
 @blueprint.response(200, content_type="image/jpeg")
 def thumbnail(image_id: int) -> Response:
     """A small version of the working image."""
@@ -148,16 +157,40 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
     with rt.db.read() as conn:
         image = images.image_file(conn, image_id)
         # Who may not see an image is told so before they learn whether it has a picture.
-        _viewer(conn, image_id)
+        _require_view(conn, image_id)
         if image is None or image.width is None:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
     files = files_of(image.sha256)
-    path = rt.storage.root / (files.thumbnail if thumbnail else files.working)
+    key = files.thumbnail if thumbnail else files.working
+    etag = f"{image.sha256.hex()}-{image.width}"
+    if address := rt.storage.address(key, mimetype="image/jpeg"):
+        return _redirected(address, etag)
+    path = rt.storage.root / key
     if not path.is_file():
         raise NotFound("file_missing", f"The file of image {image_id} is missing from the storage.")
-    response = send_file(path, mimetype="image/jpeg", conditional=True, etag=image.sha256.hex())
+    response = send_file(path, mimetype="image/jpeg", conditional=True, etag=etag)
     # The bytes of a working image never change; who may see them does.
     response.headers["Cache-Control"] = "private, max-age=3600"
     # Told by its bytes alone: the time of the file would tell that a picture is older than its number.
     response.last_modified = None
     return response
+
+
+def _redirected(address: str, etag: str) -> Response:
+    response = Response(status=302)
+    if request.if_none_match.contains(etag):
+        response = Response(status=304)
+    else:
+        # Shorter than the address is good for, so that nobody follows one that has run out.
+        response.headers["Location"] = address
+    response.set_etag(etag)
+    response.headers["Cache-Control"] = "private, max-age=1800"
+    return response
+
+
+def _require_view(conn: Connection, image_id: int) -> None:
+    """Raises Forbidden unless the caller may see the image: refiners see every one."""
+    if account().kind is AccountKind.REFINER:
+        account_of(AccountKind.REFINER)
+        return
+    _viewer(conn, image_id)

@@ -4,6 +4,7 @@ from marshmallow import INCLUDE, fields, validate
 
 from crowd.core.http import Cursor, Moment, PageArgs, Schema
 from crowd.images.models import ImageState, What
+from crowd.images.schemas import FindingSchema
 from crowd.policy import Stage
 from crowd.tasks.progress import Trouble
 
@@ -231,7 +232,7 @@ class ImageSchema(Schema):
     file_name = fields.String()
     supplier = fields.String()
     rights = fields.String()
-    findings = fields.List(fields.Raw())
+    findings = fields.List(fields.Nested(FindingSchema))
 
 
 class StageProgressSchema(Schema):

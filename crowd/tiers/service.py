@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from crowd.accounts import queries as people
 from crowd.accounts import service as accounts
 from crowd.accounts.auth import Actor
+from crowd.accounts.models import AccountKind
 from crowd.accounts.names import pseudonym
 from crowd.accounts.queries import Person
 from crowd.accounts.service import NewPassword
@@ -33,9 +34,10 @@ def join(
     by: Actor | None,
     password: NewPassword | None = None,
     reason: str = "",
+    kind: AccountKind = AccountKind.CROWD,
 ) -> Person:
     """A new person of `grade`. Raises a 422 about `username`, or Conflict `username_taken`."""
-    person = accounts.create_worker(conn, username, grade, password)
+    person = accounts.create_worker(conn, username, grade, password, kind)
     _record(conn, person.id, Standing.JOINED, (None, grade), by, reason)
     return person
 
@@ -53,9 +55,11 @@ def regrade(
     """Move a person to `grade`; the grade one has already changes nothing. `by` None: the command line.
 
     `only_from`: somebody in good standing who is of that grade now. `evidence`: what a rule went by.
-    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `erased` or `outdated`.
+    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind`, `erased` or `outdated`.
     """
     person = _guard(conn, worker_id, by, reason, leaves_admins=grade is not Grade.ADMIN)
+    if person.kind is not AccountKind.CROWD:
+        raise Conflict("account_kind", f"The account of a {person.kind} has no grade.")
     if only_from is not None and (person.suspended or person.grade is not only_from):
         raise Conflict("outdated", f"This person is no longer an active {only_from}.")
     if person.grade is grade:
@@ -97,7 +101,7 @@ def reinstate(conn: Connection, worker_id: int, *, by: Actor | None, reason: str
 def erase(conn: Connection, worker_id: int, *, by: Actor | None, reason: str) -> Person:
     """Take a person's data away for good: name, password, sessions, tokens; the history stays.
 
-    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin` or `erased`.
+    Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind` or `erased`.
     """
     person = _guard(conn, worker_id, by, reason, leaves_admins=True)
     accounts.erase_person(conn, worker_id)

@@ -2,6 +2,10 @@
 
 import json
 import os
+import sqlite3
+import subprocess
+import sys
+import time
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -10,9 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crowd.cli import main
+from crowd.core.config import load_settings
+from crowd.core.migrate import upgrade
 from crowd.images import queries
 from crowd.images.models import ImageState
-from crowd.runtime import Runtime
+from crowd.images.service import prepare
+from crowd.runtime import Runtime, build_runtime
+from tests.commands.places import environ_without_places
 from tests.pictures import jpeg
 
 
@@ -43,9 +51,9 @@ def names(rt: Runtime, state: ImageState | None = None) -> list[str]:
 
 def test_a_folder_comes_in_once_however_often_it_is_imported(rt: Runtime, photos: Path) -> None:
     first = bring(rt, photos, "--supplier", "Shop", "--rights", "owned")
-    assert (first.exit_code, first.stdout) == (
+    assert (first.exit_code, first.stdout.splitlines()[-1]) == (
         0,
-        "3 new, 0 duplicates refused, 0 already there, 0 not taken\n",
+        "3 new, 0 duplicates refused, 0 already there, 0 not taken",
     )
     again = bring(rt, photos, "--supplier", "Shop", "--rights", "owned")
     assert "0 new, 0 duplicates refused, 3 already there" in again.stdout
@@ -118,6 +126,86 @@ def test_a_manifest_with_an_impossible_supplier_loses_that_line_alone(
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
     assert names(rt) == ["1.jpg"]
+
+
+def test_the_report_tells_of_every_file(rt: Runtime, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    (photos / "notes.txt").write_text("text")
+    (photos / "same.jpg").write_bytes(jpeg(0))
+    (photos / "empty.jpg").touch()
+    for report in (tmp_path / "r.json", tmp_path / "r.csv"):
+        bring(rt, photos, "--supplier", "Shop", "--rights", "owned", "--report", report)
+    prepare(rt)
+    bring(rt, photos, "--supplier", "Shop", "--rights", "owned", "--report", tmp_path / "r.json")
+    (told,) = json.loads((tmp_path / "r.json").read_text())
+    assert {key: told["report"][key] for key in ("files", "taken", "refused", "pending")} == {
+        "files": 7,
+        "taken": 3,
+        "refused": 4,
+        "pending": 0,
+    }
+    states = {row["file"]: (row["state"], row["codes"]) for row in told["files"]}
+    assert states["broken.jpg"] == ("refused", "unreadable")
+    assert states["notes.txt"] == ("refused", "not_an_image")
+    assert states["same.jpg"] == ("refused", "duplicate")
+    assert states["empty.jpg"] == ("refused", "bad_source")
+    assert (tmp_path / "r.csv").read_text(encoding="utf-8-sig").startswith("file,image,state,codes,details")
+
+
+def test_killed_in_the_middle_and_given_again_it_comes_to_the_same(
+    rt: Runtime, tmp_path: Path, photos: Path
+) -> None:
+    for seed in range(3, 160):
+        (photos / f"{seed % 140:03}.jpg").write_bytes(jpeg(seed))
+    whole = Settled(rt, photos, tmp_path / "whole")
+    cut = Settled(rt, photos, tmp_path / "cut")
+    process = cut.start()
+    while cut.images() < 50:
+        assert process.poll() is None, "it was done before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert cut.images() < whole.finish()
+    cut.finish()
+    assert cut.outcome() == whole.outcome()
+
+
+class Settled:
+    """An installation of its own, on SQLite, into which the photographs are imported."""
+
+    def __init__(self, rt: Runtime, photos: Path, folder: Path) -> None:
+        folder.mkdir()
+        self.folder, self.photos = folder, photos
+        self.env = environ_without_places() | {"CROWD_DATA_DIR": str(folder), "REDIS_URL": "unix:///nowhere"}
+        upgrade(load_settings(self.env).database_url)
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        words = ["import", str(self.photos), "--supplier", "Shop", "--rights", "owned", "--no-wait"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "crowd", *words],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def finish(self) -> int:
+        assert self.start().wait() == 0
+        rt = build_runtime(load_settings(self.env))
+        while prepare(rt):
+            pass
+        rt.db.close()
+        return self.images()
+
+    def images(self) -> int:
+        with sqlite3.connect(self.folder / "crowd.sqlite") as conn:
+            return int(conn.execute("SELECT count(*) FROM images").fetchone()[0])
+
+    def outcome(self) -> list[tuple[object, ...]]:
+        with sqlite3.connect(self.folder / "crowd.sqlite") as conn:
+            return conn.execute(
+                "SELECT i.id, file_name, state, hex(sha256), duplicate_of, width, f.code FROM images i "
+                "LEFT JOIN findings f ON f.image_id = i.id ORDER BY i.id, f.code"
+            ).fetchall()
 
 
 def test_nothing_there_and_nothing_in_it_are_told(rt: Runtime, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_folder_tells_what_it_passed_over(tmp_path: Path) -> None:
     assert [item.name for item in source] == ["text.jpg", "unnamed"]
     assert {(f["code"], f["detail"]) for f in source.findings} == {
         ("not_an_image", "list.txt"),
-        ("nested_archive", "more.zip"),
+        ("nested_archive", "more.zip: not a readable zip (File is not a zip file)"),
     }
 
 
@@ -102,7 +102,47 @@ def test_a_zip_gives_its_images_and_skips_litter_and_archives(tmp_path: Path) ->
     )
     with open_source(path) as source:
         assert [(item.name, item.open()) for item in source] == [("b/1.png", PICTURE), ("b/2.png", PICTURE)]
-        assert source.findings == [{"code": "nested_archive", "detail": "inner.zip"}]
+        assert [(each["code"], each["name"]) for each in source.findings] == [("nested_archive", "inner.zip")]
+
+
+def nested(*members: tuple[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_archives_in_archives_give_their_images_under_both_names(tmp_path: Path) -> None:
+    inner = nested(("옷.png", PICTURE), ("deeper.zip", nested(("x/a.png", PICTURE))))
+    make_zip(tmp_path / "a.zip", ("b.png", PICTURE), ("in.zip", inner))
+    expected = ["b.png", "in.zip/deeper.zip/x/a.png", "in.zip/옷.png"]
+    with open_source(tmp_path / "a.zip") as source:
+        assert [(item.name, item.open()) for item in source] == [(name, PICTURE) for name in expected]
+    with open_source(tmp_path) as folder:
+        assert [item.name for item in folder] == [f"a.zip/{name}" for name in expected]
+        assert len(folder) == 3
+
+
+@pytest.mark.parametrize(
+    ("inner", "why"),
+    [
+        (nested(("../a.png", PICTURE)), "out of the archive"),
+        (nested(("a.png", b"x" * 400), ("b.png", b"x" * 400)), "unpacks to more than the 1,200"),
+        (nested(("b.zip", nested(("c.zip", nested(("d.zip", nested(("a.png", PICTURE)))))))), "3 deep"),
+        (b"no zip at all", "not a readable zip"),
+    ],
+)
+def test_a_nested_archive_that_cannot_be_trusted_is_passed_over_with_its_reason(
+    tmp_path: Path, inner: bytes, why: str
+) -> None:
+    path = make_zip(tmp_path / "a.zip", ("good.png", PICTURE), ("in.zip", inner))
+    limits = SourceLimits(total_bytes=1200) if "1,200" in why else None
+    with open_source(path, limits) as source:
+        assert [item.name for item in source] == ["good.png"]
+        (finding,) = source.findings
+        assert finding["code"] == "nested_archive"
+        assert why in finding["detail"]
 
 
 @pytest.mark.parametrize(
@@ -217,8 +257,8 @@ def test_a_faulty_manifest_is_refused_with_its_line(
 def test_what_is_not_there_and_what_cannot_be_read_yet_say_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         open_source(tmp_path / "nothing")
-    with pytest.raises(SourceError, match="no reader for s3://"):
-        open_source("s3://bucket/prefix")
+    with pytest.raises(SourceError, match="an address is written s3://bucket/prefix"):
+        open_source("s3://x")
 
 
 def test_manifests_know_the_same_rights_as_images_do() -> None:

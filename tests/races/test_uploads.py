@@ -27,7 +27,7 @@ def test_two_uploads_of_the_same_bytes_give_one_image_and_one_duplicate(crowd: C
         taken = [each for each in results if isinstance(each, service.Intake)]
         first, second = sorted(taken, key=lambda each: each.state)
         assert (first.state, second.state) == (ImageState.IN_WORK, ImageState.REFUSED)
-        assert [found["code"] for found in second.findings] == ["duplicate"]
+        assert [found.code for found in second.findings] == ["duplicate"]
         with crowd.engine.db.read() as conn:
             of = sa.select(Image.duplicate_of).where(Image.id == second.image_id)
             assert conn.execute(of).scalar_one() == first.image_id

@@ -1,0 +1,120 @@
+"""Which images are the same or nearly: by their decoded pixels, and by hash bands and colours.
+
+Two hashes that differ by three bits or fewer share one of their four quarters, each of which has an index; so
+a search is four looks into an index, however many images there are. Recolouring hardly moves a hash, so
+colours are compared too: another colourway of a garment is no duplicate.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from crowd.core.statements import Statement
+from crowd.images.checks import Found
+from crowd.images.decode import Derived
+from crowd.images.delivery_models import Fingerprint
+from crowd.policy import Action
+from crowd.policy.intake import DuplicateRule
+
+BANDS = ("band0", "band1", "band2", "band3")
+BAND_BITS = 16
+HALF = 1 << (BAND_BITS - 1)
+SIGN = 1 << 64
+
+_BAND_COLUMNS = [Fingerprint.__table__.c[name] for name in BANDS]
+_NEAR = Statement(
+    sa.union_all(
+        *(
+            sa.select(Fingerprint.image_id, Fingerprint.phash).where(
+                column == sa.bindparam(name, type_=column.type)
+            )
+            for name, column in zip(BANDS, _BAND_COLUMNS, strict=True)
+        )
+    )
+)
+
+
+def compare(conn: Connection, rule: DuplicateRule, image_id: int, derived: Derived) -> list[Found]:
+    """What is found against the images before this one, whose fingerprint is kept.
+
+    The database decides which of two equal ones came first.
+    """
+    phash = derived.signals["phash"]
+    signed = None if phash is None else signed_hash(int(phash, 16))
+    colours = bytes.fromhex(derived.signals["colours"]) if derived.signals["colours"] else None
+    first = _keep(conn, image_id, bytes.fromhex(derived.pixels_sha256), signed, colours)
+    if first is not None and rule.exact is not Action.IGNORE:
+        numbers = {"of": first, "by": "pixels"}
+        return [Found("duplicate", f"the same pixels as image {first}", rule.exact, numbers)]
+    if rule.near is Action.IGNORE or signed is None or colours is None:
+        return []
+    return _near(conn, rule, image_id, signed, colours)
+
+
+def near_hashes(conn: Connection, signed: int, most_bits: int) -> list[tuple[int, int]]:
+    """Bits apart and id of each image with a hash that near, nearest and oldest first; exact to 3 bits."""
+    rows = _NEAR.run(conn, dict(zip(BANDS, bands_of(signed), strict=True))).all()
+    found = {image_id: (phash ^ signed) for image_id, phash in rows}
+    apart = ((bits.bit_count() if bits >= 0 else (bits + SIGN).bit_count(), i) for i, bits in found.items())
+    return sorted(each for each in apart if each[0] <= most_bits)
+
+
+def signed_hash(phash: int) -> int:
+    """A 64-bit hash as the database keeps it."""
+    return phash - SIGN if phash >= SIGN // 2 else phash
+
+
+def bands_of(signed: int) -> list[int]:
+    """The four quarters of a hash, as the database keeps them."""
+    bits = signed % SIGN
+    return [(bits >> BAND_BITS * number) % (2 * HALF) - HALF for number in range(len(BANDS))]
+
+
+def _keep(
+    conn: Connection, image_id: int, pixels: bytes, signed: int | None, colours: bytes | None
+) -> int | None:
+    """Keep a fingerprint; the image that has these pixels already, if there is one."""
+    insert = (postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert)(Fingerprint)
+    bands: Sequence[int | None] = bands_of(signed) if signed is not None else [None] * len(BANDS)
+    values: dict[str, Any] = {
+        "image_id": image_id,
+        "pixels_sha256": pixels,
+        "phash": signed,
+        "colours": colours,
+        **dict(zip(BANDS, bands, strict=True)),
+    }
+    kept = conn.execute(
+        insert.values(values)
+        .on_conflict_do_nothing(index_elements=[Fingerprint.pixels_sha256])
+        .returning(Fingerprint.image_id)
+    ).scalar_one_or_none()
+    if kept is not None:
+        return None
+    return conn.execute(
+        sa.select(Fingerprint.image_id).where(Fingerprint.pixels_sha256 == pixels)
+    ).scalar_one()
+
+
+def _near(conn: Connection, rule: DuplicateRule, image_id: int, signed: int, colours: bytes) -> list[Found]:
+    for bits, other in near_hashes(conn, signed, rule.most_bits):
+        if other == image_id:
+            continue
+        others = conn.execute(
+            sa.select(Fingerprint.colours).where(Fingerprint.image_id == other)
+        ).scalar_one()
+        assert others is not None, "a hash never comes without colours"
+        hue = max(abs(a - b) for a, b in zip(colours, others, strict=True))
+        if hue <= rule.most_hue:
+            return [
+                Found(
+                    "near_duplicate",
+                    f"nearly the same picture as image {other}",
+                    rule.near,
+                    {"of": other, "bits": bits, "hue": hue},
+                    {"most_bits": rule.most_bits, "most_hue": rule.most_hue},
+                )
+            ]
+    return []

@@ -1,0 +1,298 @@
+"""Suppliers hand in, refiners hand over, contracts end: over HTTP, with the engine behind it."""
+
+import io
+import zipfile
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from crowd.core import clock
+from crowd.images import contracts, deliveries
+from crowd.images.delivery_models import Contract
+from crowd.images.models import Image, ImageState
+from crowd.images.rights import Rights
+from crowd.images.service import Delivery, prepare, take_upload
+from crowd.policy import Grade
+from crowd.runtime import Runtime
+from tests.kinds import Answer, Bearer, Client, Headers, MakeWorker
+from tests.pictures import jpeg
+
+
+class House:
+    """An admin, a labeller, a refiner, and suppliers with logins, over HTTP."""
+
+    def __init__(self, rt: Runtime, client: Client, make_worker: MakeWorker, bearer: Bearer) -> None:
+        self.rt, self.client, self._bearer = rt, client, bearer
+        self.admin = bearer(make_worker(Grade.ADMIN)[1])
+        self.labeller = bearer(make_worker(Grade.GENERAL)[1])
+        self.refiner = self._welcome("/refiners", "refiner")
+        self.shop, self.rival = self.supplier("Shop"), self.supplier("Rival")
+
+    def supplier(self, name: str) -> Headers:
+        added = self.post("/suppliers", self.admin, {"name": name}).json
+        return self._welcome(f"/suppliers/{added['id']}/accounts", f"{name}-login")
+
+    def post(self, path: str, who: Headers, body: dict[str, Any] | None = None) -> Answer:
+        return self.client.post(f"/api/v1{path}", json=body or {}, headers=who)
+
+    def get(self, path: str, who: Headers) -> Answer:
+        return self.client.get(f"/api/v1{path}", headers=who)
+
+    def send(self, delivery: int, name: str, data: bytes, who: Headers | None = None) -> Answer:
+        form = {"file": (io.BytesIO(data), name)}
+        path = f"/api/v1/deliveries/{delivery}/files"
+        return self.client.post(path, data=form, headers=who or self.shop)
+
+    def contract(self, who: Headers | None = None, **fields: Any) -> int:
+        form = {"kind": "consent", "file": (io.BytesIO(b"we agree"), "동의서.pdf"), **fields}
+        answer = self.client.post("/api/v1/contracts", data=form, headers=who or self.shop)
+        assert answer.status_code == 201, answer.json
+        return int(answer.json["id"])
+
+    def delivery(self, name: str = "spring", **fields: Any) -> int:
+        answer = self.post("/deliveries", self.shop, {"name": name, **fields})
+        assert answer.status_code == 201, answer.json
+        return int(answer.json["id"])
+
+    def hand_over(self, delivery: int) -> None:
+        for step in ("sorted", "refined", "handed_over"):
+            answer = self.post(f"/deliveries/{delivery}/steps", self.refiner, {"step": step})
+            assert answer.status_code == 200, answer.json
+        deliveries.open_all_waiting(self.rt)
+
+    def claim(self) -> Answer:
+        return self.post("/tasks/claim", self.labeller)
+
+    def image_state(self, image_id: int) -> ImageState:
+        with self.rt.db.read() as conn:
+            state: ImageState = conn.execute(sa.select(Image.state).where(Image.id == image_id)).scalar_one()
+        return state
+
+    def _welcome(self, path: str, username: str) -> Headers:
+        answer = self.post(path, self.admin, {"username": username})
+        assert answer.status_code == 201, answer.json
+        return self._bearer(answer.json["token"])
+
+
+@pytest.fixture
+def house(rt: Runtime, client: Client, make_worker: MakeWorker, bearer: Bearer) -> House:
+    return House(rt, client, make_worker, bearer)
+
+
+def test_a_delivery_goes_its_four_steps_and_only_then_to_the_labellers(house: House) -> None:
+    delivery = house.delivery(contract_id=house.contract(), rights="consent")
+    (taken,) = house.send(delivery, "a.jpg", jpeg(1)).json["files"]
+    assert (taken["state"], taken["known"]) == ("taken", False)
+    assert house.claim().status_code == 204
+    assert house.post(f"/deliveries/{delivery}/steps", house.shop, {"step": "sorted"}).status_code == 200
+    assert house.post(f"/deliveries/{delivery}/steps", house.shop, {"step": "refined"}).status_code == 403
+    skipped = house.post(f"/deliveries/{delivery}/steps", house.refiner, {"step": "handed_over"})
+    assert (skipped.status_code, skipped.json["code"]) == (409, "step")
+    for step in ("refined", "handed_over"):
+        shown = house.post(
+            f"/deliveries/{delivery}/steps", house.refiner, {"step": step, "reason": "ok"}
+        ).json
+    assert [each["step"] for each in shown["steps"]] == ["received", "sorted", "refined", "handed_over"]
+    assert deliveries.open_all_waiting(house.rt) == 1
+    assert house.claim().json["image"]["id"] == taken["image_id"]
+    assert deliveries.open_all_waiting(house.rt) == 0
+    assert house.send(delivery, "late.jpg", jpeg(2)).status_code == 409
+
+
+def test_the_same_file_sent_again_gets_the_same_answer(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    first = house.send(delivery, "a.jpg", jpeg(1)).json["files"][0]
+    again = house.send(delivery, "a.jpg", jpeg(1)).json["files"][0]
+    assert (again["image_id"], again["state"], again["known"]) == (first["image_id"], "taken", True)
+    assert house.get(f"/deliveries/{delivery}", house.shop).json["report"]["files"] == 1
+
+
+def test_a_zip_is_taken_member_by_member_and_told_what_is_wrong_with_each(house: House) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("one.jpg", jpeg(1))
+        archive.writestr("two.jpg", jpeg(2))
+        archive.writestr("list.txt", "text")
+        archive.writestr("broken.jpg", "no picture")
+    delivery = house.delivery(rights="owned")
+    answer = house.send(delivery, "a.zip", out.getvalue())
+    told = {each["file"]: each["state"] for each in answer.json["files"]}
+    assert told == {
+        "one.jpg": "pending",
+        "two.jpg": "pending",
+        "broken.jpg": "pending",
+        "list.txt": "refused",
+    }
+    held_up = house.post(f"/deliveries/{delivery}/steps", house.refiner, {"step": "sorted"})
+    assert held_up.status_code == 200
+    prepare(house.rt)
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"], report["pending"]) == (4, 2, 2, 0)
+    assert {(each["code"], each["files"]) for each in report["reasons"] if each["action"] == "refuse"} == {
+        ("not_an_image", 1),
+        ("unreadable", 1),
+    }
+    rows = house.get(f"/deliveries/{delivery}/report.csv", house.shop).text.splitlines()
+    assert len(rows) == 5
+    page = house.get(f"/deliveries/{delivery}/report", house.shop)
+    assert page.mimetype == "text/html"
+    assert "broken.jpg" in page.text
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_made_harmless(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    house.send(delivery, "=1+1.jpg", jpeg(1))
+    assert "'=1+1.jpg" in house.get(f"/deliveries/{delivery}/report.csv", house.shop).text
+
+
+def test_a_supplier_sees_its_own_and_nothing_else(house: House) -> None:
+    contract = house.contract()
+    delivery = house.delivery(contract_id=contract, rights="consent")
+    image = house.send(delivery, "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    for path in (f"/deliveries/{delivery}", f"/deliveries/{delivery}/images", f"/contracts/{contract}"):
+        assert house.get(path, house.shop).status_code == 200
+        assert house.get(path, house.rival).status_code == 404
+    assert house.send(delivery, "b.jpg", jpeg(2), house.rival).status_code == 404
+    foreign = house.post("/deliveries", house.rival, {"name": "x", "contract_id": contract})
+    assert foreign.status_code == 404
+    for path in (
+        "/images",
+        f"/images/{image}",
+        f"/images/{image}/file",
+        f"/images/{image}/original",
+        "/workers",
+        "/suppliers",
+        "/taxonomy",
+        "/stats/progress",
+        "/me/feedback",
+        "/releases",
+    ):
+        assert house.get(path, house.shop).status_code in (403, 404, 405), path
+    assert house.post("/tasks/claim", house.shop).status_code == 403
+    me = house.get("/me", house.shop).json
+    assert (me["kind"], me["supplier"]["name"], me["stages"]) == ("supplier", "Shop", [])
+
+
+def test_no_account_of_the_crowd_but_an_admin_deals_with_suppliers(house: House) -> None:
+    for path in ("/contracts", "/deliveries", "/suppliers", "/refiners"):
+        assert house.get(path, house.labeller).status_code == 403
+        assert house.get(path, house.admin).status_code == 200
+    assert house.post("/suppliers", house.shop, {"name": "x"}).status_code == 403
+
+
+def test_the_account_of_a_supplier_never_gets_a_grade(house: House) -> None:
+    account = house.get("/me", house.shop).json["id"]
+    regraded = house.post(f"/workers/{account}/grade", house.admin, {"grade": "admin", "reason": "x"})
+    assert (regraded.status_code, regraded.json["code"]) == (409, "account_kind")
+
+
+def test_images_without_settled_rights_are_held_until_a_contract_covers_them(house: House) -> None:
+    delivery = house.delivery()
+    (taken,) = house.send(delivery, "a.jpg", jpeg(1)).json["files"]
+    assert (taken["state"], [each["code"] for each in taken["findings"] if each["action"] == "hold"]) == (
+        "held",
+        ["rights_unknown"],
+    )
+    house.hand_over(delivery)
+    assert house.claim().status_code == 204
+    contract = house.contract()
+    settled = house.post(f"/deliveries/{delivery}/contract", house.refiner, {"contract_id": contract})
+    assert settled.json == {"released": 1}
+    assert house.claim().json["image"]["id"] == taken["image_id"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"valid_to": "2020-01-01"}, "rights_expired"),
+        ({"valid_from": "2999-01-01"}, "rights_not_yet"),
+        ({"allows": ["labelling"]}, "rights_limited"),
+    ],
+)
+def test_a_contract_that_does_not_hold_settles_nothing(
+    house: House, fields: dict[str, Any], code: str
+) -> None:
+    delivery = house.delivery(contract_id=house.contract(**fields), rights="consent")
+    (taken,) = house.send(delivery, "a.jpg", jpeg(1)).json["files"]
+    assert code in {each["code"] for each in taken["findings"]}
+    assert taken["state"] == "held"
+
+
+def test_a_withdrawn_contract_stops_serving_at_once_and_closes_what_is_open(house: House) -> None:
+    contract = house.contract()
+    delivery = house.delivery(contract_id=contract, rights="consent")
+    image = house.send(delivery, "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    house.hand_over(delivery)
+    task = house.claim().json
+    assert house.get(f"/images/{image}/file", house.labeller).status_code == 200
+    assert house.post(f"/contracts/{contract}/withdraw", house.rival, {"reason": "x"}).status_code == 404
+    ended = house.post(f"/contracts/{contract}/withdraw", house.shop, {"reason": "we changed our minds"})
+    assert [each["what"] for each in ended.json["events"]] == ["added", "withdrawn"]
+    assert house.get(f"/images/{image}/file", house.labeller).status_code == 403
+    assert house.get(f"/images/{image}/file", house.admin).status_code == 403
+    assert contracts.sweep_ended(house.rt) == 1
+    assert house.image_state(image) is ImageState.WITHDRAWN
+    late = {"token": task["lease"]["token"], "result": {"unusable": "not_fashion"}}
+    answer = house.post(f"/tasks/{task['id']}/submit", house.labeller, late)
+    assert (answer.status_code, answer.json["code"]) == (409, "superseded")
+    assert house.claim().status_code == 204
+    assert contracts.sweep_ended(house.rt) == 0
+
+
+def test_a_contract_that_runs_out_stops_serving_and_holds_what_came_under_it(house: House) -> None:
+    contract = house.contract()
+    delivery = house.delivery(contract_id=contract, rights="consent")
+    image = house.send(delivery, "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    house.hand_over(delivery)
+    yesterday = clock.now().date() - timedelta(days=1)
+    with house.rt.db.begin() as conn:
+        conn.execute(sa.update(Contract).where(Contract.id == contract).values(valid_to=yesterday))
+    assert house.get(f"/images/{image}/file", house.admin).status_code == 403
+    assert contracts.sweep_ended(house.rt) == 1
+    assert house.image_state(image) is ImageState.HELD
+    let_in = {"state": "in_work", "reason": "never mind"}
+    refused = house.post(f"/images/{image}/decide", house.admin, let_in)
+    assert (refused.status_code, refused.json["code"]) == (409, "rights_expired")
+    fresh = house.contract()
+    with house.rt.db.begin() as conn:
+        conn.execute(sa.update(Image).where(Image.id == image).values(contract_id=fresh))
+    assert house.post(f"/images/{image}/decide", house.admin, let_in).status_code == 200
+
+
+def test_an_upload_by_an_admin_is_tied_to_what_it_declares(house: House) -> None:
+    for seed in (1, 2):
+        form = {"supplier": "Shop", "rights": "owned", "file": (io.BytesIO(jpeg(seed)), f"{seed}.jpg")}
+        assert house.client.post("/api/v1/images", data=form, headers=house.admin).status_code == 201
+    with house.rt.db.read() as conn:
+        assert len(set(conn.execute(sa.select(Image.contract_id)).scalars())) == 1
+        (declared,) = conn.execute(sa.select(Contract.file_key, Contract.title)).all()
+    assert declared == (None, "declared: owned")
+
+
+def test_where_proof_is_required_a_declaration_is_not_enough(house: House) -> None:
+    strict = replace(house.rt.policy, intake=replace(house.rt.policy.intake, proof_required=True))
+    rt = replace(house.rt, policy=strict)
+    taken = take_upload(rt, jpeg(1), Delivery("Shop", "a.jpg", Rights.OWNED), None)
+    assert taken.state is ImageState.HELD
+    assert "rights_unproven" in {each.code for each in taken.findings}
+
+
+def test_the_document_of_a_contract_comes_back_as_it_was(house: House) -> None:
+    contract = house.contract()
+    sent = house.get(f"/contracts/{contract}/file", house.shop)
+    assert sent.data == b"we agree"
+    assert "attachment" in sent.headers["Content-Disposition"]
+
+
+@pytest.mark.parametrize("table", ["contract_events", "delivery_steps", "delivery_refusals"])
+def test_what_happened_to_contracts_and_deliveries_is_never_changed(house: House, table: str) -> None:
+    delivery = house.delivery(contract_id=house.contract())
+    assert house.send(delivery, "broken.jpg", b"no picture").status_code == 422
+    with house.rt.db.read() as conn:
+        assert conn.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one() > 0
+    for change in (f"UPDATE {table} SET id = id", f"DELETE FROM {table}"):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), house.rt.db.begin() as conn:
+            conn.execute(sa.text(change))

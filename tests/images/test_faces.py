@@ -1,0 +1,86 @@
+"""Faces are made unrecognisable in what people see; what shows them is looked at with a reason only."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from crowd.images import faces
+from crowd.images.decode import DecodeLimits, Derived, derive
+from crowd.images.files import files_of
+from crowd.images.queries import image_file
+from crowd.policy import Grade
+from crowd.runtime import Runtime
+from crowd.simulation.samples import sample_photographs
+from tests.kinds import Bearer, Client, MakeWorker
+
+pytestmark = pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
+
+PHOTOGRAPHS = dict(sample_photographs())
+SHOW_SOMEBODY = [name for name in ("astronaut.png", "grace_hopper.jpg") if name in PHOTOGRAPHS]
+
+
+def derived_from(data: bytes, folder: "pytest.TempPathFactory", cover: str) -> tuple[Derived, Image.Image]:
+    place = folder.mktemp("faces")
+    (place / "source").write_bytes(data)
+    limits = DecodeLimits(faces=cover, memory_bytes=3 << 29)
+    derived = derive(place / "source", place / "w.jpg", place / "t.jpg", limits)
+    return derived, Image.open(place / "w.jpg").convert("RGB")
+
+
+@pytest.mark.parametrize("cover", ["mosaic", "crop"])
+@pytest.mark.parametrize("name", SHOW_SOMEBODY)
+def test_no_working_image_shows_a_face_that_the_detector_finds(
+    name: str, cover: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    original = Image.open(io.BytesIO(PHOTOGRAPHS[name])).convert("RGB")
+    assert faces.find_faces(original), "else this test shows nothing"
+    derived, working = derived_from(PHOTOGRAPHS[name], tmp_path_factory, cover)
+    assert derived.faces
+    assert faces.find_faces(working) == []
+
+
+def test_only_the_face_is_changed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if not SHOW_SOMEBODY:
+        pytest.skip("no sample photographs are installed")
+    _, plain = derived_from(PHOTOGRAPHS["astronaut.png"], tmp_path_factory, "none")
+    _, covered = derived_from(PHOTOGRAPHS["astronaut.png"], tmp_path_factory, "mosaic")
+    below = (0, 260, 512, 512)
+    apart = zip(plain.crop(below).tobytes(), covered.crop(below).tobytes(), strict=True)
+    assert max(abs(a - b) for a, b in apart) <= 24
+
+
+def test_a_picture_without_a_face_stays_as_it_is(tmp_path_factory: pytest.TempPathFactory) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((300, 300), 40).convert("RGB").save(out, "PNG")
+    derived, _ = derived_from(out.getvalue(), tmp_path_factory, "mosaic")
+    assert derived.faces == 0
+
+
+def test_an_original_with_a_face_is_shown_for_a_reason_that_is_kept(
+    rt: Runtime, client: Client, make_worker: MakeWorker, bearer: Bearer
+) -> None:
+    if not SHOW_SOMEBODY:
+        pytest.skip("no sample photographs are installed")
+    _, token = make_worker(Grade.ADMIN)
+    form = {
+        "supplier": "Shop",
+        "rights": "owned",
+        "file": (io.BytesIO(PHOTOGRAPHS["astronaut.png"]), "a.png"),
+    }
+    taken = client.post("/api/v1/images", data=form, headers=bearer(token)).json
+    assert "face" in {each["code"] for each in taken["findings"]}
+    path = f"/api/v1/images/{taken['id']}/original"
+    refused = client.get(path, headers=bearer(token))
+    assert (refused.status_code, list(refused.json["errors"])) == (422, ["reason"])
+    shown = client.get(f"{path}?reason=a+complaint", headers=bearer(token))
+    assert shown.data == PHOTOGRAPHS["astronaut.png"]
+    history = client.get(f"/api/v1/images/{taken['id']}", headers=bearer(token)).json["history"]
+    assert [each["why"] for each in history if each["what"] == "original_viewed"] == [
+        {"reason": "a complaint"}
+    ]
+    with rt.db.read() as conn:
+        image = image_file(conn, taken["id"])
+    assert image is not None
+    with rt.storage.opened(files_of(image.sha256).working) as working:
+        assert faces.find_faces(Image.open(working).convert("RGB")) == []
