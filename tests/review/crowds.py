@@ -28,6 +28,8 @@ class Crowd:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        # Every claim would be tried twice, to see what marks do; here they are not looked at.
+        self.engine.is_alone = False
         for grade, count in CREW.items():
             while len(self.engine.crew[grade]) < count:
                 self.engine.hire(grade)

@@ -54,9 +54,9 @@ def do(engine: Engine, worker_id: int, stage: Stage, result: Any = None) -> Leas
 
 def test_a_crowds_scores_come_out_the_same_from_a_replay_to_the_last_digit(engine: Engine) -> None:
     crowd = Crowd(engine, seed=3)
-    crowd.work(images=6, answers=70)
+    crowd.work(images=6, answers=60)
     refit(engine.db, engine.policy, engine.now)
-    crowd.work(images=5, answers=60)
+    crowd.work(images=3, answers=35)
     before = scores(engine)
     kinds = {row.kind for row in evidence(engine)}
     assert {Kind.REVIEW, Kind.BOUNCE, Kind.PRE_CHECK, Kind.AGREEMENT} <= kinds
@@ -71,7 +71,7 @@ def test_a_crowds_scores_come_out_the_same_from_a_replay_to_the_last_digit(engin
 
 
 def test_a_replay_in_process_by_the_pure_modules_gives_identical_scores(engine: Engine) -> None:
-    Crowd(engine, seed=5).work(images=6, answers=70)
+    Crowd(engine, seed=5).work(images=4, answers=45)
     unknown = unknown_judge(engine.policy.quality)
     for worker_id, stage, n, gold_n, good, bad, *_ in scores(engine):
         rows = evidence(engine, worker_id=worker_id, stage=stage)
@@ -82,7 +82,7 @@ def test_a_replay_in_process_by_the_pure_modules_gives_identical_scores(engine: 
 
 def test_a_new_fit_changes_scores_and_what_comes_after_follows_it(engine: Engine) -> None:
     crowd = Crowd(engine, seed=7)
-    crowd.work(images=8, answers=90)
+    crowd.work(images=5, answers=45)
     before = scores(engine)
     rebuilt = refit(engine.db, engine.policy, engine.now)
     assert rebuilt.reviewers > 0
