@@ -75,7 +75,8 @@ def end_notice(conn: Connection, notice_id: int, at: datetime, by: int, reason: 
     """Take a notice back; False when somebody has already."""
     insert = INSERT[conn.dialect.name](NoticeEnd).on_conflict_do_nothing()
     values = {"notice_id": notice_id, "at": at, "by_id": by, "reason": reason}
-    return bool(conn.execute(insert.values(values)).rowcount)
+    ended = insert.values(values).returning(NoticeEnd.notice_id)
+    return conn.execute(ended).one_or_none() is not None
 
 
 def notice(conn: Connection, notice_id: int) -> AnyRow | None:

@@ -29,11 +29,30 @@ FIGURE = "CASE {row}.state {ready} WHEN 1 THEN 1 WHEN 4 THEN 2 END"
 BEFORE = ("WHEN 0 THEN 0", "(0, 1, 4)")
 AFTER = ("WHEN 0 THEN 0 WHEN 5 THEN 0", "(0, 1, 4, 5)")
 
+# Who waits for the table has everybody else wait behind: not longer than half a second at a time.
+LOCK = """
+DO $$ BEGIN
+FOR attempt IN 1..120 LOOP
+    BEGIN
+        LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE;
+        RETURN;
+    EXCEPTION WHEN lock_not_available THEN
+        PERFORM pg_sleep(random() / 2);
+    END;
+END LOOP;
+RAISE EXCEPTION 'the tasks are in use: upgrade while no backup and no export runs';
+END $$
+"""
+
 
 def upgrade() -> None:
     """Apply."""
     _tables()
     _make_append_only("assignment_events")
+    if _on_postgresql():
+        op.execute("SET LOCAL lock_timeout = '500ms'")
+        op.execute(LOCK)
+        op.execute("SET LOCAL lock_timeout = DEFAULT")
     # A column without a value is a line in the catalogue, however many tasks there are.
     op.add_column("tasks", sa.Column("assignment_id", sa.BigInteger(), nullable=True))
     _count(*AFTER)

@@ -24,7 +24,7 @@ from tests.faults.expected import Seat, walk
 from tests.faults.ledger import ANSWERS, Act, Entry, Ledger, by_token
 
 KINDS = {Act.SUBMIT: Kind.SUBMIT, Act.SEND_BACK: Kind.SEND_BACK}
-OPEN = frozenset((TaskState.READY, TaskState.LEASED, TaskState.STUCK))
+OPEN = frozenset((TaskState.READY, TaskState.LEASED, TaskState.STUCK, TaskState.ASSIGNED))
 ANSWERED = (What.SUBMITTED, What.SENT_BACK)
 # Clocks of one machine; what a database took a moment ago may carry a slightly older time.
 TOLERANCE = 0.05

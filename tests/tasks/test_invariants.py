@@ -69,7 +69,7 @@ SMALL_CREW = {Grade.EXPERT: 2, Grade.INSPECTOR: 1}
 
 Rows: TypeAlias = Sequence[AnyRow]
 
-OPEN = frozenset({TaskState.READY, TaskState.LEASED, TaskState.STUCK})
+OPEN = frozenset({TaskState.READY, TaskState.LEASED, TaskState.STUCK, TaskState.ASSIGNED})
 TERMINAL = frozenset({ImageState.ACCEPTED, ImageState.REFUSED, ImageState.WITHDRAWN})
 KEPT_TABLES = ("alembic_version", "taxonomies")
 
