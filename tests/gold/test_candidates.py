@@ -10,6 +10,7 @@ from crowd.core import clock
 from crowd.ml.models import Candidates, Model, Serving
 from crowd.policy import Stage
 from crowd.tasks.models import Task
+from crowd.wiring import wire
 from tests.gold.conftest import GoldCrew
 from tests.scenarios.people import good, good_result
 
@@ -55,6 +56,8 @@ def test_gold_is_dealt_with_the_candidates_of_its_image_or_not_at_all(crew: Gold
         crew.image_at("styles")
     model_id = serve(crew)
     propose(crew, model_id, Task.image_id != without)
+    # A process that has not looked yet which model serves.
+    wire(crew.rt)
     expert = crew.hire("expert")
     shown = []
     for _ in range(18):
