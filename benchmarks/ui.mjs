@@ -130,7 +130,12 @@ async function nextTask(page) {
     await page.keyboard.press("a");
     await page.evaluate(() => (window.measuring = "next"));
     await page.keyboard.press("Enter");
-    await page.waitForFunction((wanted) => window.seen.next.length >= wanted, count + 1);
+    // Not waitForFunction: it wants eval, which the page's content policy forbids.
+    const patience = Date.now() + 30_000;
+    while ((await page.evaluate(() => window.seen.next.length)) <= count) {
+      if (Date.now() > patience) throw new Error(`no next task: ${await page.locator("main").innerText()}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     await page.evaluate(() => (window.measuring = ""));
   }
   return page.evaluate(() => window.seen);

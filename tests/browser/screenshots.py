@@ -43,12 +43,12 @@ def send_something_back(house: House) -> None:
     task = general.claim("segmentation")
     general.submit(task, house.right_answer(Stage.SEGMENTATION, house.seeds[task["image"]["id"]]))
     tagger = house.bot("general", "the-attributes-1")
-    claimed = [tagger.claim("attributes") for _ in range(3)]
-    for each in claimed:
-        if each["image"]["id"] == task["image"]["id"]:
-            tagger.send_back(each, comment="The sleeve is missing on the left. 왼쪽 소매가 빠졌습니다.")
-        else:
-            tagger.release(each)
+    others = []
+    while (each := tagger.claim("attributes"))["image"]["id"] != task["image"]["id"]:
+        others.append(each)
+    tagger.send_back(each, comment="The sleeve is missing on the left. 왼쪽 소매가 빠졌습니다.")
+    for other in others:
+        tagger.release(other)
 
 
 def take(house: House, browser: Browser, folder: Path, language: str, theme: Theme, only: str) -> None:

@@ -39,7 +39,7 @@ def test_a_draft_needs_a_token_that_was_ones_own_and_outlives_the_lease(crew: Cr
     crew.image()
     task = crew.drawer.claim()
     assert _save(crew.tagger, task["id"], token_of(task), {}) == 403
-    assert _save(crew.drawer, task["id"], token_of(task) + 5, {}) == 404
+    assert _save(crew.drawer, task["id"], token_of(task) + 5, {}) == 403
     crew.drawer.release(task)
     assert _save(crew.drawer, task["id"], token_of(task), {"value": 1}) == 204
     again = crew.drawer.claim(Stage.SEGMENTATION)

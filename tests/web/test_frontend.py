@@ -44,7 +44,7 @@ def test_every_word_is_used() -> None:
     text = "\n".join(
         path.read_text(encoding="utf-8") for path in SOURCES.rglob("*") if path.suffix in (".svelte", ".ts")
     )
-    families = set(re.findall(r'term\(\s*"(\w+)"', text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
+    families = set(re.findall(r"term\(\s*[\"'](\w+)", text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
     unused = [
         key
         for key in _words("en")

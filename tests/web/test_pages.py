@@ -50,7 +50,7 @@ def test_built_files_are_kept_for_good_and_sent_packed(client: Client) -> None:
     brotli = client.get(f"/assets/{name}", headers={"Accept-Encoding": "gzip, br"})
     for answer in (plain, packed, brotli):
         assert "immutable" in answer.headers["Cache-Control"]
-        assert answer.headers["Vary"] == "Accept-Encoding"
+        assert "Accept-Encoding" in answer.headers["Vary"]
         assert answer.mimetype == "text/javascript"
     assert "Content-Encoding" not in plain.headers
     assert packed.headers["Content-Encoding"] == "gzip"

@@ -31,6 +31,10 @@ describe("a ring", () => {
     expect(faultOf([[0, 0], [10, 0], [5, 0], [5, 8]])).toBe("crosses");
   });
 
+  test("with a point given twice in a row is whole", () => {
+    expect(faultOf([[0, 0], [10, 0], [10, 0], [10, 10], [0, 10], [0, 0]])).toBeNull();
+  });
+
   test("of two points or on one line is at fault", () => {
     expect(faultOf([[0, 0], [5, 5], [0, 0]])).toBe("few_points");
     expect(faultOf([[0, 0], [5, 0], [10, 0]])).not.toBeNull();

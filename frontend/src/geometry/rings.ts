@@ -130,7 +130,9 @@ export function moved(rings: readonly Ring[], dx: number, dy: number, width: num
 }
 
 /** Where a ring crosses or touches itself; null if it does not. */
-export function crossing(ring: Ring): Point | null {
+export function crossing(whole: Ring): Point | null {
+  // A point given twice in a row is no fault.
+  const ring = whole.filter((point, index) => distance(point, whole.at(index - 1) as Point) > 0);
   const count = ring.length;
   for (let i = 0; i < count; i++) {
     const [a, b, c] = [ring[i], ring[(i + 1) % count], ring[(i + 2) % count]] as [Point, Point, Point];
