@@ -106,7 +106,7 @@ def _keep(
 def find_near(
     conn: Connection, rule: DuplicateRule, image_id: int, signed: int, colours: bytes
 ) -> list[Found]:
-    """The finding that another image is nearly the same, by hash and colours; none if there is no such one."""
+    """The finding that another image is nearly the same, by hash and colours; none if there is no other."""
     for bits, other in near_hashes(conn, signed, rule.most_bits):
         if other == image_id:
             continue
