@@ -112,11 +112,14 @@ class Ran:
 PREPARE = """
 from crowd.core.config import load_settings
 from crowd.images.jobs import prepare_images
+from crowd.images.service import close_decoders
 from crowd.runtime import build_runtime
 from crowd.wiring import wire
 rt = build_runtime(load_settings())
 wire(rt)
 prepare_images(rt)
+# Waited for, so that the system adds its CPU time to ours.
+close_decoders()
 """
 FLOOR = """
 import sys

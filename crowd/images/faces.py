@@ -14,8 +14,8 @@ from PIL import Image
 # The cascade for profiles finds faces in every fourth dress.
 CASCADE = "haarcascade_frontalface_alt2.xml"
 # Long side of the picture that is searched, and the smallest face in it, in pixels.
-SEARCHED, LEAST = 480, 24
-SCALE, NEIGHBOURS = 1.15, 6
+SEARCHED, LEAST = 384, 24
+SCALE, NEIGHBOURS = 1.2, 6
 # A covered face may uncover another one beside it.
 ROUNDS = 3
 BLOCKS = 6

@@ -23,6 +23,7 @@ BANDS = ("band0", "band1", "band2", "band3")
 BAND_BITS = 16
 HALF = 1 << (BAND_BITS - 1)
 SIGN = 1 << 64
+ALL_BITS = SIGN - 1
 
 _BAND_COLUMNS = [Fingerprint.__table__.c[name] for name in BANDS]
 _NEAR = Statement(
@@ -51,15 +52,19 @@ def compare(conn: Connection, rule: DuplicateRule, image_id: int, derived: Deriv
         return [Found("duplicate", f"the same pixels as image {first}", rule.exact, numbers)]
     if rule.near is Action.IGNORE or signed is None or colours is None:
         return []
-    return _near(conn, rule, image_id, signed, colours)
+    return find_near(conn, rule, image_id, signed, colours)
 
 
 def near_hashes(conn: Connection, signed: int, most_bits: int) -> list[tuple[int, int]]:
     """Bits apart and id of each image with a hash that near, nearest and oldest first; exact to 3 bits."""
     rows = _NEAR.run(conn, dict(zip(BANDS, bands_of(signed), strict=True))).all()
-    found = {image_id: (phash ^ signed) for image_id, phash in rows}
-    apart = ((bits.bit_count() if bits >= 0 else (bits + SIGN).bit_count(), i) for i, bits in found.items())
-    return sorted(each for each in apart if each[0] <= most_bits)
+    # A set: a picture may share several quarters.
+    near = {
+        (bits, image_id)
+        for image_id, phash in rows
+        if (bits := ((phash ^ signed) & ALL_BITS).bit_count()) <= most_bits
+    }
+    return sorted(near)
 
 
 def signed_hash(phash: int) -> int:
@@ -98,7 +103,10 @@ def _keep(
     ).scalar_one()
 
 
-def _near(conn: Connection, rule: DuplicateRule, image_id: int, signed: int, colours: bytes) -> list[Found]:
+def find_near(
+    conn: Connection, rule: DuplicateRule, image_id: int, signed: int, colours: bytes
+) -> list[Found]:
+    """The finding that another image is nearly the same, by hash and colours; none if there is no other."""
     for bits, other in near_hashes(conn, signed, rule.most_bits):
         if other == image_id:
             continue

@@ -5,7 +5,7 @@ import queue
 import random
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -381,6 +381,13 @@ def _decoder(policy: Policy) -> Iterator[Decoder]:
         yield decoder
     finally:
         _DECODERS.put(decoder)
+
+
+def close_decoders() -> None:
+    """End the children that wait for work; a later upload starts new ones."""
+    with suppress(queue.Empty):
+        while True:
+            _DECODERS.get_nowait().close()
 
 
 def original(rt: Runtime, image_id: int, admin_id: int, reason: str | None) -> tuple[str, str]:
