@@ -1,6 +1,7 @@
 """Somebody who writes down all that the API ever tells them, and looks for what tells gold from work."""
 
 import hashlib
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crowd.gold import dealing
+from crowd.gold import dealing, service
 from crowd.images import queries as images
+from crowd.images import service as intake
 from crowd.images.history import Happening, record
 from crowd.images.models import Image, ImageState, Rights, Supplier, What
-from crowd.tasks import answer_queries, shadow_queries
+from crowd.ml.serving import Shelf
+from crowd.tasks import answer_queries, shadow_queries, shadows
 from crowd.tasks.models import Task
 from crowd.tasks.taxonomies import shelf
 from tests.gold.conftest import LABELS, GoldCrew
@@ -36,6 +39,16 @@ class Seen:
     image_before: Json
     submitted: Json
     image_after: Json
+
+
+@pytest.fixture(autouse=True)
+def seeded(crew: GoldCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same luck each time: what is looked for here must not come from chance."""
+    luck = random.Random(11)
+    monkeypatch.setattr(intake, "DICE", luck.random)
+    monkeypatch.setattr(service, "DICE", luck)
+    dealer = dealing.Dealer(crew.rt.policy, Shelf(), dice=luck.random)
+    monkeypatch.setattr(shadows, "STAND_INS", [dealer.stand_in])
 
 
 @pytest.fixture
