@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0020"
-down_revision: str | Sequence[str] | None = "0010"
+revision: str = "0013"
+down_revision: str | Sequence[str] | None = "0012"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -24,7 +24,7 @@ INDEXES = (
     ),
 )
 
-# As in 0003 and, of work alone, 0008; `ready`: the states that count as ready (5: assigned).
+# As in 0003 and, of work alone, 0010; `ready`: the states that count as ready (5: assigned).
 FIGURE = "CASE {row}.state {ready} WHEN 1 THEN 1 WHEN 4 THEN 2 END"
 BEFORE = ("WHEN 0 THEN 0", "(0, 1, 4)")
 AFTER = ("WHEN 0 THEN 0 WHEN 5 THEN 0", "(0, 1, 4, 5)")
