@@ -31,7 +31,7 @@ from crowd.images.intake_schemas import (
     NewAccountSchema,
     NewDeliverySchema,
     NewSupplierSchema,
-    SettledSchema,
+    SettledImageSchema,
     SettleSchema,
     SupplierSchema,
     TakenFilesSchema,
@@ -286,7 +286,7 @@ def move_delivery(body: dict[str, Any], delivery_id: int) -> dict[str, Any]:
 @blueprint.route("/deliveries/<int:delivery_id>/contract", methods=["POST"])
 @whoever_refines
 @blueprint.arguments(SettleSchema)
-@blueprint.response(200, SettledSchema)
+@blueprint.response(200, SettledImageSchema)
 def settle_delivery(body: dict[str, Any], delivery_id: int) -> dict[str, Any]:
     """Put a delivery's held images under a contract; those held for their rights alone go to work."""
     released = deliveries.settle_rights(runtime(), delivery_id, body["contract_id"], _me(), body["reason"])

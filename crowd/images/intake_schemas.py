@@ -212,7 +212,7 @@ class SettleSchema(Schema):
     reason = _reason(load_default="")
 
 
-class SettledSchema(Schema):
+class SettledImageSchema(Schema):
     """How many images went to work."""
 
     released = fields.Integer()

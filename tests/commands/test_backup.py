@@ -27,9 +27,10 @@ from crowd.core.migrate import alembic_config, upgrade
 from crowd.core.supervisor import exclusive
 from crowd.datasets.jobs import export_key
 from crowd.datasets.models import Export, ExportState, Release
+from crowd.images.contracts import NewContract, add_contract
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageEvent, Rights
-from crowd.images.service import Delivery, keep_original, keep_proof, take_file, take_upload
+from crowd.images.service import Delivery, keep_original, take_file, take_upload
 from crowd.policy import Grade
 from crowd.runtime import Runtime
 from crowd.standalone import LOCK_FILE
@@ -66,10 +67,12 @@ def place(database_url: str, tmp_path: Path) -> Place:
         with rt.db.begin() as conn:
             tiers.join(conn, "김민지", Grade.ADMIN, by=None)
         take_upload(rt, jpeg(1), Delivery("가게 100%", "하나.jpg", Rights.OWNED), None)
-        proof = keep_proof(rt, b"we agree", ".txt")
+        agreed = NewContract(Rights.CONSENT, "all we have", None, None, ())
+        contract_id = add_contract(rt, "shop", agreed, b"we agree", "agreed.txt", None)
+        delivery = Delivery("shop", "two.jpg", Rights.CONSENT, contract_id=contract_id)
         sha256 = keep_original(rt, jpeg(2))
         with rt.db.begin() as conn:
-            take_file(conn, rt.policy, sha256, Delivery("shop", "two.jpg", Rights.CONSENT, proof=proof), None)
+            take_file(conn, rt.policy, sha256, delivery, None)
     return place
 
 

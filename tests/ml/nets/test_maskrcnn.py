@@ -245,7 +245,7 @@ def test_it_learns_in_bfloat16_too() -> None:
     target = {"boxes": torch.tensor([[12.0, 10.0, 50.0, 40.0]]), "labels": torch.tensor([1]), "masks": masks}
     with torch.autocast("cpu", torch.bfloat16):
         losses = model(images, [target, target])
-    torch.stack(list(losses.values())).sum().backward()
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(loss.dtype is torch.float32 and torch.isfinite(loss) for loss in losses.values())
     assert all(torch.isfinite(each.grad).all() for each in model.parameters() if each.grad is not None)
     model.eval()

@@ -73,7 +73,8 @@ def engine(rt: Runtime, tmp_path: Path) -> Engine:
         for image_id in conn.execute(sa.select(Image.id).order_by(Image.id)).scalars().all():
             true, false = (SURE, OTHER) if image_id % 2 else (OTHER, SURE)
             given = false if image_id % WRONG_EVERY == 0 else true
-            kept = {"image_id": image_id, "round": 1, "worker_id": author, "at": engine.now}
+            kept: dict[str, object] = {"image_id": image_id, "round": 1, "at": engine.now}
+            kept["worker_id"] = author
             kept["taxonomy_id"] = engine.taxonomy_id
             for stage, value in (
                 (Stage.SEGMENTATION, {"regions": []}),
@@ -157,7 +158,7 @@ def test_the_shop_whose_labels_are_doubted_most_is_named(engine: Engine) -> None
             .scalars()
             .all()
         ):
-            kept = {"image_id": image_id, "round": 1, "worker_id": None, "at": engine.now}
+            kept: dict[str, object] = {"image_id": image_id, "round": 1, "worker_id": None, "at": engine.now}
             kept |= {"taxonomy_id": engine.taxonomy_id, "stage": Stage.STYLES, "value": wrong}
             conn.execute(sa.insert(Label).values(kept))
     later(engine, 600)
