@@ -83,8 +83,11 @@ def take(
     ids = _due(conn, model.model_id, limit, policy, now)
     if not ids:
         ids = _from_returned(conn, model.model_id, stage, limit, returned)
-        ids += _from_queue(conn, model.model_id, stage, limit - len(ids), now)
+        # What came back may stand behind the mark as well: with jobs it is not found again.
         _give_jobs(conn, model.model_id, ids, now)
+        new = _from_queue(conn, model.model_id, stage, limit - len(ids), now)
+        _give_jobs(conn, model.model_id, new, now)
+        ids += new
     return Taken(model, _wanted(conn, stage, ids))
 
 

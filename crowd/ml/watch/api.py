@@ -16,10 +16,10 @@ from crowd.ml.watch.schemas import (
     AlertSchema,
     DoubtArgs,
     DoubtSchema,
-    QualitySchema,
-    ReportSchema,
+    LabelQualitySchema,
+    ModelReportSchema,
+    SettleDoubtSchema,
     SettledSchema,
-    SettleSchema,
 )
 from crowd.policy import Grade
 from crowd.runtime import runtime
@@ -32,7 +32,7 @@ admins_only = requires_grade(Grade.ADMIN)
 @blueprint.route("/models/<int:model_id>/reports")
 @admins_only
 @blueprint.arguments(PageArgs, location="query")
-@blueprint.response(200, paged(ReportSchema))
+@blueprint.response(200, paged(ModelReportSchema))
 def list_reports(query: dict[str, Any], model_id: int) -> Page:
     """The errors of a model's kind as its data grew, newest report first."""
     limit = query["limit"]
@@ -44,7 +44,7 @@ def list_reports(query: dict[str, Any], model_id: int) -> Page:
 
 @blueprint.route("/stats/quality")
 @admins_only
-@blueprint.response(200, QualitySchema)
+@blueprint.response(200, LabelQualitySchema)
 def show_quality() -> dict[str, Any]:
     """By stage: the serving model's last report, whose labels it doubts how often, and what comes in."""
     with runtime().db.read() as conn:
@@ -80,7 +80,7 @@ def list_doubts(query: dict[str, Any]) -> Page:
 
 @blueprint.route("/quality/doubts/<int:doubt_id>/settle", methods=["POST"])
 @admins_only
-@blueprint.arguments(SettleSchema)
+@blueprint.arguments(SettleDoubtSchema)
 @blueprint.response(200, SettledSchema)
 def settle_doubt(body: dict[str, Any], doubt_id: int) -> dict[str, Any]:
     """Send the image back to the label's stage, or let the label stand."""

@@ -14,7 +14,7 @@ def _stage(**options: Any) -> fields.Enum[Stage]:
     return fields.Enum(Stage, by_value=True, **options)
 
 
-class ReportSchema(Schema):
+class ModelReportSchema(Schema):
     """Errors and top-3 accuracy of a model's kind at growing amounts of data."""
 
     id = fields.Integer()
@@ -68,7 +68,7 @@ class DoubtSchema(Schema):
     at = Moment()
 
 
-class SettleSchema(Schema):
+class SettleDoubtSchema(Schema):
     """What becomes of a doubt."""
 
     send_back = fields.Boolean(
@@ -95,7 +95,7 @@ class ShareSchema(Schema):
     doubted = fields.Integer()
 
 
-class DeliverySchema(Schema):
+class ArrivalsSchema(Schema):
     """A supplier's week beside all else that came in, as the serving model sees it."""
 
     supplier_id = fields.Integer()
@@ -108,18 +108,18 @@ class DeliverySchema(Schema):
     is_shift = fields.Boolean()
 
 
-class StageQualitySchema(Schema):
+class StageLabelQualitySchema(Schema):
     """What the watch knows of a stage, by the model that serves it."""
 
     stage = _stage()
     model_id = fields.Integer()
     model = fields.String()
-    report = fields.Nested(ReportSchema, allow_none=True)
+    report = fields.Nested(ModelReportSchema, allow_none=True)
     doubts = fields.List(fields.Nested(ShareSchema))
-    deliveries = fields.List(fields.Nested(DeliverySchema))
+    deliveries = fields.List(fields.Nested(ArrivalsSchema))
 
 
-class QualitySchema(Schema):
+class LabelQualitySchema(Schema):
     """What the watch knows, by stage."""
 
-    items = fields.List(fields.Nested(StageQualitySchema))
+    items = fields.List(fields.Nested(StageLabelQualitySchema))
