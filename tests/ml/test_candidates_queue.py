@@ -228,6 +228,14 @@ def test_a_task_that_was_claimed_too_early_gets_its_candidates_when_it_comes_bac
     assert take(engine, 10) == [early.task_id]
 
 
+def test_a_task_that_came_back_in_front_of_no_mark_is_taken_once(engine: Engine, model: int) -> None:
+    engine.add_image()
+    early = engine.claim(engine.crew[Grade.GENERAL][0])
+    assert isinstance(early, Lease)
+    engine.release(early)
+    assert take(engine, 10) == [early.task_id]
+
+
 def test_a_task_whose_transaction_commits_late_is_not_passed_over(engine: Engine, model: int) -> None:
     engine.add_image()
     engine.add_image()
