@@ -30,7 +30,18 @@ _OVERRIDES = {
     ("images", "batch_id"): "c.batch_id",
     ("images", "priority"): "c.priority",
     ("tasks", "priority"): "c.priority",
+    # No two look alike.
+    ("fingerprints", "pixels_sha256"): "sha256(int8send(c.image_id))",
+    ("fingerprints", "phash"): "hashint8extended(c.image_id, 0)",
+    **{
+        ("fingerprints", f"band{number}"): (
+            f"((hashint8extended(c.image_id, 0) >> {48 - 16 * number} & 65535) - 32768)::smallint"
+        )
+        for number in range(4)
+    },
 }
+# Their rows are there for all images.
+_SHARED = (None, "images", "taxonomies", "suppliers", "batches", "contracts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +208,7 @@ def _mark(connection: psycopg.Connection[Any], table: str) -> None:
                     name, sql.Literal(STRETCH), sql.Identifier(f"{column.name}_after")
                 )
             )
-        elif column.target not in (None, "images", "taxonomies", "suppliers", "batches"):
+        elif column.target not in _SHARED:
             # A reference that nobody knows how to copy: no pattern may hold one.
             no = sql.Identifier(f"{column.name}_no")
             extras.append(sql.SQL("1 / (p.{} IS NULL)::int AS {}").format(name, no))
