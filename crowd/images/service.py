@@ -37,6 +37,7 @@ DICE: Callable[[], float] = random.SystemRandom().random
 
 # Beside one image.
 MOST_SPARES = 100
+_OF_DELIVERIES = frozenset({"delivery_id", "contract_id", "waiting"})
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -274,7 +275,9 @@ def put_aside(conn: Connection, policy: Policy, image_id: int, values: Mapping[s
     while count < MOST_SPARES and DICE() < share:
         count += 1
     if count:
-        queries.put_aside(conn, image_id, count, **values)
+        # Nobody handed these in: no delivery reports them and no contract ends for them.
+        of_the_file = {name: value for name, value in values.items() if name not in _OF_DELIVERIES}
+        queries.put_aside(conn, image_id, count, **of_the_file)
 
 
 def _take_duplicate(

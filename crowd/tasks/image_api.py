@@ -21,8 +21,10 @@ from crowd.core import clock
 from crowd.core.db import AnyRow
 from crowd.core.errors import Forbidden, NotFound
 from crowd.core.http import Blueprint, Page, PageArgs, page, paged
+from crowd.images import contracts
 from crowd.images import queries as images
 from crowd.images.files import files_of
+from crowd.images.models import ImageState
 from crowd.policy import Grade
 from crowd.runtime import runtime
 from crowd.tasks import answer_queries, decisions, handover, image_queries, progress, viewing
@@ -160,6 +162,8 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
         _require_view(conn, image_id)
         if image is None or image.width is None:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
+    if contracts.has_ended(image, clock.now().date()) or image.state is ImageState.WITHDRAWN:
+        raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
     files = files_of(image.sha256)
     key = files.thumbnail if thumbnail else files.working
     etag = f"{image.sha256.hex()}-{image.width}"

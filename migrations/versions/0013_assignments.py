@@ -53,8 +53,10 @@ def upgrade() -> None:
         op.execute("SET LOCAL lock_timeout = '500ms'")
         op.execute(LOCK)
         op.execute("SET LOCAL lock_timeout = DEFAULT")
-    # A column without a value is a line in the catalogue, however many tasks there are.
-    op.add_column("tasks", sa.Column("assignment_id", sa.BigInteger(), nullable=True))
+    # A column without a value is a line in the catalogue, however many tasks there are. On PostgreSQL it may
+    # be there: from an upgrade that was broken off at the indexes.
+    column = sa.Column("assignment_id", sa.BigInteger(), nullable=True)
+    op.add_column("tasks", column, if_not_exists=True if _on_postgresql() else None)
     _count(*AFTER)
     _index()
 

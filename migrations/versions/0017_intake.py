@@ -81,13 +81,15 @@ def _add_column(table: str, column: str, kind: str | None, other: str | None) ->
     # Written out: Alembic would copy the whole table on SQLite, and lose its triggers.
     on_postgresql = _on_postgresql()
     words = {"false": "false", "json": "JSONB"} if on_postgresql else {"false": "0", "json": "JSON"}
+    # There from an upgrade that was broken off; SQLite takes such a one back as a whole.
+    new = "ADD COLUMN IF NOT EXISTS" if on_postgresql else "ADD COLUMN"
     if other is None:
         assert kind is not None
-        op.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind.format(**words)}")
+        op.execute(f"ALTER TABLE {table} {new} {column} {kind.format(**words)}")
         return
     number = "BIGINT" if on_postgresql else "INTEGER"
     key = f"CONSTRAINT fk_{table}_{column}_{other} REFERENCES {other} (id)"
-    op.execute(f"ALTER TABLE {table} ADD COLUMN {column} {number} {key}")
+    op.execute(f"ALTER TABLE {table} {new} {column} {number} {key}")
 
 
 def _contracts() -> None:

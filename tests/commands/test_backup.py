@@ -334,7 +334,7 @@ def test_a_database_with_rows_is_replaced_only_by_force(
     before = _content(other)
     refused = other.crowd("restore", kept)
     assert refused.exit_code == 2
-    assert "workers: 2" in refused.stderr
+    assert "images: 3" in refused.stderr
     assert _content(other) == before
     assert foreign.exists()
     forced = other.crowd("restore", kept, "--force")
@@ -528,7 +528,7 @@ def test_what_cannot_be_kept_is_refused_in_words(place: Place, make_place: MakeP
     refusals = {
         "holds something other": place.crowd("backup", full),
         "must lie apart": place.crowd("backup", place.data_dir / "storage" / "backup"),
-        "s3:// is not supported yet": place.crowd("backup", tmp_path / "b", CROWD_STORAGE="s3://bucket"),
+        "is a bucket": place.crowd("backup", tmp_path / "b", CROWD_STORAGE="s3://bucket"),
         "never set up": make_place().crowd("backup", tmp_path / "c"),
         "there is no backup": make_place().crowd("restore", full),
         "is a file": place.crowd("backup", tmp_path / "file"),
