@@ -217,7 +217,7 @@ class Floor:
 
     def _search(self, session: Session, who: int, stages: tuple[Stage, ...], now: datetime) -> Any:
         asked = {"who": who, "at_now": now, "at_most": 1}
-        found = session.run(claim_queries._rework(stages), asked).fetchone()
+        found = session.run(claim_queries._rework(stages, ()), asked).fetchone()
         for stage in stages:
             if found is not None:
                 break
@@ -250,10 +250,10 @@ class Floor:
         if cause is Cause.SPLIT:
             second = asked | {"at_stage": _code(Stage.SECOND_REVIEW)}
             session.run(answer_queries._COUNTED, second).fetchall()
-        session.run(answer_queries._LABELS, {"of_image": image_id}).fetchall()
         peers: list[Any] = []
         if stage in JOINT:
             peers = session.run(answer_queries._COUNTED, asked | {"at_stage": task["stage"]}).fetchall()
+        session.run(answer_queries._LABELS, {"of_image": image_id}).fetchall()
         session.run(queries._FINISH, named | {"who": who})
         answer = {
             "task_id": task_id,
@@ -362,7 +362,8 @@ class _Moving:
             "with_reserved_until": None,
             "with_opened_at": self._now,
         }
-        self._session.run(queries._ADD_TASK, task).fetchone()
+        is_first = image_round == 1 and cause is None
+        self._session.run(queries._ADD_TASK_AND_SLOTS if is_first else queries._ADD_TASK, task).fetchall()
 
 
 def _judged(

@@ -78,7 +78,8 @@ def test_there_are_as_many_tasks_as_asked_for_and_most_are_done(database: Built,
         count[stage, state] += number
     assert sum(count[state] for state in TaskState) == database.tasks == TASKS
     assert 0.5 < count[TaskState.DONE] / TASKS < 0.72
-    assert all(count[state] for state in TaskState)
+    # Nobody assigns anything in the scripts.
+    assert all(count[state] for state in TaskState if state is not TaskState.ASSIGNED)
     assert all(count[stage, TaskState.READY] for stage in Stage)
 
 

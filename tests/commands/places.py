@@ -32,7 +32,8 @@ class Place:
     @property
     def environ(self) -> dict[str, str]:
         """What a process needs to find it."""
-        return {"DATABASE_URL": self.url, "CROWD_DATA_DIR": str(self.data_dir)}
+        place = {"DATABASE_URL": self.url, "CROWD_DATA_DIR": str(self.data_dir)}
+        return {**place, "CROWD_GOLD_SHARE": "0"}
 
     @property
     def settings(self) -> Settings:
