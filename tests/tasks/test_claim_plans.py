@@ -203,8 +203,9 @@ def test_much_assigned_work_costs_its_holder_and_others_no_more(
                 )
                 assert not isinstance(found, QueueState)
                 assert (found.assignment_id == assignment) == (worker == holder)
+    # Now and then a claim reads who holds assignments, and puts those in order.
     for small, large in bills.values():
-        assert_flat(small, large)
+        assert_flat(small, large, sorted_rows=ONE_IMAGES_ROWS)
 
 
 def test_without_an_assignment_a_claim_runs_the_statements_it_ran_before(
