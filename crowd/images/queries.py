@@ -145,20 +145,26 @@ def unprepared(conn: Connection) -> int:
 
 
 def image_file(conn: Connection, image_id: int) -> AnyRow | None:
-    """What is needed to serve an image's files, and to know whether its contract lets us."""
+    """What is needed to serve an image's files, and to know whether its contract lets us.
+
+    A shadow's rights are those of the image whose picture it shows: `state` and the contract are of that one.
+    """
+    owner = sa.orm.aliased(Image)
+    is_shadow = Image.state == literal(ImageState.SHADOW, IMAGE_STATE)
     return conn.execute(
         sa.select(
             Image.id,
             Image.sha256,
             Image.file_name,
             Image.width,
-            Image.faces,
-            Image.state,
+            owner.faces,
+            owner.state,
             Image.supplier_id,
             Contract.withdrawn_at,
             Contract.valid_to,
         )
-        .join(Contract, Contract.id == Image.contract_id, isouter=True)
+        .join_from(Image, owner, owner.id == sa.case((is_shadow, Image.duplicate_of), else_=Image.id))
+        .join(Contract, Contract.id == owner.contract_id, isouter=True)
         .where(Image.id == image_id)
     ).one_or_none()
 

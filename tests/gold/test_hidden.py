@@ -160,6 +160,20 @@ def test_a_gold_image_goes_on_in_its_holder_s_eyes_as_its_picture_did(crew: Gold
     assert drawer.image(image_id)["state"] == "accepted"
 
 
+def test_a_picture_that_was_withdrawn_is_shown_to_nobody_who_has_it_as_gold(crew: GoldCrew) -> None:
+    (source,) = crew.sources(1)
+    crew.gold([source], "attributes")
+    for _ in range(8):
+        crew.image_at("attributes")
+    tagger = crew.hire("general")
+    held = crew.until_gold(tagger, "attributes")
+    path = f"/images/{held['image']['id']}/file"
+    # The crew's images are rows alone.
+    refused(tagger.get(path), 404, "file_missing")
+    good(crew.admin.decide(source, "withdrawn", reason="the model asked for it"))
+    refused(tagger.get(path), 403, "rights_ended")
+
+
 def test_a_number_put_aside_is_told_from_no_image_of_somebody_else(crew: GoldCrew) -> None:
     for _ in range(10):
         crew.image()
