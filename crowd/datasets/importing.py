@@ -19,7 +19,7 @@ from crowd.images.decode import Decoder, Derived, Unreadable
 from crowd.images.files import files_of
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, What
-from crowd.images.service import Delivery, Intake, keep_original, take_file
+from crowd.images.service import Delivery, Intake, derive_kept, keep_original, take_file
 from crowd.policy import Stage
 from crowd.runtime import Runtime
 from crowd.tasks import image_queries, taxonomies
@@ -96,12 +96,11 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
 
 def _derive(rt: Runtime, decoder: Decoder, sha256: bytes, data: bytes) -> Derived:
     """Make the working image; a JPEG that is one already is kept to the byte, and goes out as it came."""
-    files = files_of(sha256)
-    working = rt.storage.path(files.working)
-    derived = decoder.derive(rt.storage.path(files.original), working, rt.storage.path(files.thumbnail))
+    derived = derive_kept(rt, decoder, sha256)
     same_size = (derived.width, derived.height) == (derived.original_width, derived.original_height)
-    if same_size and derived.format == "JPEG" and not derived.findings and is_clean_jpeg(data):
-        rt.storage.put(files.working, data)
+    is_changed = derived.faces or derived.cropped or derived.findings or not same_size
+    if not is_changed and derived.format == "JPEG" and is_clean_jpeg(data):
+        rt.storage.put(files_of(sha256).working, data)
     return derived
 
 

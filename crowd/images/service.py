@@ -124,7 +124,7 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
             made = [
                 (image.id, found)
                 for image in due[start : start + PREPARE_COMMIT]
-                if (found := _derive_kept(rt, decoder, image.id, image.sha256))
+                if (found := _derive_if_there(rt, decoder, image.id, image.sha256))
             ]
             with rt.db.begin() as conn:
                 # In the order of their ids, as everybody who locks several images does.
@@ -176,21 +176,27 @@ def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
     return derived
 
 
-def _derive_kept(rt: Runtime, decoder: Decoder, image_id: int, sha256: bytes) -> Derived | Unreadable | None:
-    """The working image of an original that is in the storage; None if that cannot be reached now."""
+def derive_kept(rt: Runtime, decoder: Decoder, sha256: bytes) -> Derived:
+    """Make the working image of an original in the storage. Raises Unreadable and FileNotFoundError."""
     files = files_of(sha256)
+    with (
+        rt.storage.opened(files.original) as source,
+        rt.storage.writing(files.working) as working,
+        rt.storage.writing(files.thumbnail) as small,
+    ):
+        return decoder.derive(source, working, small)
+
+
+def _derive_if_there(
+    rt: Runtime, decoder: Decoder, image_id: int, sha256: bytes
+) -> Derived | Unreadable | None:
     try:
-        with (
-            rt.storage.opened(files.original) as source,
-            rt.storage.writing(files.working) as working,
-            rt.storage.writing(files.thumbnail) as small,
-        ):
-            return decoder.derive(source, working, small)
+        return derive_kept(rt, decoder, sha256)
     except Unreadable as problem:
         return problem
     except FileNotFoundError:
         # A storage that is not mounted says nothing against the picture: it stays due.
-        log.warning("original_missing", image=image_id, key=files.original)
+        log.warning("original_missing", image=image_id, key=files_of(sha256).original)
         return None
 
 

@@ -21,9 +21,12 @@ from crowd.datasets.formats import coco
 from crowd.datasets.formats.kfashion import Layout
 from crowd.datasets.importing import is_clean_jpeg
 from crowd.datasets.labelled import Labelled, read_coco, read_kfashion
+from crowd.images import faces
+from crowd.images.files import files_of
 from crowd.images.models import Image, ImageState
 from crowd.policy import Stage
 from crowd.runtime import Runtime, build_runtime
+from crowd.simulation.samples import sample_photographs
 from crowd.simulation.synthetic import Order, write_set
 from crowd.tasks import taxonomies
 from crowd.tasks.models import Label, Task
@@ -252,6 +255,24 @@ def test_coco_of_others_is_read_by_the_names_of_its_categories(
     assert task.stage is Stage.STYLES
     assert set(labels) == {Stage.SEGMENTATION, Stage.ATTRIBUTES}
     assert labels[Stage.SEGMENTATION]["regions"][0]["part"] == "top"
+
+
+@pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
+def test_a_face_in_an_image_that_brings_its_labels_is_covered_like_any_other(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    portrait = Picture.open(io.BytesIO(dict(sample_photographs())["astronaut.png"])).convert("RGB")
+    said = [{"id": 1, "file_name": "b.jpg", "width": portrait.width, "height": portrait.height}]
+    form = foreign_coco(tmp_path, images=said, annotations=[outlined(10, 260, 500, 260, 500, 500)])
+    portrait.save(tmp_path / "b.jpg", "JPEG", quality=95)
+    assert is_clean_jpeg((tmp_path / "b.jpg").read_bytes()), "else it is never kept as it came"
+    assert faces.find_faces(portrait), "else this test shows nothing"
+    result = command(form, "coco", "--rights", "licensed")
+    assert result.exit_code == 0, result.stderr
+    with rt.db.read() as conn:
+        (image,) = conn.execute(sa.select(Image.sha256, Image.faces)).all()
+    assert image.faces == 1
+    assert faces.find_faces(Picture.open(rt.storage.path(files_of(image.sha256).working))) == []
 
 
 @pytest.mark.parametrize(
