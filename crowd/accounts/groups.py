@@ -12,9 +12,8 @@ from sqlalchemy.engine import Connection
 from crowd.accounts import group_queries as queries
 from crowd.accounts.models import Group, GroupKind, Membership
 from crowd.core.clock import now
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.core.errors import Conflict, NotFound, field_error
-from crowd.core.sums import INSERT
 
 LONGEST_NAME = 200
 MOST_MEMBERS = 500

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import structlog
 from psycopg.pq import ExecStatus
 from sqlalchemy import event, exc
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect, Engine, Row
 from sqlalchemy.orm import DeclarativeBase
@@ -101,6 +102,10 @@ class Coded(sa.types.TypeDecorator[E], Generic[E]):
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self
+
+
+# By the dialect's name: the INSERT that may say what to do about rows that are there already.
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def literal(member: E, kind: Coded[E]) -> sa.ColumnElement[E]:

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-# Both databases' own INSERT, for what is there already.
-INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+from crowd.core.db import INSERT
 
 
 def add(conn: Connection, base: Any, changes: Mapping[Any, Mapping[str, Any]]) -> None:

@@ -6,11 +6,10 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow, AnySelect, literal
+from crowd.core.db import INSERT, AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat, Origin, Step
 from crowd.images.models import IMAGE_STATE, Image, ImageState
@@ -23,7 +22,6 @@ from crowd.tasks.models import Claim, Purpose, Submission, Task, TaskState
 LOOKED_AT = 64
 MOST_PLACE = 2**31 - 1
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _WHO = sa.bindparam("who", type_=GoldSeat.worker_id.type)
 _STAGE = sa.bindparam("at_stage", type_=GoldItem.stage.type)
 
@@ -139,7 +137,7 @@ _ADD_SEAT = {
         )
         .on_conflict_do_nothing()
     )
-    for name, insert in _INSERT.items()
+    for name, insert in INSERT.items()
 }
 
 
@@ -248,7 +246,7 @@ def first_task(conn: Connection, image_id: int, stage: Stage) -> int | None:
 def add_item(conn: Connection, **values: Any) -> int | None:
     """A new item, active; None if the rule has made this one before."""
     added: int | None = conn.execute(
-        _INSERT[conn.dialect.name](GoldItem)
+        INSERT[conn.dialect.name](GoldItem)
         .values(**values, active=True)
         .on_conflict_do_nothing()
         .returning(GoldItem.id)

@@ -5,10 +5,9 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.core.statements import Statement
 from crowd.images.delivery_models import Contract, ContractEvent, ContractWhat
 from crowd.images.models import IMAGE_STATE, Image, ImageState, Supplier
@@ -43,8 +42,8 @@ def declared(conn: Connection, supplier_id: int, rights: Rights, now: datetime) 
     found: int | None = _DECLARED.run(conn, wanted).scalar_one_or_none()
     if found is not None:
         return found
-    insert = (postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert)(Contract)
-    added = conn.execute(
+    insert = INSERT[conn.dialect.name](Contract)
+    added: int | None = conn.execute(
         insert.values(
             supplier_id=supplier_id,
             kind=rights,

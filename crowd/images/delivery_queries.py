@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.images.delivery_models import (
     DeliveryRefusal,
     DeliveryStep,
@@ -38,7 +37,7 @@ def tie_person(conn: Connection, worker_id: int, supplier_id: int) -> None:
 
 def find_or_add(conn: Connection, values: Mapping[str, Any]) -> tuple[AnyRow, bool]:
     """The delivery of that supplier and name, and whether it is new."""
-    insert = (postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert)(SupplierDelivery)
+    insert = INSERT[conn.dialect.name](SupplierDelivery)
     added = conn.execute(
         insert.values(**values).on_conflict_do_nothing().returning(SupplierDelivery.id)
     ).scalar_one_or_none()
@@ -86,7 +85,7 @@ def steps(conn: Connection, delivery_id: int) -> Sequence[AnyRow]:
 def refuse(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Files that did not become images; the same ones again change nothing."""
     if rows:
-        insert = (postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert)(DeliveryRefusal)
+        insert = INSERT[conn.dialect.name](DeliveryRefusal)
         conn.execute(insert.on_conflict_do_nothing(), list(rows))
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from crowd.core.db import INSERT
 from crowd.core.statements import Statement
 from crowd.images.checks import Found
 from crowd.images.decode import Derived
@@ -82,7 +82,7 @@ def _keep(
     conn: Connection, image_id: int, pixels: bytes, signed: int | None, colours: bytes | None
 ) -> int | None:
     """Keep a fingerprint; the image that has these pixels already, if there is one."""
-    insert = (postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert)(Fingerprint)
+    insert = INSERT[conn.dialect.name](Fingerprint)
     bands: Sequence[int | None] = bands_of(signed) if signed is not None else [None] * len(BANDS)
     values: dict[str, Any] = {
         "image_id": image_id,

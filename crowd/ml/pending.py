@@ -15,8 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow, AnySelect
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT, AnyRow, AnySelect
 from crowd.images.models import Image
 from crowd.ml import queries, urgency
 from crowd.ml.models import CandidateJob, CandidateMark, Candidates, Model, Serving

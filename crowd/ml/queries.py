@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow, AnySelect
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT, AnyRow, AnySelect
 from crowd.ml.models import Model, ModelEvent, Serving, Turn
 from crowd.policy import Stage
 

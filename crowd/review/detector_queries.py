@@ -8,18 +8,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.images.models import Image
 from crowd.ml.models import CandidateUse, Taking
 from crowd.policy import Stage
 from crowd.tasks.expert_models import ReadMark
 from crowd.tasks.models import Claim, DueJob, Kind, Label, Standing, Submission, Task
-
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 _NAME = "detectors"
 CHUNK = 500
@@ -65,7 +62,7 @@ def due(conn: Connection, now: datetime) -> bool:
 
 def take_turn(conn: Connection, now: datetime, until: datetime) -> bool:
     """Move the next look to `until`; False when another process has."""
-    first = _INSERT[conn.dialect.name](DueJob).on_conflict_do_nothing()
+    first = INSERT[conn.dialect.name](DueJob).on_conflict_do_nothing()
     conn.execute(first, {"name": _NAME, "due_at": now})
     moved = sa.update(DueJob).where(DueJob.name == _NAME, DueJob.due_at <= now).values(due_at=until)
     return conn.execute(moved).rowcount == 1
@@ -79,7 +76,7 @@ def mark(conn: Connection) -> int | None:
 
 def move_mark(conn: Connection, submission_id: int) -> None:
     """Everything up to this answer has been looked at."""
-    insert = _INSERT[conn.dialect.name](ReadMark)
+    insert = INSERT[conn.dialect.name](ReadMark)
     values = {"name": _NAME, "last_id": submission_id}
     newer = {"last_id": insert.excluded.last_id}
     conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_=newer), values)

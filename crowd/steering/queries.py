@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Group, Worker
-from crowd.core.db import AnyRow
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT, AnyRow
 from crowd.policy import Grade, Stage
 from crowd.steering.models import Notice, NoticeEnd, NoticeRead, Plan
 

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
@@ -77,7 +76,7 @@ def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: 
 
 _ADD_PARTICIPATION = {
     dialect: Statement(dialect_insert(Participation).on_conflict_do_nothing())
-    for dialect, dialect_insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    for dialect, dialect_insert in INSERT.items()
 }
 
 

@@ -12,10 +12,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow, AnySelect
+from crowd.core.db import INSERT, AnyRow, AnySelect
 from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.marks import LIFE_SECONDS, Marks
@@ -345,7 +344,7 @@ def _keep(insert: Any) -> Any:
     return row.on_conflict_do_update(index_elements=["worker_id", "stage"], set_=newer)
 
 
-_KEEP = {"sqlite": _keep(sqlite.insert), "postgresql": _keep(postgresql.insert)}
+_KEEP = {name: _keep(insert) for name, insert in INSERT.items()}
 
 
 def _skipped() -> sa.ColumnElement[bool]:

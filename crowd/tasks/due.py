@@ -8,8 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import Database
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT, Database
 from crowd.tasks.models import DueJob
 
 T = TypeVar("T")

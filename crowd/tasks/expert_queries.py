@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT, AnyRow
 from crowd.policy import Grade, Stage
 from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.models import Kind, Label, Part, Participation, Standing, Submission, Task

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
+from crowd.core.db import INSERT
 from crowd.policy import Stage
 from crowd.tiers.flag_models import Flag, FlagCode, FlagEvent, FlagState, FlagStep
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BY = sa.orm.aliased(Worker)
 
 
@@ -81,7 +80,7 @@ def insert_flag(
         "state": FlagState.OPEN,
     }
     # Whichever of the two unique indexes holds: they decide who of several opens it.
-    insert = _INSERT[conn.dialect.name](Flag).values(flag).on_conflict_do_nothing()
+    insert = INSERT[conn.dialect.name](Flag).values(flag).on_conflict_do_nothing()
     return conn.execute(insert.returning(Flag.id)).scalar_one_or_none()
 
 

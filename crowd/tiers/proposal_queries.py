@@ -6,17 +6,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow, literal
+from crowd.core.db import INSERT, AnyRow, literal
 from crowd.policy import Grade, Stage
 from crowd.tiers.models import GradeEvent, Standing
 from crowd.tiers.quality_models import PROPOSAL_STATE, Proposal, ProposalState, ScoreRow
 from crowd.tiers.score import Score
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _BY = sa.orm.aliased(Worker)
 _IS_OPEN = Proposal.state == literal(ProposalState.OPEN, PROPOSAL_STATE)
 
@@ -85,7 +83,7 @@ def insert(
     conn: Connection, worker_id: int, old: Grade, new: Grade, evidence: Mapping[str, Any], at: datetime
 ) -> bool:
     """A new open proposal; False when somebody else has just made one for that person."""
-    statement = _INSERT[conn.dialect.name](Proposal).on_conflict_do_nothing()
+    statement = INSERT[conn.dialect.name](Proposal).on_conflict_do_nothing()
     values = {
         "worker_id": worker_id,
         "old_grade": old,

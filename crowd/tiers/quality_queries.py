@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow, AnySelect, literal
+from crowd.core.db import INSERT, AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tiers.quality_models import KIND, STAGE, EvidenceRow, ScoreRow, SeverityFit, SeverityRow
@@ -22,7 +21,6 @@ __all__ = ["STAGE", "Standing"]
 Key = tuple[int, Stage]
 
 # Both databases' own INSERT, for what is there already.
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 CHUNK = 2000
 
 
@@ -64,7 +62,7 @@ def lock_scores(conn: Connection, keys: Sequence[Key]) -> dict[Key, Standing]:
     if missing:
         # Only where the table was wiped and not rebuilt yet.
         rows = [{"worker_id": worker_id, "stage": stage} for worker_id, stage in missing]
-        conn.execute(_INSERT[conn.dialect.name](ScoreRow).on_conflict_do_nothing(), rows)
+        conn.execute(INSERT[conn.dialect.name](ScoreRow).on_conflict_do_nothing(), rows)
         found = _locked(conn, keys)
     return found
 
@@ -101,7 +99,7 @@ def insert_evidence(conn: Connection, found: Sequence[Evidence]) -> None:
 
 def insert_cancellation(conn: Connection, row: AnyRow, by: int | None, why: str, at: datetime) -> bool:
     """Keep for good that a piece of evidence counts no more; False when that was so before."""
-    insert = _INSERT[conn.dialect.name](EvidenceRow).on_conflict_do_nothing()
+    insert = INSERT[conn.dialect.name](EvidenceRow).on_conflict_do_nothing()
     of_row = {"worker_id": row.worker_id, "stage": row.stage, "kind": row.kind, "task_id": row.task_id}
     nothing = {"value": 0.0, "weight": 0.0, "opens": False}
     told = {"judge_id": by, "why": why, "at": at, "cancels_id": row.id, "image_id": row.image_id}
@@ -231,7 +229,7 @@ def write_scores(conn: Connection, changed: Mapping[Key, Standing], *, unchecked
         | {name: getattr(row.score, name) for name in _SCORE_FIELDS}
         for (worker_id, stage), row in changed.items()
     ]
-    insert = _INSERT[conn.dialect.name](ScoreRow)
+    insert = INSERT[conn.dialect.name](ScoreRow)
     names = ("fit_id", "unchecked", *_SCORE_FIELDS)
     conn.execute(
         insert.on_conflict_do_update(

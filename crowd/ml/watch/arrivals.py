@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.core.sums import INSERT
+from crowd.core.db import INSERT
 from crowd.images.models import Image, Supplier
 from crowd.ml.watch.drift import Drift, drift
 from crowd.ml.watch.models import Arrival

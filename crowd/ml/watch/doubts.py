@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow
+from crowd.core.db import INSERT, AnyRow
 from crowd.core.errors import Conflict, NotFound
-from crowd.core.sums import INSERT
 from crowd.images.models import Image, ImageState, Supplier
 from crowd.ml.models import Candidates
 from crowd.ml.watch.confidence import doubt, thresholds
