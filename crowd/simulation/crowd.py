@@ -34,6 +34,8 @@ STALLED_SECONDS = 20.0
 FAREWELL_SECONDS = 40.0
 IN_WORK = "in_work"
 ACCEPTED = "accepted"
+# Gold, under a number of its own: bots cannot tell it from an image of the set, their admin can.
+SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,8 @@ class Crowd:
         accepted = []
         for image_id in sorted(self._settled | self._unsettled):
             image = self._admin.fetch(f"/images/{image_id}")
+            if image["state"] == SHADOW:
+                continue
             states[image["state"]] += 1
             if image["state"] == ACCEPTED:
                 accepted.append((image["labels"], self._truths.of(image)))
