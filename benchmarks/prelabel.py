@@ -1,10 +1,12 @@
 """How fast candidates are made: the production line beside the model alone, and beside one image a job.
 
     python -m benchmarks.prelabel [--device cuda] [--net resnet50] [--size 224] [--images 512] [--rounds 3]
+    python -m benchmarks.prelabel --steps [--size 448] [--thumbnail 0]
 
 Everything is real but the weights, which are random: working images of 800 px, tasks in a database of its own
 (SQLite), a model in the registry, decoding and writing included. Rounds of the ways alternate, so that what
-the machine does besides meets all of them; the ratios are of medians.
+the machine does besides meets all of them; the ratios are of medians. With `--steps` nothing is timed side by
+side: one thread goes through the backlog step by step, and what each costs the processor is told.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -31,6 +33,7 @@ from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.logs import configure_logs
 from crowd.core.migrate import upgrade
+from crowd.images.decode import THUMBNAIL_QUALITY
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageState, Rights, Supplier
 from crowd.ml import pending, queries, service
@@ -61,6 +64,7 @@ class Setup:
     rounds: int
     batch: int | None
     decoders: int | None
+    thumbnail: int
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def measure_line(bench: Bench) -> Callable[[], float]:
 def measure_single(bench: Bench) -> Callable[[], float]:
     """Images a second of the simplest worker that keeps its model: one image a job, one after the other."""
     predictor = bench.predictor(1)
+    line = Line(bench.rt, device=bench.setup.device, batch=1)
     rt, count = bench.rt, min(bench.setup.images, 256)
 
     def run() -> float:
@@ -132,7 +137,7 @@ def measure_single(bench: Bench) -> Callable[[], float]:
                 taken = pending.take(conn, Stage.STYLES, 1, rt.policy, clock.now(), returned)
             assert taken is not None
             (wanted,) = taken.tasks
-            ready = predictor.prepare(wanted, rt.storage.root / files_of(wanted.sha256).working)
+            ready = line.prepare(predictor, wanted)
             (said,) = predictor.collect(predictor.launch([ready]))
             made = {wanted.task_id: predictor.candidates(wanted, said)}
             with rt.db.begin() as conn:
@@ -164,6 +169,47 @@ def measure_decoding(bench: Bench) -> Callable[[], float]:
     return run
 
 
+def measure_steps(bench: Bench) -> dict[str, float]:
+    """Milliseconds of the processor that an image costs, by step, in batches of 32."""
+    predictor, rt, policy = bench.predictor(), bench.rt, bench.rt.policy
+    line = Line(rt, device=bench.setup.device, batch=BATCH)
+    spent: dict[str, float] = dict.fromkeys(("take", "decode", "net", "rank", "write"), 0.0)
+
+    def step(name: str, work: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        result = work()
+        spent[name] += time.process_time() - began
+        return result
+
+    def take() -> Any:
+        with rt.db.begin() as conn:
+            taken = pending.take(conn, Stage.STYLES, BATCH, policy, clock.now(), Returned())
+        return taken.tasks if taken else ()
+
+    def write(made: dict[int, Any]) -> None:
+        with rt.db.begin() as conn:
+            pending.finish(conn, bench.model.id, made, {}, policy, clock.now())
+
+    for _ in range(2):
+        # The first time warms everything up.
+        forget(bench)
+        spent.update(dict.fromkeys(spent, 0.0))
+        while tasks_ := step("take", take):
+            ready = step("decode", lambda of=tasks_: [line.prepare(predictor, each) for each in of])
+            launched = step("net", lambda of=ready: predictor.launch(of))
+            said = predictor.collect(launched)
+            made = step(
+                "rank",
+                lambda of=tasks_, told=said: {
+                    each.task_id: predictor.candidates(each, answer)
+                    for each, answer in zip(of, told, strict=True)
+                },
+            )
+            step("write", lambda of=made: write(of))
+    line.close()
+    return {name: round(1000 * seconds / bench.setup.images, 2) for name, seconds in spent.items()}
+
+
 def forget(bench: Bench) -> None:
     """Have everything pending again: in a benchmark's own database, history may be removed."""
     with bench.rt.db.begin() as conn:
@@ -183,18 +229,22 @@ def build(folder: Path, setup: Setup) -> Bench:
     )
     upgrade(settings.database_url)
     rt = build_runtime(settings)
+    if setup.thumbnail:
+        rt = replace(rt, policy=replace(rt.policy, thumbnail_side=setup.thumbnail))
     with rt.db.begin() as conn:
         # The only trigger that keeps `forget` from its work.
         conn.exec_driver_sql("DROP TRIGGER candidates_no_delete")
-    _add_images(rt, setup.images)
+    _add_images(rt, setup)
     model_id = _add_model(rt, folder, setup)
     with rt.db.read() as conn:
         model = queries.model(conn, model_id)
     return Bench(rt, setup, model)
 
 
-def _add_images(rt: Runtime, count: int) -> None:
+def _add_images(rt: Runtime, setup: Setup) -> None:
+    count = setup.images
     files = [_photograph(seed) for seed in range(min(PICTURES, count))]
+    small = [_thumbnail(file, setup.thumbnail) for file in files] if setup.thumbnail else []
     long_ago = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
     with rt.db.begin() as conn:
         supplier = {"name": "a shop", "created_at": long_ago}
@@ -214,6 +264,8 @@ def _add_images(rt: Runtime, count: int) -> None:
             row = conn.execute(sa.insert(Image).values(values).returning(Image.id, Image.priority)).one()
             tasks.open_task(conn, row, Stage.STYLES, 1, long_ago)
             rt.storage.path(files_of(sha256).working).write_bytes(files[number % len(files)])
+            if small:
+                rt.storage.path(files_of(sha256).thumbnail).write_bytes(small[number % len(small)])
 
 
 def _photograph(seed: int) -> bytes:
@@ -224,6 +276,15 @@ def _photograph(seed: int) -> bytes:
     grain = dice.normal(0, 8, (SIDE, SIDE, 3))
     out = BytesIO()
     Picture.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def _thumbnail(photograph: bytes, side: int) -> bytes:
+    """What intake keeps beside it."""
+    out = BytesIO()
+    with Picture.open(BytesIO(photograph)) as picture:
+        small = picture.resize((side, side), Picture.Resampling.LANCZOS)
+    small.save(out, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
     return out.getvalue()
 
 
@@ -311,11 +372,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, help="Of the line; found by itself.")
     parser.add_argument("--decoders", type=int)
+    parser.add_argument("--thumbnail", type=int, default=256, help="Side of thumbnails in px; 0: none.")
+    parser.add_argument("--steps", action="store_true", help="What each step costs the processor.")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    options = {name: value for name, value in vars(given).items() if name != "json"}
+    options = {name: value for name, value in vars(given).items() if name not in ("json", "steps")}
     setup = Setup(**options)
     configure_logs("warning")
+    if given.steps:
+        with tempfile.TemporaryDirectory(prefix="crowd-bench-") as folder:
+            bench = build(Path(folder), setup)
+            print(json.dumps({"processor_ms_per_image": measure_steps(bench)}, indent=1))
+            bench.rt.db.close()
+        return 0
     found = report(setup, *measure(setup, lambda line: print(line, file=sys.stderr, flush=True)))
     text = json.dumps(found, indent=1)
     print(text)

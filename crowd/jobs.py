@@ -16,6 +16,7 @@ from crowd.images import contracts, deliveries
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
+from crowd.ml.watch import service as models_watch
 from crowd.review import quality, watch
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
@@ -73,6 +74,7 @@ def upkeep() -> int:
     telling.retell(rt.db, most=RETOLD_PAGES)
     with rt.db.begin() as conn:
         drafts.forget_old(conn, clock.now())
+    models_watch.look_if_due(rt, clock.now())
     return rounds
 
 

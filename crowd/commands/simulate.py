@@ -14,6 +14,7 @@ from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
 from crowd.simulation.crew import CrewTooSmall, assemble
 from crowd.simulation.crowd import Plan
 from crowd.simulation.figures import Figures, print_figures
+from crowd.simulation.influence import Influence
 from crowd.simulation.run import Target, enlist
 from crowd.simulation.run import simulate as run_crowd
 from crowd.simulation.screen import Screen
@@ -43,6 +44,16 @@ DEFAULT_TIMEOUT = 1800.0
     help="Share of labelling bots that get half of their work wrong; 0: nobody is careless.",
 )
 @click.option(
+    "--adopt-wrong",
+    type=click.FloatRange(0, 1),
+    help="Plant a bias: the share of candidates that bots take over against their own judgement.",
+)
+@click.option(
+    "--faster",
+    type=click.FloatRange(0, 95),
+    help="Plant a speed-up: percent of the time that bots save where candidates are shown; needs --think.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_TIMEOUT,
@@ -62,6 +73,8 @@ def simulate(
     as_json: bool,
     think: float,
     careless: float,
+    adopt_wrong: float | None,
+    faster: float | None,
     timeout: float,
     token: str | None,
 ) -> None:
@@ -69,13 +82,17 @@ def simulate(
 
     Ends when every image is settled or nothing can move any more, and prints figures. Exit code 1: requests
     failed, or images are left in work that no admin has to look at.
+
+    With --adopt-wrong and --faster, where a model serves, the figures tell what was planted in the bots
+    beside what GET /stats/candidates finds of it. That checks the statistics, and says nothing of people.
     """
+    influence = _planted(adopt_wrong, faster, think)
     try:
         personas = assemble(workers, seed, careless)
     except CrewTooSmall as error:
         raise click.BadParameter(str(error), param_hint="--workers") from None
     target = Target(_checked(url), token or admin_token())
-    plan = Plan(seed, think, timeout)
+    plan = Plan(seed, think, timeout, influence)
     try:
         with Screen() as screen:
             crew = enlist(target, personas, seed)
@@ -100,6 +117,14 @@ def admin_token() -> str:
         if person is None:
             person = tiers.join(conn, ADMIN, Grade.ADMIN, by=None, reason="runs simulated crowds")
         return accounts.issue_token(conn, person.id)[1]
+
+
+def _planted(adopt_wrong: float | None, faster: float | None, think: float) -> Influence | None:
+    if adopt_wrong is None and faster is None:
+        return None
+    if faster and not think:
+        raise click.BadParameter("bots that take no time save none: name --think", param_hint="--faster")
+    return Influence(adopt_wrong or 0.0, (faster or 0.0) / 100)
 
 
 def _checked(url: str) -> str:

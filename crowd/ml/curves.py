@@ -38,14 +38,16 @@ def draw_curves(metrics: Mapping[str, Any]) -> bytes:
         ),
         ("learning rate", [Line("rate", [row["lr"] for row in rows], BLUE)]),
     ]
-    picture = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
-    for place, (title, lines) in enumerate(panels):
-        picture.paste(_panel(title, lines, len(rows)), (place * PANEL[0], 0))
-    return _png(picture)
+    return side_by_side([panel(title, lines, len(rows)) for title, lines in panels])
 
 
 def draw_growth(report: Mapping[str, Any]) -> bytes:
     """A PNG of a report of growing data: errors on three sets, and top-3 accuracy on the benchmark set."""
+    return side_by_side(growth_panels(report))
+
+
+def growth_panels(report: Mapping[str, Any]) -> list[Image.Image]:
+    """The panels of such a report; without top-3 accuracy where the task has none."""
     points = report["points"]
     images = [str(point["images"]) for point in points]
     splits = (("training", "train", PALE), ("validation", "validation", BLUE), ("benchmark", "test", RED))
@@ -55,12 +57,17 @@ def draw_growth(report: Mapping[str, Any]) -> bytes:
     top3 = [
         Line(name, [point[split]["top3"] or 0.0 for point in points], color) for name, split, color in splits
     ]
-    panels = [(f"error (1 - {report['headline']})", errors)]
+    panels = [(f"error (1 - {report.get('headline', 'score')})", errors)]
     if points[0]["test"]["top3"] is not None:
         panels.append(("top-3 accuracy", top3))
+    return [panel(title, lines, len(points), "training images", images) for title, lines in panels]
+
+
+def side_by_side(panels: Sequence[Image.Image]) -> bytes:
+    """A PNG of panels in a row."""
     picture = Image.new("RGB", (PANEL[0] * len(panels), PANEL[1]), "white")
-    for place, (title, lines) in enumerate(panels):
-        picture.paste(_panel(title, lines, len(points), "training images", images), (place * PANEL[0], 0))
+    for place, each in enumerate(panels):
+        picture.paste(each, (place * PANEL[0], 0))
     return _png(picture)
 
 
@@ -70,9 +77,10 @@ def _png(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(
+def panel(
     title: str, lines: Sequence[Line], epochs: int, axis: str = "epoch", names: Sequence[str] = ()
 ) -> Image.Image:
+    """Lines over one axis of so many points, which have `names` or are numbered."""
     image = Image.new("RGB", PANEL, "white")
     pencil = ImageDraw.Draw(image)
     small, large = ImageFont.load_default(13), ImageFont.load_default(16)

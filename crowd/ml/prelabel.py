@@ -5,6 +5,7 @@ calls `run` drives the net; decoders and the clerk, who writes and takes, work b
 jobs that are due again; nothing is held in memory that the database does not know.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -176,10 +177,19 @@ class Line:
 
     def decode(self, predictor: Predictor, wanted: Wanted) -> "Future[Ready]":
         """Have a task's image decoded."""
-        return self._decoders.submit(self._prepare, predictor, wanted)
+        return self._decoders.submit(self.prepare, predictor, wanted)
 
-    def _prepare(self, predictor: Predictor, wanted: Wanted) -> Ready:
-        key = files_of(wanted.sha256).working
+    def prepare(self, predictor: Predictor, wanted: Wanted) -> Ready:
+        """Decode a task's image here and now: its thumbnail where the net would see no more of the rest.
+
+        Raises ImageUnusable.
+        """
+        files = files_of(wanted.sha256)
+        if predictor.is_enough(wanted, self._policy.thumbnail_side):
+            with contextlib.suppress(FileNotFoundError), self._storage.opened(files.thumbnail) as path:
+                if (ready := predictor.prepare_small(wanted, path)) is not None:
+                    return ready
+        key = files.working
         try:
             with self._storage.opened(key) as path:
                 return predictor.prepare(wanted, path)

@@ -50,7 +50,7 @@ def compare(stage: Stage, candidates: Mapping[str, Any], result: Mapping[str, An
 
 
 def _compare_regions(proposed: Sequence[Mapping[str, Any]], drawn: Sequence[Mapping[str, Any]]) -> Comparison:
-    pairs = _matches([_shape(region) for region in proposed], [_shape(region) for region in drawn])
+    pairs = matches([shape_of(region) for region in proposed], [shape_of(region) for region in drawn])
     overlaps = {place: overlap for place, _, overlap in pairs}
     kept = sum(
         overlap >= SAME_OUTLINE and proposed[place]["part"] == drawn[other]["part"]
@@ -67,7 +67,7 @@ def _compare_regions(proposed: Sequence[Mapping[str, Any]], drawn: Sequence[Mapp
     )
 
 
-def _matches(
+def matches(
     proposed: Sequence[shapely.Geometry], drawn: Sequence[shapely.Geometry]
 ) -> list[tuple[int, int, float]]:
     """Pairs of one of each with their IoU, the best ones first."""
@@ -87,7 +87,8 @@ def _matches(
     return pairs
 
 
-def _shape(region: Mapping[str, Any]) -> shapely.Geometry:
+def shape_of(region: Mapping[str, Any]) -> shapely.Geometry:
+    """What a region's rings cover."""
     rings = [shapely.make_valid(shapely.Polygon(ring)) for ring in region["rings"] if len(ring) > 2]
     return shapely.union_all(rings)
 

@@ -60,6 +60,7 @@ class Policy:
     withheld_percent: int
     candidate_attempts: int
     urgent_percent: int
+    doubted_overlap_percent: int
     promote_by_rule: bool
     promotion_margin_percent: int
     working_width: int

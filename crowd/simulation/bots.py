@@ -9,6 +9,7 @@ from typing import Any
 from crowd.policy import Stage
 from crowd.simulation.crew import Persona
 from crowd.simulation.faults import Fault, find_faults, match_regions
+from crowd.simulation.influence import Effect, Influence, effect_of, influenced
 from crowd.simulation.mistakes import spoil_attributes, spoil_segmentation, spoil_styles
 from crowd.simulation.truth import Labels, Truth, seeded_attributes
 from crowd.simulation.vocabulary import Vocabulary
@@ -30,9 +31,10 @@ FALSE_ALARMS = (
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """An answer."""
+    """An answer; `effect`: what the candidates that were shown did to it."""
 
     result: Labels
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,22 @@ def decide(
         to = noticed[0].stage
         return SendBack(to, _reasons(noticed, to, vocabulary))
     return Submit(_label(stage, task, truth, persona, vocabulary, rng, right))
+
+
+def after_candidates(
+    action: Action,
+    task: Mapping[str, Any],
+    influence: Influence,
+    vocabulary: Vocabulary,
+    rng: random.Random,
+) -> Action:
+    """The same action once the bot has looked at its task's candidates: only labels are moved by them."""
+    stage, candidates = Stage(task["stage"]), task.get("candidates")
+    if not isinstance(action, Submit) or candidates is None or "unusable" in action.result:
+        return action
+    multiple = {question.key for question in vocabulary.questions if question.multiple}
+    answer = influenced(stage, action.result, candidates, influence, rng, multiple)
+    return Submit(answer, effect_of(stage, action.result, answer, candidates, multiple))
 
 
 def _hands_back(

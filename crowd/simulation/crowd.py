@@ -16,8 +16,10 @@ from crowd.policy import Grade, Stage
 from crowd.simulation.client import Client, NotAdmin, expect
 from crowd.simulation.crew import Persona
 from crowd.simulation.figures import Figures, by_stage, latency_ms, shares_equal
+from crowd.simulation.influence import Influence
 from crowd.simulation.ledger import Ledger
 from crowd.simulation.member import Account, Member, Workshop
+from crowd.simulation.recovery import Recovery, recover
 from crowd.simulation.truth import Truth
 from crowd.simulation.truths import Truths
 
@@ -40,11 +42,15 @@ SHADOW = "shadow"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a run goes: the seed of all dice, seconds per task, seconds after which it is broken off."""
+    """How a run goes: the seed of all dice, seconds per task, seconds after which it is broken off.
+
+    `influence`: what candidates do to the bots (None: nothing).
+    """
 
     seed: int
     think: float
     timeout: float
+    influence: Influence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +111,11 @@ class Crowd:
         self._settled: set[int] = set()
         self._changed = True
         self._next_look = 0.0
-        shop = Workshop(truths, ledger, self, stop, plan.seed, plan.think)
+        shop = Workshop(truths, ledger, self, stop, plan.seed, plan.think, plan.influence)
         self._members = [Member(each, Client(http, each.token, ledger, stop), shop) for each in accounts]
         self._troubles: list[str] = []
         self._started = 0.0
+        self._uses_before: list[dict[str, Any]] = []
 
     def saw(self, image_id: int) -> None:
         """An image is in work."""
@@ -131,6 +138,7 @@ class Crowd:
             self._truths.recognise(row["id"], row["file_name"])
             self.saw(row["id"])
         before = self._admin.fetch("/stats/progress")
+        self._uses_before = self._uses()
         self._started = time.monotonic()
         threads = [
             threading.Thread(target=member.work, name=member.account.username) for member in self._members
@@ -147,6 +155,18 @@ class Crowd:
             # What follows is asked after the end.
             self._stop.clear()
         return self._figures(before, time.monotonic() - self._started)
+
+    def _uses(self) -> list[dict[str, Any]]:
+        """What candidates did so far, by model, where this crowd is moved by them."""
+        if self._plan.influence is None:
+            return []
+        items: list[dict[str, Any]] = self._admin.fetch("/stats/candidates")["items"]
+        return items
+
+    def _recovery(self) -> Recovery | None:
+        if self._plan.influence is None:
+            return None
+        return recover(self._plan.influence, self._ledger.effects, self._uses_before, self._uses())
 
     def _in_work(self) -> Iterator[dict[str, Any]]:
         return self._admin.pages("/images", state=IN_WORK)
@@ -240,6 +260,7 @@ class Crowd:
             blocked=sum(stage["blocked"] for stage in after.values()),
             stuck=sum(stage["stuck"] for stage in after.values()),
             troubles=[],
+            influence=self._recovery(),
         )
         return dataclasses.replace(figures, troubles=[*self._troubles, *self._found_troubles(figures)])
 

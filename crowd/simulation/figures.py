@@ -11,6 +11,7 @@ from rich.table import Table
 from crowd.policy import Stage
 from crowd.simulation.faults import find_faults
 from crowd.simulation.ledger import Ledger
+from crowd.simulation.recovery import Recovery
 from crowd.simulation.truth import Truth
 from crowd.tasks.flow import LABELLING
 
@@ -23,7 +24,8 @@ class Figures:
     """The outcome of a run.
 
     `equal_to_truth` holds shares (0 to 1) of the accepted images, by stage and over `all` of them, None
-    without any; `troubles` are sentences, none when all went well.
+    without any; `troubles` are sentences, none when all went well; `influence`: what candidates did to bots
+    in which something was planted.
     """
 
     seed: int
@@ -44,6 +46,7 @@ class Figures:
     blocked: int
     stuck: int
     troubles: list[str]
+    influence: Recovery | None = None
 
     @property
     def failed(self) -> bool:
@@ -91,8 +94,37 @@ def by_stage(counts: Mapping[Stage, int]) -> dict[str, int]:
 def print_figures(figures: Figures, console: Console) -> None:
     """The figures as tables."""
     console.print(Group(_stages(figures), _summary(figures)))
+    if figures.influence is not None:
+        _print_recovery(figures.influence, console)
     for text in figures.troubles:
         console.print(f"[bold red]{text}[/]", highlight=False)
+
+
+def _print_recovery(recovery: Recovery, console: Console) -> None:
+    planted = recovery.planted
+    if not recovery.found:
+        console.print("No candidates were shown or withheld: does a model serve, and a job worker run?")
+        return
+    table = Table("model", title="planted, and as GET /stats/candidates finds it", title_justify="left")
+    for heading in ("shown", "withheld", "faster", "adopted", "bias"):
+        table.add_column(heading, justify="right")
+    for each in recovery.found:
+        table.add_row(
+            f"{each.stage} {each.model}",
+            str(each.shown),
+            str(each.withheld),
+            _beside(planted.saves, each.faster),
+            _beside(planted.adopts, each.adopted),
+            _beside(each.planted_bias, each.bias),
+        )
+    console.print(table)
+    if earlier := sum(each.earlier for each in recovery.found):
+        console.print(f"{earlier} answers from before this run are in what was found.")
+    console.print(recovery.note)
+
+
+def _beside(planted: float | None, found: float | None) -> str:
+    return f"{_percent(planted) or '–'}, {_percent(found) or '–'}"
 
 
 def _stages(figures: Figures) -> Table:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from enum import StrEnum
 
 from crowd.policy import Stage
+from crowd.simulation.influence import Effect
 
 
 class Timed(StrEnum):
@@ -26,6 +27,7 @@ class Ledger:
         self.done: Counter[Stage] = Counter()
         self.adjudications: Counter[str] = Counter()
         self.latencies: dict[Timed, list[float]] = defaultdict(list)
+        self.effects: defaultdict[Stage, Counter[str]] = defaultdict(Counter)
 
     @property
     def cycles(self) -> int:
@@ -53,6 +55,13 @@ class Ledger:
         """Something that should not happen."""
         with self._lock:
             self.errors[text] += 1
+
+    def note_effect(self, stage: Stage, effect: Effect) -> None:
+        """Candidates were shown, and the answer stands."""
+        with self._lock:
+            self.effects[stage].update(
+                answers=1, proposed=effect.proposed, alone=effect.alone, shown=effect.shown
+            )
 
     def note_done(self, stage: Stage, cause: str | None) -> None:
         """A task was answered and the answer stands."""

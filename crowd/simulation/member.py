@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import httpx
 
 from crowd.policy import Grade, Stage
-from crowd.simulation.bots import Action, Release, SendBack, Submit, decide
+from crowd.simulation.bots import Action, Release, SendBack, Submit, after_candidates, decide
 from crowd.simulation.client import (
     PREFIX,
     Client,
@@ -25,6 +25,7 @@ from crowd.simulation.client import (
     retry_after,
 )
 from crowd.simulation.crew import Persona
+from crowd.simulation.influence import Influence, seconds_spent
 from crowd.simulation.ledger import Ledger, Timed
 from crowd.simulation.truths import Truths
 
@@ -61,7 +62,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What all members of a crowd share. `think`: seconds a task takes on average."""
+    """What all members of a crowd share.
+
+    `think`: seconds a task takes on average; `influence`: what candidates do to them (None: nothing).
+    """
 
     truths: Truths
     ledger: Ledger
@@ -69,6 +73,7 @@ class Workshop:
     stop: threading.Event
     seed: int
     think: float
+    influence: Influence | None = None
 
 
 class Member:
@@ -158,7 +163,7 @@ class Member:
         self._rest(min(pause, LONGEST_REST_SECONDS, retry_after(response)))
 
     def _do(self, task: dict[str, Any]) -> None:
-        seconds = self._think()
+        seconds = self._think(task)
         action = self._decide(task)
         response = self._send(task, action, seconds)
         if response.status_code == 409:
@@ -173,7 +178,7 @@ class Member:
 
     def _send(self, task: dict[str, Any], action: Action, seconds: float) -> httpx.Response:
         match action:
-            case Submit(result):
+            case Submit(result=result):
                 body = {"token": task["lease"]["token"], "result": result, "seconds": seconds}
                 return self._client.send("POST", f"/tasks/{task['id']}/submit", json=body, timed=Timed.SUBMIT)
             case SendBack(to, reasons):
@@ -190,7 +195,7 @@ class Member:
         answers = []
         by_id = {task["id"]: task for task in tasks}
         for task in tasks:
-            seconds = self._think()
+            seconds = self._think(task)
             action = self._decide(task)
             if isinstance(action, Submit):
                 answer = {"task_id": task["id"], "token": task["lease"]["token"], "result": action.result}
@@ -214,7 +219,11 @@ class Member:
     def _decide(self, task: dict[str, Any]) -> Action:
         truths = self._shop.truths
         truth = truths.of(task["image"], lambda: self._look_at(task["image"]["url"]))
-        return decide(task, truth, self._persona, truths.vocabulary, self._rng)
+        action = decide(task, truth, self._persona, truths.vocabulary, self._rng)
+        influence = self._shop.influence
+        if influence is None:
+            return action
+        return after_candidates(action, task, influence, truths.vocabulary, self._rng)
 
     def _look_at(self, url: str) -> str:
         """What the server calls the picture at `url`: people know it again, whatever its number."""
@@ -224,12 +233,19 @@ class Member:
     def _finished(self, task: dict[str, Any], action: Action | None) -> None:
         stage = Stage(task["stage"])
         self._shop.ledger.note_done(stage, task.get("cause"))
+        if isinstance(action, Submit) and action.effect is not None:
+            self._shop.ledger.note_effect(stage, action.effect)
         refusing = isinstance(action, Submit) and "unusable" in action.result
         if stage in ENDINGS or refusing:
             self._shop.board.may_be_settled()
 
-    def _think(self) -> float:
-        seconds = self._shop.think * self._rng.uniform(*THINKING)
+    def _think(self, task: Mapping[str, Any]) -> float:
+        influence, mean = self._shop.influence, self._shop.think
+        if influence is None:
+            seconds = mean * self._rng.uniform(*THINKING)
+        else:
+            shown = task.get("candidates") is not None
+            seconds = seconds_spent(mean, shown=shown, influence=influence, rng=self._rng)
         self._rest(seconds)
         return round(seconds, 3)
 

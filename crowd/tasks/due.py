@@ -41,6 +41,12 @@ def once(db: Database, schedule: Schedule, now: datetime, work: Callable[[], T])
     return result
 
 
+def hasten(db: Database, schedule: Schedule, now: datetime) -> None:
+    """Have a job that did not get through be due again at once."""
+    with db.begin() as conn:
+        conn.execute(sa.update(DueJob).where(DueJob.name == schedule.name).values(due_at=now))
+
+
 def know(conn: Connection, name: str, now: datetime) -> None:
     """Have a row for the job; a new one is due at once."""
     insert = INSERT[conn.dialect.name](DueJob)

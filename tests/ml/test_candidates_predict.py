@@ -230,3 +230,38 @@ def test_an_empty_mask_has_no_outline() -> None:
 def test_every_stage_has_a_card_that_reads() -> None:
     for document in (styles_card(), attributes_card(), segmentation_card()):
         assert parse_card(document).stage is Stage(document["stage"])
+
+
+def test_a_thumbnail_serves_a_net_that_would_see_no_more_of_the_working_image(tmp_path: Path) -> None:
+    predictor = loaded(tmp_path, styles_card())
+    task = wanted(1, (320, 640))
+    assert predictor.is_enough(task, 64)
+    # 31 px across for a net of 32: something would be lost.
+    assert not predictor.is_enough(task, 63)
+    assert not predictor.is_enough(wanted(1, (40, 40)), 40)
+    assert not loaded(tmp_path, segmentation_card()).is_enough(task, 600)
+
+
+def test_small_crops_need_the_working_image(tmp_path: Path) -> None:
+    predictor = loaded(tmp_path, attributes_card())
+    whole = [{"id": "a", "part": "dress", "box": [0.0, 0.0, 320.0, 640.0]}]
+    small = [*whole, {"id": "b", "part": "top", "box": [0.0, 0.0, 40.0, 40.0]}]
+    assert predictor.is_enough(wanted(1, (320, 640), whole), 128)
+    assert not predictor.is_enough(wanted(1, (320, 640), small), 128)
+
+
+def test_a_thumbnail_says_what_the_working_image_says(tmp_path: Path) -> None:
+    predictor = loaded(tmp_path, styles_card())
+    task = wanted(1, (320, 640))
+    path = image(tmp_path, 1, (320, 640))
+    with Image.open(path) as opened:
+        opened.resize((128, 256), Image.Resampling.LANCZOS).save(tmp_path / "small.jpg", quality=85)
+        opened.resize((128, 200)).save(tmp_path / "crooked.jpg")
+        opened.resize((20, 40)).save(tmp_path / "tiny.jpg")
+    (tmp_path / "broken.jpg").write_bytes(path.read_bytes()[:300])
+    large, small = predictor.prepare(task, path), predictor.prepare_small(task, tmp_path / "small.jpg")
+    assert small is not None
+    off = np.abs(large.units[0].astype(int) - small.units[0].astype(int))
+    assert off.mean() < 4
+    for name in ("crooked", "tiny", "broken", "missing"):
+        assert predictor.prepare_small(task, tmp_path / f"{name}.jpg") is None

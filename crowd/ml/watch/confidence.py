@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 # A threshold is the mean of at least so many labels.
 LEAST_LABELS = 10
+# The mean of equal scores may come out a hair above each of them.
+HAIR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ def doubt(
     given: str, scores: Mapping[str, float], limits: Mapping[str, float], also: Collection[str] = ()
 ) -> Doubt | None:
     """What is to be said against the label `given`, if anything; classes in `also` hold beside it."""
-    confident = {name: score for name, score in scores.items() if name in limits and score >= limits[name]}
+    confident = {
+        name: score for name, score in scores.items() if name in limits and score >= limits[name] - HAIR
+    }
     if not confident:
         return None
     proposed = max(confident, key=lambda name: (confident[name], name))

@@ -1,7 +1,7 @@
 """Labels that a model doubts: looked through once, page by page; listed; sent back or upheld by an admin."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from crowd.images.models import Image, ImageState, Supplier
 from crowd.ml.models import Candidates
 from crowd.ml.watch.confidence import doubt, thresholds
 from crowd.ml.watch.models import ClassSum, DoubtDecision, DoubtedLabel, DoubtSum, LabelMark
+from crowd.ml.watch.outlines import Judged, judged_outlines
 from crowd.ml.watch.sayings import Saying, sayings
 from crowd.policy import Policy, Stage
 from crowd.tasks import decisions, image_queries
@@ -28,6 +29,9 @@ from crowd.taxonomy import Taxonomy
 # Labels of all stages that are stepped over at a time.
 PAGE = 2000
 
+# Labels with their candidates and author, and what was asked about each.
+_Judgements = Sequence[tuple[AnyRow, Sequence[Judged]]]
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -37,11 +41,14 @@ class _Tally:
     doubted: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def look(conn: Connection, model_id: int, stage: Stage, taxonomy: Taxonomy, now: datetime) -> int | None:
+def look(
+    conn: Connection, model_id: int, stage: Stage, taxonomy: Taxonomy, policy: Policy, now: datetime
+) -> int | None:
     """Look through the next page of labels; returns how many are doubted, None when there is none left.
 
     One process at a time looks for a model. Each label is looked at once, with the thresholds that all before
-    it make up. Labels of the last 90 seconds wait: one with a smaller id may still be committed.
+    it make up; outlines by how much of them the model's cover. Labels of the last 90 seconds wait: one with a
+    smaller id may still be committed.
     """
     beyond = _lock_mark(conn, model_id)
     ids = (
@@ -57,14 +64,12 @@ def look(conn: Connection, model_id: int, stage: Stage, taxonomy: Taxonomy, now:
     if not ids:
         return None
     rows = _labelled(conn, model_id, stage, ids[0], ids[-1])
-    said = [(row, list(sayings(stage, row.value, row.candidates, taxonomy))) for row in rows]
+    if stage is Stage.SEGMENTATION:
+        judged = _judge_outlines(rows, policy.doubted_overlap_percent / 100)
+    else:
+        judged = _judge_answers(conn, model_id, stage, rows, taxonomy)
     tally = _Tally()
-    for _, each in said:
-        for saying in each:
-            tally.labels[saying.question, saying.given] += 1
-            tally.scores[saying.question, saying.given] += saying.scores.get(saying.given, 0.0)
-    _add_classes(conn, model_id, tally)
-    found = list(_doubts(said, _limits(conn, model_id), tally))
+    found = list(_doubts(judged, tally))
     _add_sums(conn, model_id, tally)
     if found:
         values = [{**each, "model_id": model_id, "stage": stage, "at": now} for each in found]
@@ -134,7 +139,7 @@ def settle(
     if conn.execute(latest).scalar_one() != found.label_id:
         raise Conflict("label_replaced", "The label has been replaced since.")
     if sent_back:
-        reason = why or f"a model doubts {found.question}: {found.given}"
+        reason = why or f"a model doubts {found.question}: {found.given or found.proposed}"
         decision = Decision(ImageState.IN_WORK, found.stage, reason)
         decisions.decide(conn, admin_id, found.image_id, decision, policy, now)
     conn.execute(
@@ -192,31 +197,55 @@ def _limits(conn: Connection, model_id: int) -> dict[str, dict[str, float]]:
     }
 
 
-def _doubts(
-    said: Sequence[tuple[AnyRow, list[Saying]]], limits: Mapping[str, Mapping[str, float]], tally: _Tally
-) -> Iterator[dict[str, Any]]:
-    for row, each in said:
+def _judge_outlines(rows: Sequence[AnyRow], least: float) -> _Judgements:
+    return [
+        (row, list(judged_outlines(row.value["regions"], row.candidates["regions"], least))) for row in rows
+    ]
+
+
+def _judge_answers(
+    conn: Connection, model_id: int, stage: Stage, rows: Sequence[AnyRow], taxonomy: Taxonomy
+) -> _Judgements:
+    """By thresholds that these labels are part of already."""
+    said = [(row, list(sayings(stage, row.value, row.candidates, taxonomy))) for row in rows]
+    tally = _Tally()
+    for _, each in said:
         for saying in each:
-            found = doubt(saying.given, saying.scores, limits.get(saying.question, {}), saying.also)
-            for group in _groups(row, saying):
+            tally.labels[saying.question, saying.given] += 1
+            tally.scores[saying.question, saying.given] += saying.scores.get(saying.given, 0.0)
+    _add_classes(conn, model_id, tally)
+    limits = _limits(conn, model_id)
+
+    def judged(saying: Saying) -> Judged:
+        found = doubt(saying.given, saying.scores, limits.get(saying.question, {}), saying.also)
+        return Judged(saying.region, saying.question, saying.given, found)
+
+    return [(row, [judged(saying) for saying in each]) for row, each in said]
+
+
+def _doubts(judgements: _Judgements, tally: _Tally) -> Iterator[dict[str, Any]]:
+    for row, each in judgements:
+        for judged in each:
+            for group in _groups(row, judged):
                 tally.looked[group] += 1
-                tally.doubted[group] += found is not None
-            if found is not None:
+                tally.doubted[group] += judged.doubt is not None
+            if judged.doubt is not None:
                 yield {
                     "label_id": row.id,
                     "image_id": row.image_id,
-                    "region": saying.region,
-                    "question": saying.question,
-                    "given": saying.given,
-                    "proposed": found.proposed,
-                    "margin": found.margin,
+                    "region": judged.region,
+                    "question": judged.question,
+                    "given": judged.given,
+                    "proposed": judged.doubt.proposed,
+                    "margin": judged.doubt.margin,
                 }
 
 
-def _groups(row: AnyRow, saying: Saying) -> Iterator[tuple[str, str]]:
+def _groups(row: AnyRow, judged: Judged) -> Iterator[tuple[str, str]]:
     """Whom or what a doubt counts against."""
-    yield "question", saying.question
-    yield "value", f"{saying.question}: {saying.given}"
+    if judged.is_comparable:
+        yield "question", judged.question
+        yield "value", f"{judged.question}: {judged.given}"
     yield "supplier", row.supplier[:130]
     if row.grade is not None:
         yield "grade", row.grade.value

@@ -1,13 +1,15 @@
 """The watch: reports are kept, labels looked through, and what the figures say becomes alerts."""
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
@@ -18,9 +20,27 @@ from crowd.ml.watch.diagnosis import Doubted, Fault, Finding, Point, diagnose, m
 from crowd.ml.watch.models import DoubtSum, ModelReport, QualityAlert
 from crowd.policy import Stage
 from crowd.runtime import Runtime
+from crowd.tasks import due
 
 # The same alert is not raised again for so long.
 QUIET = timedelta(days=7)
+
+
+NIGHTLY = due.Schedule("watch", every=timedelta(days=1), within=timedelta(hours=1))
+# Of the nightly look at each upkeep, which has other things to do.
+PORTION_SECONDS = 20.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look came to: models that serve, labels newly doubted, alerts; whether it got through."""
+
+    models: int
+    doubted: int
+    raised: int
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +101,21 @@ def _error(point: Mapping[str, Any], split: str, subject: str) -> float:
     return math.nan if said is None else float(said)
 
 
-def look(rt: Runtime, now: datetime) -> tuple[int, int]:
+def look(rt: Runtime, now: datetime, seconds: float = math.inf) -> Looked:
     """Look through all new labels with the models that serve, then raise what there is to raise.
 
-    Returns how many labels are newly doubted, and how many alerts were raised.
+    After so many `seconds` it ends where it is, and raises nothing yet: the next look goes on from there.
     """
+    ending = time.monotonic() + seconds
     with rt.db.read() as conn:
         serving = [row for row in queries.served(conn) if row.model_id is not None]
     doubted = 0
     for model in serving:
         while True:
+            if time.monotonic() >= ending:
+                return Looked(len(serving), doubted, 0, ended=False)
             with rt.db.begin() as conn:
-                found = doubts.look(conn, model.model_id, model.stage, rt.taxonomy, now)
+                found = doubts.look(conn, model.model_id, model.stage, rt.taxonomy, rt.policy, now)
             if found is None:
                 break
             doubted += found
@@ -100,7 +123,21 @@ def look(rt: Runtime, now: datetime) -> tuple[int, int]:
     for model in serving:
         with rt.db.begin() as conn:
             raised += raise_alerts(conn, model.model_id, model.stage, now)
-    return doubted, raised
+    return Looked(len(serving), doubted, raised, ended=True)
+
+
+def look_if_due(rt: Runtime, now: datetime) -> Looked | None:
+    """`look` once a day, in portions, however many processes ask; None when it is not due.
+
+    It reads what models have said, and needs none of their packages.
+    """
+    looked = due.once(rt.db, NIGHTLY, now, lambda: look(rt, now, PORTION_SECONDS))
+    if looked is None:
+        return None
+    if not looked.ended:
+        due.hasten(rt.db, NIGHTLY, now)
+    log.info("watch_looked", **asdict(looked))
+    return looked
 
 
 def raise_alerts(conn: Connection, model_id: int, stage: Stage, now: datetime) -> int:

@@ -1,9 +1,13 @@
 """The watch at work: doubted labels to an admin and back to the crowd, drift, alerts, reports."""
 
+import itertools
 import json
 import random
-from datetime import timedelta
+import subprocess
+import sys
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +25,7 @@ from crowd.runtime import Runtime
 from crowd.tasks import queries
 from crowd.tasks.models import Label, Task, TaskState
 from tests.kinds import Bearer, Client, MakeWorker
-from tests.ml.shelf import add_card, hear_at_once, make, promote, styles_card, with_policy
+from tests.ml.shelf import add_card, environment, hear_at_once, make, promote, styles_card, with_policy
 from tests.tasks.engine import Engine, later
 
 COUNT = 120
@@ -103,19 +107,19 @@ def settle(engine: Engine, doubt_id: int, *, sent_back: bool) -> None:
 
 
 def test_exactly_the_wrong_labels_are_doubted_and_looked_at_once(engine: Engine) -> None:
-    found, _ = service.look(engine.rt, engine.now)
+    found = service.look(engine.rt, engine.now).doubted
     listed = open_doubts(engine)
     assert found == len(listed)
     assert {row.image_id for row in listed} == set(range(WRONG_EVERY, COUNT + 1, WRONG_EVERY))
     assert {(row.given, row.proposed) for row in listed} == {(SURE, OTHER)}
-    assert service.look(engine.rt, engine.now)[0] == 0
+    assert service.look(engine.rt, engine.now).doubted == 0
 
 
 def test_labels_of_the_last_moments_wait(engine: Engine) -> None:
     engine.now -= timedelta(seconds=590)
-    assert service.look(engine.rt, engine.now)[0] == 0
+    assert service.look(engine.rt, engine.now).doubted == 0
     later(engine, 590)
-    assert service.look(engine.rt, engine.now)[0] > 0
+    assert service.look(engine.rt, engine.now).doubted > 0
 
 
 def test_a_doubted_label_goes_back_to_the_crowd_once(engine: Engine) -> None:
@@ -167,7 +171,8 @@ def test_the_shop_whose_labels_are_doubted_most_is_named(engine: Engine) -> None
         raised = service.alerts(conn, Stage.STYLES, Fault.QUALITY, None, 100)
     assert ("supplier", "another shop") in {(row.kind, row.subject) for row in raised}
     assert ("supplier", "a shop") not in {(row.kind, row.subject) for row in raised}
-    assert service.look(engine.rt, engine.now) == (0, 0), "the same alert is not raised twice"
+    again = service.look(engine.rt, engine.now)
+    assert (again.doubted, again.raised) == (0, 0), "the same alert is not raised twice"
 
 
 def test_a_delivery_that_looks_different_is_an_alert(rt: Runtime, tmp_path: Path) -> None:
@@ -196,6 +201,58 @@ def test_a_delivery_that_looks_different_is_an_alert(rt: Runtime, tmp_path: Path
         (alert, *_) = service.alerts(conn, None, Fault.DRIFT, None, 10)
     assert alert.subject.endswith(" strange")
     assert alert.figures["index"] >= 0.25
+
+
+def test_the_nightly_look_is_done_once_a_day_and_goes_on_where_a_portion_ended(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "PAGE", COUNT)
+    # A second passes with every look at the watch: two pages of three fit.
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    monkeypatch.setattr(service, "PORTION_SECONDS", 3)
+    portions = [service.look_if_due(engine.rt, engine.now) for _ in range(2)]
+    assert [each and each.ended for each in portions] == [False, True]
+    found = [each.doubted if each else 0 for each in portions]
+    assert sum(found) == COUNT // WRONG_EVERY
+    assert min(found) > 0
+    assert service.look_if_due(engine.rt, engine.now) is None
+    later(engine, 23 * 3600)
+    assert service.look_if_due(engine.rt, engine.now) is None
+    later(engine, 3601)
+    again = service.look_if_due(engine.rt, engine.now)
+    assert again is not None
+    assert (again.doubted, again.raised) == (0, 0)
+
+
+def test_of_many_that_ask_at_night_one_looks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[Any] = []
+
+    def slow(rt: Runtime, now: datetime, seconds: float) -> service.Looked:
+        inside.append(service.look_if_due(rt, now))
+        return service.Looked(0, 0, 0, ended=True)
+
+    monkeypatch.setattr(service, "look", slow)
+    assert service.look_if_due(engine.rt, engine.now) is not None
+    assert inside == [None]
+
+
+def test_a_job_worker_looks_by_itself_and_neither_it_nor_the_web_needs_torch(engine: Engine) -> None:
+    code = (
+        "import sys\n"
+        "class Gone:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'safetensors'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Gone())\n"
+        "from crowd import jobs\n"
+        "jobs.upkeep()\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment(engine.rt), capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert open_doubts(engine)
 
 
 def report(*tests: float, by: tuple[float, ...] = ()) -> dict[str, Any]:
