@@ -1,5 +1,6 @@
 """Which trainings make up a plan, and what each of them has to reach. Data alone."""
 
+import math
 from dataclasses import dataclass
 
 Words = tuple[str, ...]
@@ -23,12 +24,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """A drawn set (`size`: its images' width in px), the trainings on it, and options of them all."""
+    """A drawn set (`size`: its images' width in px), the trainings on it, and options of them all.
+
+    `most_seconds`: how long the epochs of a training may take together.
+    """
 
     images: int
     size: int
     common: Words
     runs: tuple[Run, ...]
+    most_seconds: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ PLANS = {
                 words(f"--image-size 128 --epochs 5 --batch-size 8 --lr 0.001 {SMALL_DETECTOR}"),
             ),
         ),
+        most_seconds=1200.0,
     ),
     "gpu-128": Plan(
         6000,

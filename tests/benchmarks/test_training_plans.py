@@ -1,12 +1,16 @@
 """The plans of training must be commands that exist, and what falls short must be said."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from benchmarks.training.__main__ import row, shortcomings
-from benchmarks.training.plans import PLANS, Plan, Run
+from benchmarks.training.__main__ import CHECKPOINT, METRICS, main, row, shortcomings
+from benchmarks.training.plans import PLANS, Plan, Run, words
 from crowd.commands.train import train
 
 
@@ -20,13 +24,14 @@ def test_every_training_of_a_plan_is_a_command_that_crowd_takes(plan: Plan, tmp_
 
 
 def told(model: str, task: str, score: float, prior: float) -> dict[str, Any]:
-    return {"model": model, "task": task, "score": score, "prior": prior}
+    return {"model": model, "task": task, "score": score, "prior": prior, "seconds": 900.0}
 
 
 def test_models_near_the_prior_and_a_graph_that_harms_fall_short() -> None:
     assert shortcomings([told("ml_gcn", "styles", 0.4, 0.1), told("baseline", "styles", 0.39, 0.1)]) == []
     assert len(shortcomings([told("attributes", "attributes", 0.6, 0.5)])) == 1
     assert len(shortcomings([told("maskrcnn", "segmentation", 0.69, 0.1)])) == 1
+    assert len(shortcomings([told("ml_gcn", "styles", 0.4, 0.1)], most_seconds=800.0)) == 1
     found = shortcomings([told("ml_gcn", "styles", 0.38, 0.1), told("baseline", "styles", 0.39, 0.1)])
     assert found == ["ml_gcn 0.380 is below baseline 0.390"]
 
@@ -46,3 +51,53 @@ def test_the_score_of_a_model_is_the_mean_of_its_seeds_on_held_out_images() -> N
     assert found is not None
     assert (found["score"], found["prior"], found["seconds"], found["seeds"]) == (0.4, 0.1, 5.0, 2)
     assert row(Run("styles", "baseline", ()), []) is None
+
+
+SMALLEST = Plan(
+    40,
+    32,
+    words("--backbone resnet18 --device cpu --workers 0 --epochs 2 --image-size 32 --batch-size 32"),
+    (Run("styles", "baseline", (), 2),),
+)
+
+
+def test_a_plan_that_was_cut_off_goes_on_and_trains_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(PLANS, "smallest", SMALLEST)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    command = ["benchmarks.training", "--plan", "smallest", "--out", str(tmp_path), "--stop-after"]
+    monkeypatch.setattr(sys, "argv", [*command, "0"])
+    assert main() == 1
+    assert "baseline seed 0, baseline seed 1" in capsys.readouterr().out
+
+    # Broken off after its first epoch, as a kill in the second leaves it.
+    first = tmp_path / "smallest" / "styles-baseline-0"
+    data = tmp_path / "set-40-32"
+    first.mkdir(parents=True)
+    options = [*SMALLEST.common, "--model", "baseline", "--seed", "0", "--output", str(first)]
+    whole = subprocess.run([sys.executable, "-m", "crowd", "train", "styles", str(data), *options])
+    assert whole.returncode == 0
+    expected = json.loads((first / METRICS).read_bytes())["test"]
+    state = torch.load(first / CHECKPOINT, weights_only=True)
+    assert len(state["history"]) == 2
+    (first / METRICS).unlink()
+
+    monkeypatch.setattr(sys, "argv", [*command, "30"])
+    drawn = (data.with_name("set-40-32.drawn")).stat().st_mtime_ns
+    main()
+    out = capsys.readouterr().out
+    assert "NOT TRAINED" not in out
+    assert "| baseline | resnet18 |" in out
+    assert json.loads((first / METRICS).read_bytes())["test"] == expected
+    # Both of its epochs were in the checkpoint: the second training alone shows any.
+    assert shown_epochs(first) == 0
+    assert shown_epochs(tmp_path / "smallest" / "styles-baseline-1") == 2
+    assert (data.with_name("set-40-32.drawn")).stat().st_mtime_ns == drawn
+    before = (first / METRICS).stat().st_mtime_ns
+    main()
+    assert (first / METRICS).stat().st_mtime_ns == before
+
+
+def shown_epochs(output: Path) -> int:
+    return sum(line.startswith("epoch ") for line in (output / "log").read_text().splitlines())

@@ -1,23 +1,36 @@
 """Effects planted in bots, found again by `GET /stats/candidates`: nothing here is about people."""
 
-import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from click.testing import CliRunner
+from flask import Flask
+from rich.console import Console
+from sqlalchemy.engine import Connection
 
-from crowd.ml.pending import Wanted
+from crowd.app import create_app
+from crowd.commands.simulate import simulate
+from crowd.core import clock
+from crowd.ml import pending
+from crowd.ml.pending import Returned, Wanted
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
+from crowd.simulation import client as simulated
+from crowd.simulation.crew import assemble
+from crowd.simulation.crowd import Crowd, Plan, recruit
+from crowd.simulation.figures import print_figures
 from crowd.simulation.influence import Effect, Influence, effect_of, influenced, seconds_spent
-from crowd.simulation.recovery import NOT_ABOUT_PEOPLE, recover
-from crowd.standalone import start_standalone
+from crowd.simulation.ledger import Ledger
+from crowd.simulation.recovery import recover
+from crowd.simulation.truths import Truths
+from crowd.simulation.uploads import Uploader
+from crowd.simulation.vocabulary import Vocabulary
+from crowd.taxonomy import Attribute, Taxonomy
 from tests.kinds import Bearer, Client, MakeWorker
 from tests.ml.shelf import (
     STYLES,
@@ -31,7 +44,6 @@ from tests.ml.shelf import (
     submit,
     waiting_for_styles,
     with_policy,
-    write_model,
 )
 from tests.tasks.engine import Engine
 
@@ -122,48 +134,87 @@ def test_what_was_counted_before_the_run_is_told_and_models_without_new_answers_
     assert only.adopted == pytest.approx(0.4 / 0.8)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A whole system in which half of all candidates are withheld."""
+def guessed(taxonomy: Taxonomy, wanted: Wanted, dice: random.Random) -> Any:
+    """Somewhat sure of one value of everything that can be asked: mostly the wrong one."""
 
-    url: str
-    environment: dict[str, str]
+    def ranked(attribute: Attribute, part: str) -> list[dict[str, Any]]:
+        return [{"value": dice.choice(attribute.values_for(part)).key, "score": 0.9}]
 
-    def crowd(self, *words: str) -> str:
-        command = [sys.executable, "-m", "crowd", *words]
-        ended = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+    return {
+        "regions": {
+            region["id"]: {
+                attribute.key: ranked(attribute, region["part"])
+                for attribute in taxonomy.attributes_for(region["part"])
+            }
+            for region in wanted.regions
+        }
+    }
 
 
-@pytest.fixture
-def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("withheld_percent: 50\n")
-    for name in ("DATABASE_URL", "REDIS_URL", "CROWD_DATA_DIR", "CROWD_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CROWD_POLICY", str(policy))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    data_dir = tmp_path / "system"
-    with start_standalone(data_dir) as url:
-        yield Running(url, {**os.environ, "CROWD_DATA_DIR": str(data_dir)})
+class MadeInTime(httpx.BaseTransport):
+    """The application in this process; before anybody claims, what is pending gets its candidates."""
+
+    def __init__(self, app: Flask, rt: Runtime, model_id: int) -> None:
+        self._inner = httpx.WSGITransport(app=app)
+        self._rt = rt
+        self._model_id = model_id
+        self._lock = threading.Lock()
+        self._dice = random.Random(3)
+        self._returned = Returned()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/tasks/claim"):
+            with self._lock, self._rt.db.begin() as conn:
+                self._make(conn)
+        return self._inner.handle_request(request)
+
+    def _make(self, conn: Connection) -> None:
+        rt, now = self._rt, clock.now()
+        taken = pending.take(conn, Stage.ATTRIBUTES, 50, rt.policy, now, self._returned)
+        if taken is not None and taken.tasks:
+            made = {each.task_id: guessed(rt.taxonomy, each, self._dice) for each in taken.tasks}
+            pending.finish(conn, self._model_id, made, {}, rt.policy, now)
 
 
 def test_a_simulated_crowd_tells_what_was_planted_beside_what_the_statistics_find(
-    running: Running, tmp_path: Path
+    rt: Runtime, make_worker: MakeWorker, tmp_path: Path
 ) -> None:
-    path = write_model(tmp_path / "random.safetensors", attributes_card())
-    running.crowd("model", "add", str(path), "--promote")
-    words = "--workers 10 --images 24 --careless 0 --think 0.3 --adopt-wrong 0.6 --faster 40 --timeout 200"
-    figures = json.loads(running.crowd("simulate", "--url", running.url, *words.split(), "--json"))
-    told = figures["influence"]
-    assert told["planted"] == {"adopts": 0.6, "saves": 0.4}
-    assert told["note"] == NOT_ABOUT_PEOPLE
-    (found,) = told["found"]
-    assert min(found["shown"], found["withheld"]) >= 4, "too few candidates were there in time"
-    assert found["faster_error"] < 0.06
-    assert found["faster"] == pytest.approx(0.4, abs=4 * found["faster_error"])
-    # A net of random weights is hardly ever right: what bots adopt is nearly all that they were shown.
-    assert found["planted_bias"] > 0.4
-    assert found["bias"] == pytest.approx(found["planted_bias"], abs=0.08)
-    assert found["adopted"] == pytest.approx(0.6, abs=0.12)
+    half = with_policy(rt, withheld_percent=50, urgent_percent=0)
+    app = create_app(rt=half, environ={})
+    hear_at_once(half)
+    model_id = add_card(half, tmp_path, attributes_card())
+    promote(half, model_id)
+    _, token = make_worker(Grade.ADMIN)
+    planted = Influence(adopts=0.6, saves=0.4)
+    stop, ledger = threading.Event(), Ledger()
+    with httpx.Client(transport=MadeInTime(app, half, model_id), base_url="http://bots") as http:
+        admin = simulated.Client(http, token, ledger, stop)
+        crew = recruit(admin, assemble(8, 7, 0.0), 7)
+        truths = Truths(Vocabulary.read(admin.fetch("/taxonomy")), 7)
+        ids = Uploader(admin, truths, 7).upload(10, lambda _done: None)
+        plan = Plan(7, 0.1, 120.0, planted)
+        figures = Crowd(http, admin, crew, truths, ledger, stop, plan).run(ids, lambda _snapshot: None)
+    assert figures.influence is not None
+    (found,) = figures.influence.found
+    assert (found.stage, found.earlier) == (Stage.ATTRIBUTES, 0)
+    assert min(found.shown, found.withheld) >= 2, "too few candidates were there in time"
+    assert found.faster is not None
+    assert found.faster_error is not None
+    assert found.faster == pytest.approx(planted.saves, abs=4 * found.faster_error)
+    assert found.faster > 4 * found.faster_error
+    # Guesses are hardly ever right: what bots adopt is nearly all that they were shown.
+    assert found.planted_bias is not None
+    assert found.planted_bias > 0.4
+    assert found.bias == pytest.approx(found.planted_bias, abs=0.1)
+    assert found.adopted == pytest.approx(planted.adopts, abs=0.15)
+    screen = Console(file=StringIO(), width=200)
+    print_figures(figures, screen)
+    assert "say nothing about people" in screen.file.getvalue()  # type: ignore[attr-defined]
+    assert figures.document()["influence"]["note"] == figures.influence.note
+
+
+@pytest.mark.parametrize("words", [["--faster", "30"], ["--adopt-wrong", "1.5"]])
+def test_what_cannot_be_planted_is_bad_usage(words: list[str]) -> None:
+    ended = CliRunner().invoke(simulate, ["--workers", "8", *words])
+    assert ended.exit_code == 2
+    assert words[0] in ended.output

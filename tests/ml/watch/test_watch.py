@@ -244,7 +244,11 @@ def test_a_job_worker_looks_by_itself_and_neither_it_nor_the_web_needs_torch(eng
         "        if name.partition('.')[0] in ('torch', 'safetensors'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Gone())\n"
+        "from datetime import timedelta\n"
         "from crowd import jobs\n"
+        "from crowd.core import clock\n"
+        "now = clock.now\n"
+        "clock.now = lambda: now() + timedelta(hours=1)\n"
         "jobs.upkeep()\n"
         "assert 'torch' not in sys.modules\n"
     )
