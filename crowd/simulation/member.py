@@ -37,6 +37,10 @@ BATCH_SIZE = 8
 # Empty-handed claims of the stage in focus before anything else is looked for.
 FOCUS_PATIENCE = 6
 THINKING = (0.5, 1.5)
+# Bots are in more of a hurry than people: those that candidates are to move do one stage after the other,
+# so that the models have a moment for what the next one brings.
+IN_TURN = (Stage.SEGMENTATION, Stage.ATTRIBUTES)
+LABELLERS = frozenset((Grade.GENERAL, Grade.SEMI_EXPERT, Grade.REVIEWER))
 # After these the image may have left the work: somebody should look.
 ENDINGS = frozenset((Stage.SECOND_REVIEW, Stage.ADJUDICATION))
 
@@ -87,6 +91,8 @@ class Member:
         self._shop = shop
         self._rng = random.Random(f"{shop.seed}/{account.persona.number}")
         self._empty_handed = 0
+        moved = shop.influence is not None and account.persona.grade in LABELLERS
+        self._turns = list(IN_TURN) if moved else []
 
     def work(self) -> None:
         """Work until told to stop, then hand back what is still held."""
@@ -144,6 +150,8 @@ class Member:
         return []
 
     def _wish(self) -> dict[str, str]:
+        if self._turns:
+            return {"stage": str(self._turns[0])}
         focus = self._persona.focus
         patient = self._empty_handed % (FOCUS_PATIENCE + 1) < FOCUS_PATIENCE
         return {"stage": str(focus)} if focus and patient else {}
@@ -159,6 +167,9 @@ class Member:
         self._empty_handed += 1
         if self.idle_since is None and self._empty_handed > FOCUS_PATIENCE:
             self.idle_since = time.monotonic()
+        if self._turns and self._empty_handed > FOCUS_PATIENCE:
+            self._turns.pop(0)
+            self._empty_handed = 0
         pause = FIRST_REST_SECONDS * REST_GROWTH ** min(self._empty_handed, 10)
         self._rest(min(pause, LONGEST_REST_SECONDS, retry_after(response)))
 

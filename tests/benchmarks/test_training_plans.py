@@ -1,13 +1,12 @@
 """The plans of training must be commands that exist, and what falls short must be said."""
 
-import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks.training.__main__ import CHECKPOINT, METRICS, main, row, shortcomings
 from benchmarks.training.plans import PLANS, Plan, Run, words
@@ -71,17 +70,16 @@ def test_a_plan_that_was_cut_off_goes_on_and_trains_nothing_twice(
     assert main() == 1
     assert "baseline seed 0, baseline seed 1" in capsys.readouterr().out
 
-    # Broken off after its first epoch, as a kill in the second leaves it.
-    first = tmp_path / "smallest" / "styles-baseline-0"
-    data = tmp_path / "set-40-32"
+    first, data = tmp_path / "smallest" / "styles-baseline-0", tmp_path / "set-40-32"
     first.mkdir(parents=True)
     options = [*SMALLEST.common, "--model", "baseline", "--seed", "0", "--output", str(first)]
-    whole = subprocess.run([sys.executable, "-m", "crowd", "train", "styles", str(data), *options])
-    assert whole.returncode == 0
-    expected = json.loads((first / METRICS).read_bytes())["test"]
-    state = torch.load(first / CHECKPOINT, weights_only=True)
-    assert len(state["history"]) == 2
-    (first / METRICS).unlink()
+    cut_off = subprocess.Popen([sys.executable, "-m", "crowd", "train", "styles", str(data), *options])
+    while not (first / CHECKPOINT).is_file():
+        assert cut_off.poll() is None
+        time.sleep(0.01)
+    cut_off.kill()
+    cut_off.wait()
+    assert not (first / METRICS).is_file()
 
     monkeypatch.setattr(sys, "argv", [*command, "30"])
     drawn = (data.with_name("set-40-32.drawn")).stat().st_mtime_ns
@@ -89,9 +87,7 @@ def test_a_plan_that_was_cut_off_goes_on_and_trains_nothing_twice(
     out = capsys.readouterr().out
     assert "NOT TRAINED" not in out
     assert "| baseline | resnet18 |" in out
-    assert json.loads((first / METRICS).read_bytes())["test"] == expected
-    # Both of its epochs were in the checkpoint: the second training alone shows any.
-    assert shown_epochs(first) == 0
+    assert shown_epochs(first) == 1
     assert shown_epochs(tmp_path / "smallest" / "styles-baseline-1") == 2
     assert (data.with_name("set-40-32.drawn")).stat().st_mtime_ns == drawn
     before = (first / METRICS).stat().st_mtime_ns
