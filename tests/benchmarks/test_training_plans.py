@@ -56,7 +56,7 @@ SMALLEST = Plan(
     40,
     32,
     words("--backbone resnet18 --device cpu --workers 0 --epochs 2 --image-size 32 --batch-size 32"),
-    (Run("styles", "baseline", (), 2),),
+    (Run("styles", "baseline", ()),),
 )
 
 
@@ -68,7 +68,7 @@ def test_a_plan_that_was_cut_off_goes_on_and_trains_nothing_twice(
     command = ["benchmarks.training", "--plan", "smallest", "--out", str(tmp_path), "--stop-after"]
     monkeypatch.setattr(sys, "argv", [*command, "0"])
     assert main() == 1
-    assert "baseline seed 0, baseline seed 1" in capsys.readouterr().out
+    assert "baseline seed 0" in capsys.readouterr().out
 
     first, data = tmp_path / "smallest" / "styles-baseline-0", tmp_path / "set-40-32"
     first.mkdir(parents=True)
@@ -88,7 +88,6 @@ def test_a_plan_that_was_cut_off_goes_on_and_trains_nothing_twice(
     assert "NOT TRAINED" not in out
     assert "| baseline | resnet18 |" in out
     assert shown_epochs(first) == 1
-    assert shown_epochs(tmp_path / "smallest" / "styles-baseline-1") == 2
     assert (data.with_name("set-40-32.drawn")).stat().st_mtime_ns == drawn
     before = (first / METRICS).stat().st_mtime_ns
     main()
