@@ -175,9 +175,9 @@ def measure_steps(bench: Bench) -> dict[str, float]:
     line = Line(rt, device=bench.setup.device, batch=BATCH)
     spent: dict[str, float] = dict.fromkeys(("take", "decode", "net", "rank", "write"), 0.0)
 
-    def step(name: str, work: Callable[[], Any]) -> Any:
+    def step(name: str, work: Callable[..., Any], *given: Any) -> Any:
         began = time.process_time()
-        result = work()
+        result = work(*given)
         spent[name] += time.process_time() - began
         return result
 
@@ -190,22 +190,22 @@ def measure_steps(bench: Bench) -> dict[str, float]:
         with rt.db.begin() as conn:
             pending.finish(conn, bench.model.id, made, {}, policy, clock.now())
 
+    def decode(wanted: Sequence[Any]) -> list[Any]:
+        return [line.prepare(predictor, each) for each in wanted]
+
+    def rank(wanted: Sequence[Any], said: Sequence[Any]) -> dict[int, Any]:
+        return {
+            each.task_id: predictor.candidates(each, answer)
+            for each, answer in zip(wanted, said, strict=True)
+        }
+
     for _ in range(2):
         # The first time warms everything up.
         forget(bench)
         spent.update(dict.fromkeys(spent, 0.0))
-        while tasks_ := step("take", take):
-            ready = step("decode", lambda of=tasks_: [line.prepare(predictor, each) for each in of])
-            launched = step("net", lambda of=ready: predictor.launch(of))
-            said = predictor.collect(launched)
-            made = step(
-                "rank",
-                lambda of=tasks_, told=said: {
-                    each.task_id: predictor.candidates(each, answer)
-                    for each, answer in zip(of, told, strict=True)
-                },
-            )
-            step("write", lambda of=made: write(of))
+        while wanted := step("take", take):
+            launched = step("net", predictor.launch, step("decode", decode, wanted))
+            step("write", write, step("rank", rank, wanted, predictor.collect(launched)))
     line.close()
     return {name: round(1000 * seconds / bench.setup.images, 2) for name, seconds in spent.items()}
 

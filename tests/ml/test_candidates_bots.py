@@ -113,7 +113,7 @@ def test_a_list_that_nobody_filled_counts_as_the_statistics_count_it() -> None:
             "r1": {"print": [{"value": "dot", "score": 0.4}], "detail": [{"value": "bow", "score": 0.8}]}
         }
     }
-    own = {"regions": {"r1": {}}}
+    own: dict[str, Any] = {"regions": {"r1": {}}}
     answer = influenced(
         Stage.ATTRIBUTES, own, shown, Influence(1.0, 0.0), random.Random(1), ("print", "detail")
     )
