@@ -4,16 +4,19 @@ import json
 import sys
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from crowd.accounts import queries as people
 from crowd.accounts import service as accounts
+from crowd.commands import comparing
 from crowd.commands.opening import open_runtime
 from crowd.policy import Grade
 from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
 from crowd.simulation.crew import CrewTooSmall, assemble
 from crowd.simulation.crowd import Plan
 from crowd.simulation.figures import Figures, print_figures
+from crowd.simulation.line.comparing import Population
 from crowd.simulation.run import Target, enlist
 from crowd.simulation.run import simulate as run_crowd
 from crowd.simulation.screen import Screen
@@ -54,7 +57,15 @@ DEFAULT_TIMEOUT = 1800.0
     envvar="CROWD_TOKEN",
     help="An admin's API token, else CROWD_TOKEN; without one the installation at hand makes an admin.",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Run the seed twice, by the rules in memory and over HTTP in a system of its own, turn by turn; "
+    "exit code 1 unless every score comes out the same to the last digit.",
+)
+@click.pass_context
 def simulate(
+    ctx: click.Context,
     workers: int,
     images: int,
     url: str,
@@ -64,12 +75,17 @@ def simulate(
     careless: float,
     timeout: float,
     token: str | None,
+    compare: bool,
 ) -> None:
     """Have a crowd of bots of known accuracy take images through all stages over HTTP.
 
     Ends when every image is settled or nothing can move any more, and prints figures. Exit code 1: requests
     failed, or images are left in work that no admin has to look at.
     """
+    if compare:
+        _refuse_with_compare(ctx, images)
+        comparing.compare(Population(seed, workers, images, careless), admin_token)
+        return
     try:
         personas = assemble(workers, seed, careless)
     except CrewTooSmall as error:
@@ -100,6 +116,15 @@ def admin_token() -> str:
         if person is None:
             person = tiers.join(conn, ADMIN, Grade.ADMIN, by=None, reason="runs simulated crowds")
         return accounts.issue_token(conn, person.id)[1]
+
+
+def _refuse_with_compare(ctx: click.Context, images: int) -> None:
+    if images == 0:
+        raise click.BadParameter("without images there is nothing to compare", param_hint="--images")
+    for name in ("url", "token", "as_json", "think", "timeout"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--json" if name == "as_json" else f"--{name}"
+            raise click.BadParameter("does not go with --compare, whose system is its own", param_hint=option)
 
 
 def _checked(url: str) -> str:
