@@ -75,6 +75,8 @@ class Hall:
         self.now += TICK
         match action:
             case Release():
+                # Given back by whom it waited for, it is anyone's.
+                seat.reserved_for = None
                 return
             case SendBack(to, reasons):
                 sent = {"to": str(to), "reasons": reasons}

@@ -50,6 +50,20 @@ class Step:
         return f"bot {self.worker}: {self.did} {self.stage}{cause} of image {self.image}, round {self.round}"
 
 
+class Deciding(Protocol):
+    """What a member does with a task: see bots.decide."""
+
+    def __call__(
+        self,
+        task: Mapping[str, Any],
+        truth: Truth,
+        persona: Persona,
+        vocabulary: Vocabulary,
+        rng: random.Random,
+    ) -> Action:
+        """The member's action."""
+
+
 class Desk(Protocol):
     """Where members claim and answer, one after the other. Images go by their numbers in the run."""
 
@@ -85,6 +99,7 @@ def work(
     vocabulary: Vocabulary,
     seed: int,
     saw: Callable[[Step], None],
+    deciding: Deciding = decide,
 ) -> None:
     """Have the members take turns, each round in another order, until nobody finds anything.
 
@@ -102,7 +117,8 @@ def work(
                 empty_handed[member.number] += 1
                 continue
             empty_handed[member.number] = idle_rounds = 0
-            action = decide(task, truths[task["image"]["id"]], member, vocabulary, dice[member.number])
+            truth = truths[task["image"]["id"]]
+            action = deciding(task, truth, member, vocabulary, dice[member.number])
             desk.answer(member, task, action)
             saw(_step(member, task, action))
 
