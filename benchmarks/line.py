@@ -88,14 +88,17 @@ class World:
 
 @dataclass(slots=True)
 class Tally:
-    """What a way came to in one seed: images, accepted ones, those equal to the truth, people's seconds."""
+    """What a way came to in one seed: images, accepted ones, those equal to the truth, people's seconds.
+
+    `wrong`: accepted images by the stage whose labels differ from the truth.
+    """
 
     images: int = 0
     accepted: int = 0
     true: int = 0
     seconds: float = 0.0
     tasks: int = 0
-    by_stage: Counter[str] = field(default_factory=Counter)
+    wrong: dict[str, int] = field(default_factory=dict)
 
     def spend(self, stage: Stage, *, again: bool) -> None:
         """A task was done."""
@@ -107,7 +110,8 @@ class Tally:
         self.accepted += 1
         stages = {str(fault.stage) for fault in find_faults(labels, truth)}
         self.true += not stages
-        self.by_stage.update(stages)
+        for stage in stages:
+            self.wrong[stage] = self.wrong.get(stage, 0) + 1
 
 
 def world(seed: int, taxonomy: Taxonomy, policy: Policy, images: int, *, hard: bool) -> World:
@@ -276,7 +280,7 @@ def table(found: Mapping[str, Sequence[Tally]]) -> list[tuple[str, ...]]:
     rows = []
     for way, tallies in found.items():
         accepted = sum(each.accepted for each in tallies)
-        wrong: Counter[str] = sum((Counter(each.by_stage) for each in tallies), Counter())
+        wrong = sum((Counter(each.wrong) for each in tallies), Counter[str]())
         rows.append(
             (
                 way,
