@@ -79,9 +79,10 @@ def is_search(plan: Plan) -> bool:
     return any(node.index in ("ix_tasks_ready", "ix_tasks_returned") for node in plan.nodes)
 
 
-def clean(place: Place) -> None:
+def clean(place: Place, tables: str = "tasks") -> None:
+    """Drop what no longer counts, and let the planner know of what does."""
     with place.db.read() as conn:
-        conn.exec_driver_sql("VACUUM ANALYZE tasks")
+        conn.exec_driver_sql(f"VACUUM (ANALYZE) {tables}")
 
 
 def assert_flat(small: Bill, large: Bill, *, most_removed: int = MOST_REMOVED, sorted_rows: int = 0) -> None:
