@@ -73,8 +73,9 @@ class World:
         if number not in self.hard:
             return decide(task, truth, persona, vocabulary, rng)
         action = decide(task, truth, _at_a_loss(persona), vocabulary, rng)
-        is_labels = isinstance(action, Submit) and Stage(task["stage"]) in LABELLING
-        return self._misled(task, truth, action) if is_labels else action
+        if isinstance(action, Submit) and Stage(task["stage"]) in LABELLING:
+            return self._misled(task, truth, action)
+        return action
 
     def _misled(self, task: Mapping[str, Any], truth: Truth, action: Submit) -> Action:
         stage = Stage(task["stage"])
@@ -105,7 +106,7 @@ class Tally:
         self.tasks += 1
         self.seconds += SECONDS[stage] * (AGAIN if again else 1.0)
 
-    def accept(self, labels: Mapping[str, Any], truth: Truth) -> None:
+    def accept(self, labels: Mapping[Any, Any], truth: Truth) -> None:
         """An image was accepted with these labels."""
         self.accepted += 1
         stages = {str(fault.stage) for fault in find_faults(labels, truth)}
@@ -277,7 +278,7 @@ def _forget(step: Step) -> None:
 
 def table(found: Mapping[str, Sequence[Tally]]) -> list[tuple[str, ...]]:
     """Rows: the way; accepted; equal to the truth, also by stage; seconds and tasks an accepted image."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for way, tallies in found.items():
         accepted = sum(each.accepted for each in tallies)
         wrong = sum((Counter(each.wrong) for each in tallies), Counter[str]())
