@@ -13,7 +13,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,11 +22,10 @@ from typing import Any
 
 from crowd.policy import Grade, Policy, Stage, load_policy
 from crowd.review.judgements import Told, of_acceptance, of_verdict
+from crowd.simulation.line.book import ScoreBook
 from crowd.tasks.flow import Cause
-from crowd.tiers import severity
 from crowd.tiers.promotion import Career, suggest
-from crowd.tiers.score import Evidence, Judge, Kind, Score, figures, fold, item_of, step
-from crowd.tiers.severity import Comparison, Pair
+from crowd.tiers.score import Evidence, Judge, Kind, Score, figures
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 REGION: dict[str, Any] = {
@@ -71,58 +70,18 @@ class Labeller:
 
 
 @dataclass(slots=True)
-class Book:
+class Book(ScoreBook):
     """What the service would know: evidence, scores, fits, grades."""
 
-    policy: Policy
-    evidence: dict[tuple[int, Stage], list[Evidence]] = field(default_factory=lambda: defaultdict(list))
-    scores: dict[tuple[int, Stage], Score] = field(default_factory=dict)
-    judges: dict[int, Judge] = field(default_factory=dict)
-    pairs: dict[tuple[tuple[int, int], int], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0, 0])
-    )
-    comparisons: dict[int, Comparison] = field(default_factory=dict)
     grades: dict[int, Grade] = field(default_factory=dict)
     changed_at: dict[int, datetime] = field(default_factory=dict)
     judged_then: dict[int, dict[Stage, int]] = field(default_factory=dict)
 
-    def record(self, found: Sequence[Evidence]) -> None:
-        """As crowd.tiers.evidence.record."""
-        unknown = severity.unknown_judge(self.policy.quality)
-        for each in found:
-            key = (each.worker_id, each.stage)
-            self.evidence[key].append(each)
-            if each.kind is Kind.REVIEW and each.judge_id is not None and each.score is not None:
-                sums = self.pairs[(each.worker_id, list(Stage).index(each.stage)), each.judge_id]
-                sums[0] += 1
-                sums[1] += each.score
-            if each.against is not None and each.score is not None:
-                before = self.comparisons.get(each.worker_id, Comparison())
-                self.comparisons[each.worker_id] = before.plus(each.score, each.against)
-            judge = None if each.judge_id is None else self.judges.get(each.judge_id, unknown)
-            item = item_of(each, judge)
-            self.scores[key] = step(self.scores.get(key, Score()), item, self.policy.quality)
-
-    def refit(self) -> None:
-        """As crowd.tiers.rebuild.refit."""
-        pairs = [Pair(author, judge, *sums) for (author, judge), sums in self.pairs.items()]
-        found = severity.fit(pairs, self.comparisons, self.policy.quality)
-        self.judges = {one: Judge(each.bias, each.weight) for one, each in found.items()}
-        self.refold(self.judges)
-
-    def refold(self, judges: dict[int, Judge]) -> None:
+    def refold(self, judges: Mapping[int, Judge]) -> None:
         """Reckon every labeller's score anew by these judges; reviewers' are not asked for here."""
-        unknown = severity.unknown_judge(self.policy.quality)
-        for key, found in self.evidence.items():
-            if key[1] is not Stage.ATTRIBUTES:
-                continue
-            self.scores[key] = fold(
-                (
-                    item_of(each, None if each.judge_id is None else judges.get(each.judge_id, unknown))
-                    for each in found
-                ),
-                self.policy.quality,
-            )
+        for key in self.evidence:
+            if key[1] is Stage.ATTRIBUTES:
+                self.scores[key] = self.refolded(key, judges)
 
     def look_at(self, worker_id: int, now: datetime) -> Grade | None:
         """As crowd.tiers.proposals.look_at, with an admin who confirms whatever is proposed."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.queue import beside, embedded, explain, peers, progress, snapshot, ways, web
+from benchmarks.queue import beside, embedded, explain, peers, progress, snapshot, stats, ways, web
 from benchmarks.queue.build import Built
 from benchmarks.queue.figures import Figure
 from benchmarks.queue.web import Length
@@ -20,7 +20,9 @@ class Sized:
     compare: Callable[[Mapping[int, Any]], list[Figure]]
 
 
-BY_SIZE: dict[str, Sized] = {part.PART: Sized(part.measure, part.compare) for part in (explain, progress)}
+BY_SIZE: dict[str, Sized] = {
+    part.PART: Sized(part.measure, part.compare) for part in (explain, progress, stats)
+}
 
 PARTS: dict[str, Measure] = {
     part.PART: part.measure for part in (web, peers, snapshot, beside, embedded, ways)

@@ -4,10 +4,12 @@ import json
 import sys
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from crowd.accounts import queries as people
 from crowd.accounts import service as accounts
+from crowd.commands import comparing
 from crowd.commands.opening import open_runtime
 from crowd.policy import Grade
 from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
@@ -15,6 +17,7 @@ from crowd.simulation.crew import CrewTooSmall, assemble
 from crowd.simulation.crowd import Plan
 from crowd.simulation.figures import Figures, print_figures
 from crowd.simulation.influence import Influence
+from crowd.simulation.line.comparing import Population
 from crowd.simulation.run import Target, enlist
 from crowd.simulation.run import simulate as run_crowd
 from crowd.simulation.screen import Screen
@@ -65,7 +68,15 @@ DEFAULT_TIMEOUT = 1800.0
     envvar="CROWD_TOKEN",
     help="An admin's API token, else CROWD_TOKEN; without one the installation at hand makes an admin.",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Run the seed twice, by the rules in memory and over HTTP in a system of its own, turn by turn; "
+    "exit code 1 unless every score comes out the same to the last digit.",
+)
+@click.pass_context
 def simulate(
+    ctx: click.Context,
     workers: int,
     images: int,
     url: str,
@@ -77,6 +88,7 @@ def simulate(
     faster: float | None,
     timeout: float,
     token: str | None,
+    compare: bool,
 ) -> None:
     """Have a crowd of bots of known accuracy take images through all stages over HTTP.
 
@@ -86,6 +98,10 @@ def simulate(
     With --adopt-wrong and --faster, where a model serves, the figures tell what was planted in the bots
     beside what GET /stats/candidates finds of it. That checks the statistics, and says nothing of people.
     """
+    if compare:
+        _refuse_with_compare(ctx, images)
+        comparing.compare(Population(seed, workers, images, careless), admin_token)
+        return
     influence = _planted(adopt_wrong, faster, think)
     try:
         personas = assemble(workers, seed, careless)
@@ -125,6 +141,15 @@ def _planted(adopt_wrong: float | None, faster: float | None, think: float) -> I
     if faster and not think:
         raise click.BadParameter("bots that take no time save none: name --think", param_hint="--faster")
     return Influence(adopt_wrong or 0.0, (faster or 0.0) / 100)
+
+
+def _refuse_with_compare(ctx: click.Context, images: int) -> None:
+    if images == 0:
+        raise click.BadParameter("without images there is nothing to compare", param_hint="--images")
+    for name in ("url", "token", "as_json", "think", "timeout", "adopt_wrong", "faster"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--json" if name == "as_json" else f"--{name.replace('_', '-')}"
+            raise click.BadParameter("does not go with --compare, whose system is its own", param_hint=option)
 
 
 def _checked(url: str) -> str:

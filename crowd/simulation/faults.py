@@ -53,6 +53,9 @@ def match_regions(
     regions: Sequence[Mapping[str, Any]], true_regions: Sequence[Mapping[str, Any]]
 ) -> dict[str, Match]:
     """Region id → the true region it overlaps most, one to one; what overlaps nothing is left out."""
+    if _same_regions(regions, true_regions):
+        # Bots answer with the truth itself most of the time, and shapes take their time.
+        return {region["id"]: Match(true, 1.0) for region, true in zip(regions, true_regions, strict=True)}
     shapes = {region["id"]: _shape(region) for region in regions}
     true_shapes = [_shape(region) for region in true_regions]
     pairs = sorted(
@@ -79,6 +82,11 @@ def answered(attributes: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in attributes.items()
         if value is not None and value != []
     }
+
+
+def _same_regions(regions: Sequence[Mapping[str, Any]], true_regions: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the outlines are the true ones point by point, in the same order."""
+    return [region["rings"] for region in regions] == [region["rings"] for region in true_regions]
 
 
 def _shape(region: Mapping[str, Any]) -> BaseGeometry:

@@ -317,10 +317,11 @@ def troubles(
         found += [_held(row) for row in conn.execute(_held_images(after[0], limit))]
     if kind in (None, Trouble.STUCK):
         stuck = sa.select(Task.id).where(Task.state == STUCK)
-        found += [_troubled(row, Trouble.STUCK, policy) for row in _beyond(conn, stuck, after, limit)]
+        rows = _beyond(conn, stuck, after, limit, few=True)
+        found += [_troubled(row, Trouble.STUCK, policy) for row in rows]
     if kind in (None, Trouble.BLOCKED):
-        for statement in _blocked_by_stage(conn, policy):
-            rows = _beyond(conn, statement, after, limit)
+        for statement, few in _blocked_by_stage(conn, policy):
+            rows = _beyond(conn, statement, after, limit, few=few)
             found += [_troubled(row, Trouble.BLOCKED, policy) for row in rows]
     return sorted(found, key=trouble_key)[:limit]
 
@@ -330,25 +331,34 @@ def trouble_key(trouble: dict[str, Any]) -> tuple[int, int]:
     return trouble["image_id"], trouble["task_id"] or 0
 
 
-def _blocked_by_stage(conn: Connection, policy: Policy) -> Iterator[AnySelect]:
+def _blocked_by_stage(conn: Connection, policy: Policy) -> Iterator[tuple[AnySelect, bool]]:
+    """What is blocked at each stage, and whether little has to be read to find it all."""
     crew = _crew(conn)
     waiting = counts.task_counts(conn, Figure.READY)
     for stage in Stage:
         able = sum(crew[grade] for grade in policy.stages[stage].grades)
         narrowing = _narrowing(conn, stage, policy, able, waiting[stage])
         if narrowing is not None:
-            yield blocked_tasks(stage, policy).where(*narrowing)
+            yield blocked_tasks(stage, policy).where(*narrowing), able > 0 or waiting[stage] <= LOOKED_AT
 
 
-def _beyond(conn: Connection, statement: AnySelect, after: tuple[int, int], limit: int) -> Sequence[AnyRow]:
-    """Tasks of `statement` in the order of trouble_key, beyond `after`."""
+def _beyond(
+    conn: Connection, statement: AnySelect, after: tuple[int, int], limit: int, *, few: bool
+) -> Sequence[AnyRow]:
+    """Tasks of `statement` in the order of trouble_key, beyond `after`.
+
+    `few`: all of them are found first, and then put in order. Else a planner that expects many may go through
+    everybody's tasks in that order, until it has met enough of these.
+    """
     image_id, task_id = after
     # The first condition alone says where an index begins to be read.
     later = sa.or_(Task.image_id > image_id, sa.and_(Task.image_id == image_id, Task.id > task_id))
     wanted = statement.with_only_columns(Task.id, Task.image_id, Task.stage, Task.opened_at)
-    return conn.execute(
-        wanted.where(Task.image_id >= image_id, later).order_by(Task.image_id, Task.id).limit(limit)
-    ).all()
+    wanted = wanted.where(Task.image_id >= image_id, later)
+    if not few:
+        return conn.execute(wanted.order_by(Task.image_id, Task.id).limit(limit)).all()
+    found = wanted.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    return conn.execute(sa.select(found).order_by(found.c.image_id, found.c.id).limit(limit)).all()
 
 
 def _held_images(after: int, limit: int) -> AnySelect:

@@ -171,6 +171,27 @@ def evidence_page(
     `until`: only what came before that moment; without `gold` no gold.
     """
     judge, cancelling = sa.orm.aliased(Worker), sa.orm.aliased(EvidenceRow)
+    conditions = [EvidenceRow.worker_id == worker_id]
+    if before is not None:
+        conditions.append(EvidenceRow.id < before)
+    if until is not None:
+        conditions.append(EvidenceRow.at < until)
+    if not gold:
+        conditions.append(EvidenceRow.kind != Kind.GOLD)
+    # Stage by stage from the newest end of the index: all of a person's rows at once would have to be sorted,
+    # and everybody's, read backwards, may hold none of theirs for millions of rows.
+    newest = sa.union_all(
+        *(
+            sa.select(
+                sa.select(EvidenceRow.id)
+                .where(*conditions, EvidenceRow.stage == stage)
+                .order_by(EvidenceRow.id.desc())
+                .limit(limit)
+                .subquery()
+            )
+            for stage in Stage
+        )
+    )
     query = (
         sa.select(
             *EvidenceRow.__table__.columns,
@@ -179,16 +200,10 @@ def evidence_page(
         )
         .outerjoin(judge, judge.id == EvidenceRow.judge_id)
         .outerjoin(cancelling, cancelling.cancels_id == EvidenceRow.id)
-        .where(EvidenceRow.worker_id == worker_id)
+        .where(EvidenceRow.id.in_(newest))
         .order_by(EvidenceRow.id.desc())
         .limit(limit)
     )
-    if before is not None:
-        query = query.where(EvidenceRow.id < before)
-    if until is not None:
-        query = query.where(EvidenceRow.at < until)
-    if not gold:
-        query = query.where(EvidenceRow.kind != Kind.GOLD)
     return conn.execute(query).all()
 
 

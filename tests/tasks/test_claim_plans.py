@@ -5,94 +5,32 @@ The databases are those of `benchmarks.queue`, small: a realistic mix of stages,
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
 import sqlalchemy as sa
-from flask.testing import FlaskClient
 
 from benchmarks.queue import people
-from benchmarks.queue.build import Built, add_variant, built, pinned_person
+from benchmarks.queue.build import pinned_person
 from benchmarks.queue.fates import VARIANTS, Fate
-from benchmarks.queue.plans import Bill, Plan, explain_batch, explain_claim, watching
+from benchmarks.queue.plans import Bill, explain_claim
 from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import load_settings
-from crowd.core.db import Database
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
 from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
 from crowd.tasks.models import Assignment, Task, TaskState
-from tests.servers import find_postgres_binaries
+from tests.tasks.places import MOST_READ, Place, assert_flat, clean
 
-SMALL, LARGE = 2_000, 20_000
 GRADES = (Grade.GENERAL, Grade.SEMI_EXPERT, Grade.EXPERT, Grade.REVIEWER, Grade.INSPECTOR)
-CLAIMS = 4
-# A page for the tree's next level, and one for a row that lies on another page than its neighbour.
-MORE_PER_DESCENT = 2
-GRID = 20
-# Tasks read by one statement, and of these thrown away: those of one person, never those of everybody.
-MOST_READ = 100
-MOST_REMOVED = 20
 # Labels and verdicts of one image that a request may put in order.
 ONE_IMAGES_ROWS = 20
-
-
-@dataclass(frozen=True)
-class Place:
-    """A built database and a way in."""
-
-    built: Built
-    db: Database
-
-    def claim(self, worker_id: int, *, generic: bool = False, roster: Roster | None = None) -> Bill:
-        """The smallest bill of a few claims: the first costs more, and so does a page that fills up."""
-        book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
-        bills = []
-        for _ in range(CLAIMS):
-            found, bill = explain_claim(
-                self.db, claimant, load_policy(), book, generic=generic, roster=roster
-            )
-            assert not isinstance(found, QueueState)
-            bills.append(bill)
-        return min(bills, key=lambda bill: bill.buffers)
-
-    def request(self, client: FlaskClient, token: str) -> Bill:
-        """The smallest bill of all statements of a few requests for a task, each given back."""
-        head = {"Authorization": f"Bearer {token}"}
-        bills = []
-        for _ in range(CLAIMS):
-            with watching(self.db.engine) as plans:
-                answer = client.post("/api/v1/tasks/claim", headers=head)
-            assert answer.status_code == 200
-            task = answer.get_json()
-            back = f"/api/v1/tasks/{task['id']}/release"
-            client.post(back, headers=head, json={"token": task["lease"]["token"]})
-            bills.append(Bill(tuple(plans)))
-        return min(bills, key=lambda bill: bill.buffers)
-
-    def search_in_vain(self, worker_id: int, stage: Stage) -> Bill:
-        """What the queue's search reads, after the first time, for somebody for whom it holds nothing."""
-        book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
-        for _ in range(CLAIMS):
-            found, bill = explain_claim(self.db, claimant, load_policy(), book, stage)
-            assert isinstance(found, QueueState)
-        return Bill(tuple(plan for plan in bill.plans if is_search(plan)))
-
-    def claim_batch(self, worker_id: int) -> Bill:
-        """The same for the grid."""
-        book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
-        bills = []
-        for _ in range(CLAIMS):
-            found, bill = explain_batch(self.db, claimant, load_policy(), book, GRID)
-            assert len(found) == GRID
-            bills.append(bill)
-        return min(bills, key=lambda bill: bill.buffers)
 
 
 @pytest.fixture(scope="module", params=["sampled", "unsampled"])
@@ -107,25 +45,6 @@ def places(request: pytest.FixtureRequest, built_places: tuple[Place, Place]) ->
             conn.exec_driver_sql(f"SET LOCAL default_statistics_target = {target}")
             conn.exec_driver_sql("ANALYZE tasks")
     return built_places
-
-
-@pytest.fixture(scope="module")
-def built_places() -> Iterator[tuple[Place, Place]]:
-    """The small one and the large one."""
-    if find_postgres_binaries() is None:
-        pytest.skip("no PostgreSQL server binaries here")
-    with built(SMALL, _quietly) as small, built(LARGE, _quietly) as large:
-        for each in (small, large):
-            for fate in VARIANTS:
-                add_variant(each, fate)
-        dbs = [Database(each.url) for each in (small, large)]
-        yield Place(small, dbs[0]), Place(large, dbs[1])
-        for db in dbs:
-            db.close()
-
-
-def _quietly(_line: str) -> None:
-    pass
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
@@ -224,11 +143,6 @@ def test_without_an_assignment_a_claim_runs_the_statements_it_ran_before(
     assert known.buffers <= unknown.buffers + 1
 
 
-def is_search(plan: Plan) -> bool:
-    """Not what is done besides before a queue is called empty: what ran out is taken back."""
-    return any(node.index in ("ix_tasks_ready", "ix_tasks_returned") for node in plan.nodes)
-
-
 @contextmanager
 def assigned_to(place: Place, worker_id: int) -> Iterator[int]:
     """Every second new task for attributes is assigned to this person, for the time of the block."""
@@ -262,26 +176,6 @@ def closed_to(place: Place, worker_id: int, stage: Stage) -> Iterator[None]:
     with place.db.begin() as conn:
         conn.execute(sa.update(Task).where(Task.excluded_id == worker_id).values(excluded_id=None))
     clean(place)
-
-
-def clean(place: Place) -> None:
-    with place.db.read() as conn:
-        conn.exec_driver_sql("VACUUM ANALYZE tasks")
-
-
-def assert_flat(small: Bill, large: Bill, *, most_removed: int = MOST_REMOVED, sorted_rows: int = 0) -> None:
-    """No scan, no sort, and no more pages than taller trees explain."""
-    assert [(plan.name, flaws) for plan in large.plans if (flaws := plan.flaws_beyond(sorted_rows))] == []
-    for plan in large.plans:
-        of_tasks = [node for node in plan.nodes if node.relation == "tasks"]
-        removed = sum(node.removed for node in of_tasks)
-        assert removed <= most_removed, (removed, plan.name)
-        read = max((node.rows for node in of_tasks), default=0)
-        assert read <= MOST_READ, (read, plan.name)
-    most = max(small.buffers, 1) + MORE_PER_DESCENT * max(large.descents, small.descents)
-    # A row more that was read and thrown away may lie on a page of its own.
-    most += most_removed - MOST_REMOVED
-    assert large.buffers <= most, [(plan.buffers, plan.name) for plan in large.plans]
 
 
 def test_no_two_indexes_of_tasks_look_alike_to_the_planner() -> None:
