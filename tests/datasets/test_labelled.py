@@ -23,7 +23,7 @@ from crowd.datasets.importing import is_clean_jpeg
 from crowd.datasets.labelled import Labelled, read_coco, read_kfashion
 from crowd.images import faces
 from crowd.images.files import files_of
-from crowd.images.models import Image, ImageState
+from crowd.images.models import Finding, Image, ImageState
 from crowd.policy import Stage
 from crowd.runtime import Runtime, build_runtime
 from crowd.simulation.samples import sample_photographs
@@ -293,6 +293,35 @@ def test_a_face_in_an_image_that_brings_its_labels_is_covered_like_any_other(
         ),
     ],
 )
+def findings(rt: Runtime) -> set[tuple[str, str]]:
+    with rt.db.read() as conn:
+        rows = conn.execute(sa.select(Finding.code, Image.state).join(Image, Image.id == Finding.image_id))
+        return {(row.code, row.state.value) for row in rows}
+
+
+def test_an_image_that_brings_its_labels_is_held_against_the_criteria_of_intake(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    write_set(source, Order(1, 7, 160), 1, lambda done: None)
+    assert "1 taken" in command(source, "kfashion", "--rights", "owned").stdout
+    assert ("size", "accepted") in findings(rt), "160 pixels are less than is recommended"
+    (picture,) = source.rglob("*.jpg")
+    with Picture.open(picture) as opened:
+        opened.load()
+        opened.save(picture, quality=60)
+    result = command(source, "kfashion", "--rights", "owned")
+    assert "1 held" in result.stdout
+    assert "nearly the same picture as image 1" in said(result)[0]
+    assert ("near_duplicate", "held") in findings(rt)
+    with rt.db.read() as conn:
+        kept = conn.execute(sa.select(sa.func.count()).select_from(Label)).scalar_one()
+    assert kept == 6, "its labels are kept with it"
+    picture.write_bytes(picture.read_bytes() + b"the same pixels")
+    assert "1 duplicate" in command(source, "kfashion", "--rights", "owned").stdout
+    assert ("duplicate", "refused") in findings(rt)
+
+
 def test_what_cannot_be_true_is_refused_in_a_sentence_and_nothing_is_kept(
     rt: Runtime, command: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
