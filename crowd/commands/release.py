@@ -48,7 +48,7 @@ def create(name: str, about_file: Path | None) -> None:
             by=None,
             now=clock.now(),
             about=about,
-            near=rt.policy.intake.duplicates,
+            policy=rt.policy,
         )
         with rt.db.read() as conn:
             sizes = queries.split_sizes(conn, made.id)

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -24,7 +24,7 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict
 from crowd.core.storage import FolderStorage
-from crowd.datasets import croissant, datasheet, queries
+from crowd.datasets import croissant, datasheet, queries, statistics
 from crowd.datasets.formats import File, Format, Unsayable, Whole
 from crowd.datasets.formats.kinds import Vectors
 from crowd.datasets.records import (
@@ -33,13 +33,16 @@ from crowd.datasets.records import (
     MANIFEST,
     PIECES,
     README,
+    STATISTICS,
     Header,
     ReleasedImage,
+    Result,
     Split,
 )
 from crowd.datasets.specification import Form, Language, as_html, as_markdown
 from crowd.datasets.tally import Tally
 from crowd.images.files import files_of
+from crowd.policy.targets import Targets
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
 
@@ -64,7 +67,8 @@ class Plan:
     layout: str
     taxonomy: Taxonomy
     words: Vectors = field(default_factory=dict)
-    suppliers: int = 0
+    suppliers: Mapping[str, int] = field(default_factory=dict)
+    results: Sequence[Result] = ()
 
     @property
     def header(self) -> Header:
@@ -78,6 +82,8 @@ class Plan:
             release.withdrawn,
             self.suppliers,
             release.about or {},
+            Targets(**release.targets) if release.targets else Targets(),
+            self.results,
         )
 
     @property
@@ -134,6 +140,7 @@ def _close(plan: Plan, place: Place, tally: Tally) -> None:
         form = Form(plan.header, tally, plan.format, plan.taxonomy, language)
         _put(place.folder / f"SPECIFICATION.{language}.md", as_markdown(form).encode())
         _put(place.folder / f"SPECIFICATION.{language}.html", as_html(form, language).encode())
+    _put(place.folder / STATISTICS, statistics.render(plan.header, tally, plan.taxonomy))
     listed = _digest_of(place.folder / JOURNAL)
     told = croissant.describe(plan.header, plan.format.file_sets(plan.layout), listed, tally.images)
     _put(place.folder / CROISSANT, told)

@@ -19,7 +19,7 @@ from crowd.datasets.models import (
 )
 from crowd.datasets.records import Split
 from crowd.images.delivery_models import Fingerprint
-from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState
+from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState, Supplier
 from crowd.policy import Stage
 from crowd.tasks.models import Label
 
@@ -128,6 +128,7 @@ _RELEASES = sa.select(
     Release.taxonomy_id,
     Release.created_at,
     Release.about,
+    Release.targets,
     (Release.images - _BURIED).label("images"),
     _BURIED.label("withdrawn"),
     _REVISION.label("revision"),
@@ -195,13 +196,22 @@ def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -
     return sa.case((one >= other, one), else_=other)
 
 
-def suppliers(conn: Connection, release_id: int) -> int:
-    """From how many suppliers the images of the release came."""
-    return conn.execute(
-        sa.select(sa.func.count(sa.distinct(Image.supplier_id)))
+def suppliers(conn: Connection, release_id: int) -> dict[str, int]:
+    """How many images of the release's newest revision came from each supplier, by name in its order."""
+    counted = (
+        sa.select(Image.supplier_id, sa.func.count().label("images"))
         .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
-        .where(ReleaseImage.release_id == release_id)
-    ).scalar_one()
+        .where(ReleaseImage.release_id == release_id, _STANDING)
+        .group_by(Image.supplier_id)
+        .subquery("counted")
+    )
+    rows = conn.execute(
+        sa.select(Supplier.name, counted.c.images).join_from(
+            counted, Supplier, Supplier.id == counted.c.supplier_id
+        )
+    )
+    # Not by the database: each sorts letters in its own way.
+    return dict(sorted((row.name, row.images) for row in rows))
 
 
 def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:

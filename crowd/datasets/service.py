@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
-from crowd.datasets import queries
+from crowd.datasets import access_queries, queries
 from crowd.datasets.exports import Plan
 from crowd.datasets.formats import choose_format, choose_layout
 from crowd.datasets.near import JoinedLooks, most_hue, near_pairs
-from crowd.datasets.records import Split
+from crowd.datasets.records import Result, Split
 from crowd.datasets.split import look_of, split_looks
+from crowd.policy import Policy
 from crowd.policy.intake import DuplicateRule
 from crowd.runtime import Runtime
 from crowd.tasks.taxonomies import TaxonomyShelf
@@ -99,11 +100,12 @@ def create_release(
     by: int | None,
     now: datetime,
     about: Mapping[str, str] | None = None,
-    near: DuplicateRule | None = None,
+    policy: Policy | None = None,
 ) -> AnyRow:
     """Freeze every accepted image with its newest labels under `name`. Returns the release's row.
 
-    The split keeps the pictures of one look together, and with `near` those that are nearly the same too.
+    The split keeps the pictures of one look together. The policy says which are nearly the same, and are
+    kept together too, and what the target quantities are.
     The images are looked at in one short read and written in one transaction afterwards, so the release
     is there as a whole or not at all. Raises a 422 about `name`, Conflict `release_exists`,
     `nothing_accepted` or `labels_incomplete`.
@@ -116,8 +118,8 @@ def create_release(
     with db.snapshot() as conn:
         for row in queries.accepted_images(conn):
             snapshot.add(row)
-        if near is not None:
-            snapshot.join_near(conn, near)
+        if policy is not None:
+            snapshot.join_near(conn, policy.intake.duplicates)
     if not snapshot.images:
         raise Conflict("nothing_accepted", "No image is accepted yet, so there is nothing to release.")
     shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
@@ -131,6 +133,7 @@ def create_release(
                 created_at=now,
                 images=len(snapshot.images),
                 about=dict(about) if about else None,
+                targets=policy.targets.as_json() if policy else None,
             )
         except IntegrityError:
             raise _name_taken(name) from None
@@ -199,7 +202,12 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)
-    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=queries.suppliers(conn, release_id))
+    results = [
+        Result(row.model, row.split, row.figures, row.at)
+        for row in access_queries.every_result(conn, release_id)
+    ]
+    suppliers = queries.suppliers(conn, release_id)
+    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=suppliers, results=results)
 
 
 def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:

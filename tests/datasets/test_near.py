@@ -76,7 +76,7 @@ def test_near_duplicates_are_never_in_two_parts(rt: Runtime, colours_differ: boo
         taxonomy_id=crowd.taxonomy_id,
         by=None,
         now=clock.now(),
-        near=rt.policy.intake.duplicates,
+        policy=rt.policy,
     )
     with rt.db.read() as conn:
         rows = conn.execute(
