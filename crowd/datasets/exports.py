@@ -270,10 +270,20 @@ def _write_page(
 
 
 class _Pictures:
-    """The working images of a page; each is read once for its digest and for the file it goes into."""
+    """The working images of a page; each is read once for its digest and for the file it goes into.
+
+    Also knows which folders of the export are made.
+    """
 
     def __init__(self) -> None:
         self._digests: dict[int, str] = {}
+        self._folders: set[Path] = set()
+
+    def make_folder(self, folder: Path) -> None:
+        """The folder is there; the file system is asked once."""
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
 
     def fetch(self, record: ReleasedImage) -> bytes:
         """The image's bytes. Raises ExportError if they are gone."""
@@ -293,7 +303,7 @@ class _Pictures:
 
 def _write_file(file: File, place: Place, pictures: _Pictures) -> None:
     target = place.folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    pictures.make_folder(target.parent)
     content = file.content
     if isinstance(content, bytes):
         _put(target, content)
@@ -336,8 +346,8 @@ def _put(target: Path, data: bytes) -> None:
 
 
 def _part_of(target: Path) -> Path:
-    # Short whatever the name: a file name may already be as long as the file system takes.
-    return target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.part")
+    # One after the other is written here, by one process: one name does for all of them.
+    return target.with_name(".part")
 
 
 class _Journal:

@@ -69,9 +69,12 @@ def test_what_lies_in_a_bucket_is_kept_and_comes_back(
     assert made.exit_code == 0, made.output
     fetched: list[str] = []
     real = S3Storage.fetch
-    monkeypatch.setattr(
-        S3Storage, "fetch", lambda self, key, path: (fetched.append(key), real(self, key, path))[1]
-    )
+
+    def noted(storage: S3Storage, key: str, path: Path) -> None:
+        fetched.append(key)
+        real(storage, key, path)
+
+    monkeypatch.setattr(S3Storage, "fetch", noted)
     place.take(3)
     again = place.crowd("backup", tmp_path / "kept")
     assert again.exit_code == 0, again.output
