@@ -290,24 +290,6 @@ def test_a_face_in_an_image_that_brings_its_labels_is_covered_like_any_other(
     assert faces.find_faces(Picture.open(rt.storage.path(files_of(image.sha256).working))) == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"images": [{"id": 1, "file_name": "../b.jpg", "width": 60, "height": 90}]}, "leads elsewhere"),
-        ({"images": [{"id": 1, "file_name": "c.jpg", "width": 60, "height": 90}]}, "is not there"),
-        ({"images": [{"id": 1, "file_name": "b.jpg", "width": "x", "height": 90}]}, "ValueError"),
-        ({"images": [7]}, "TypeError"),
-        ({"annotations": [{"id": 1, "image_id": 1, "category_id": 3, "segmentation": [[1, 1, 2]]}]}, "zip"),
-        (
-            {
-                "annotations": [
-                    {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [[1, 1, 900, 1, 9, 9]]}
-                ]
-            },
-            "outside the image",
-        ),
-    ],
-)
 def findings(rt: Runtime) -> set[tuple[str, str]]:
     with rt.db.read() as conn:
         rows = conn.execute(sa.select(Finding.code, Image.state).join(Image, Image.id == Finding.image_id))
@@ -337,6 +319,24 @@ def test_an_image_that_brings_its_labels_is_held_against_the_criteria_of_intake(
     assert ("duplicate", "refused") in findings(rt)
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"images": [{"id": 1, "file_name": "../b.jpg", "width": 60, "height": 90}]}, "leads elsewhere"),
+        ({"images": [{"id": 1, "file_name": "c.jpg", "width": 60, "height": 90}]}, "is not there"),
+        ({"images": [{"id": 1, "file_name": "b.jpg", "width": "x", "height": 90}]}, "ValueError"),
+        ({"images": [7]}, "TypeError"),
+        ({"annotations": [{"id": 1, "image_id": 1, "category_id": 3, "segmentation": [[1, 1, 2]]}]}, "zip"),
+        (
+            {
+                "annotations": [
+                    {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [[1, 1, 900, 1, 9, 9]]}
+                ]
+            },
+            "outside the image",
+        ),
+    ],
+)
 def test_what_cannot_be_true_is_refused_in_a_sentence_and_nothing_is_kept(
     rt: Runtime, command: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], why: str
 ) -> None:
