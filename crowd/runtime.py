@@ -31,7 +31,7 @@ def build_runtime(settings: Settings) -> Runtime:
     return Runtime(
         settings=settings,
         db=Database(settings.database_url),
-        storage=open_storage(settings.storage, settings.data_dir / "s3"),
+        storage=open_storage(settings.storage, settings.scratch),
         queue=JobQueue(settings.redis_url),
         policy=load_policy(
             settings.policy_file,

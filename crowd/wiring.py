@@ -13,6 +13,7 @@ from crowd.accounts import queries as people
 from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
+from crowd.datasets.offered import api as offered_models
 from crowd.drafts import api as drafts
 from crowd.gold import api as gold
 from crowd.gold import course_api as courses_api
@@ -69,6 +70,7 @@ BLUEPRINTS = (
     images.blueprint,
     intake_api.blueprint,
     datasets.blueprint,
+    offered_models.blueprint,
     tiers.blueprint,
     flags.blueprint,
     redo_api.blueprint,

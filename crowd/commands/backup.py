@@ -10,9 +10,10 @@ Files of later rows come along and do no harm. An export that is still being wri
 says that it is to be written, which the restored system does.
 """
 
+import heapq
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def backup(folder: Path, with_secret_key: bool) -> None:
     """
     settings = load_settings()
     _refuse_pooler(settings)
-    storage = _open_folder(settings)
+    storage = open_storage(settings.storage, settings.scratch)
     folder = folder.resolve()
     _refuse_overlap(folder, storage.root)
     with _told_failures(), backups.open_folder(folder), closing(Database(settings.database_url)) as db:
@@ -75,7 +76,7 @@ def backup(folder: Path, with_secret_key: bool) -> None:
             files=file_list.files,
             bytes=file_list.bytes,
             secret_key=_keep_secret(settings, folder) if with_secret_key else None,
-            missing=_missing(db, storage.root, folder / backups.FILES),
+            missing=_missing(db, _holds(storage, folder)),
         )
         backups.finish(folder, made)
     click.echo(f"Backup of {made.dump.made_at}: {_sizes(made)}, in {folder}")
@@ -134,9 +135,16 @@ def _dump(db: Database, folder: Path, stamp: str) -> Dump:
 def _back_up_files(storage: FolderStorage, folder: Path, stamp: str) -> FileList:
     earlier = _earlier(folder)
     file_list = FileList(folder / f"files-{stamp}.jsonl")
+    if isinstance(storage, S3Storage):
+        objects = _objects(storage)
+        # Not counted before: listing a bucket twice takes as long again.
+        total, entries = None, backups.back_up_objects(_Store(storage).fetch, folder, objects, earlier)
+    else:
+        total = sum(1 for _ in _keys(storage))
+        entries = backups.back_up(storage.root, folder, _keys(storage), earlier)
     with progress_bar() as bar:
-        step = bar.add_task("Files", total=sum(1 for _ in _keys(storage)))
-        for entry in backups.back_up(storage.root, folder, _keys(storage), earlier):
+        step = bar.add_task("Files", total=total)
+        for entry in entries:
             file_list.add(entry)
             bar.advance(step)
     return file_list
@@ -165,13 +173,63 @@ def _keys(storage: FolderStorage) -> Iterator[str]:
     return backups.walk(storage.root, left_out)
 
 
-def _missing(db: Database, *roots: Path) -> list[str] | None:
-    """The keys that rows name and none of the folders has; None for a database of another migration."""
+class _Store:
+    """A bucket, and the exports that an installation on one keeps in a folder of its own."""
+
+    def __init__(self, storage: S3Storage) -> None:
+        self._storage = storage
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Read a file into `path`. Raises FileNotFoundError."""
+        if _is_export(key):
+            shutil.copyfile(self._storage.root / key, path)
+        else:
+            self._storage.fetch(key, path)
+
+    def send(self, key: str, path: Path) -> None:
+        """Write a file from `path`."""
+        if _is_export(key):
+            shutil.copyfile(path, self._storage.path(key))
+        else:
+            self._storage.send(key, path)
+
+    def size(self, key: str) -> int | None:
+        """How many bytes it has; None if it is not there."""
+        if not _is_export(key):
+            return self._storage.size(key)
+        path = self._storage.root / key
+        return path.stat().st_size if path.is_file() else None
+
+
+def _is_export(key: str) -> bool:
+    return key.split("/", 1)[0] == EXPORTS
+
+
+def _objects(storage: S3Storage) -> Iterator[backups.Object]:
+    """What is in the bucket, and the exports that lie beside it, in the order of their keys."""
+    kept = (backups.Object(*each) for each in storage.changes() if not _is_export(each[0]))
+    stated = ((key, (storage.root / key).stat()) for key in _keys(storage) if _is_export(key))
+    written = (backups.Object(key, status.st_size, status.st_mtime_ns) for key, status in stated)
+    return heapq.merge(kept, written, key=lambda each: each.key.split("/"))
+
+
+def _holds(storage: FolderStorage, folder: Path) -> Callable[[str], bool]:
+    """Whether the backup in the folder, or the storage, has a file."""
+    return lambda key: (folder / backups.FILES / key).is_file() or storage.exists(key)
+
+
+def _restored(storage: FolderStorage, folder: Path) -> Callable[[str], bool]:
+    """Whether the storage has a file; what the backup sent to a bucket was seen to arrive."""
+    return _holds(storage, folder) if isinstance(storage, S3Storage) else storage.exists
+
+
+def _missing(db: Database, holds: Callable[[str], bool]) -> list[str] | None:
+    """The keys that rows name and nobody holds; None for a database of another migration."""
     with db.read() as conn:
         if MigrationContext.configure(conn).get_current_revision() != head_revision():
             return None
     with console.status("Looking for every file that a row names"):
-        return [key for key in named_files(db) if not any((root / key).is_file() for root in roots)]
+        return [key for key in named_files(db) if not holds(key)]
 
 
 def _keep_secret(settings: Settings, folder: Path) -> str:
@@ -187,7 +245,7 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
     """Everything; returns what the backup lacked from the start. Raises Problem."""
     settings = load_settings()
     _refuse_pooler(settings)
-    storage = _open_folder(settings)
+    storage = open_storage(settings.storage, settings.scratch)
     _refuse_overlap(folder, storage.root)
     _refuse_unfit(manifest, settings)
     with _standing_still(settings), closing(Database(settings.database_url)) as db:
@@ -204,25 +262,13 @@ def _restore(folder: Path, manifest: Manifest, force: bool) -> list[str]:
                 # The planner knows nothing yet of what came in.
                 conn.execute(sa.text("ANALYZE"))
         _bring_secret(folder, manifest, settings)
-        missing = _missing(db, storage.root) or []
+        missing = _missing(db, _restored(storage, folder)) or []
     if unexpected := set(missing) - set(manifest.missing or []):
         _tell("missing", sorted(unexpected))
         raise Problem(
             "unsound", f"the database is restored, but {len(unexpected)} files that it names are missing"
         )
     return missing
-
-
-def _open_folder(settings: Settings) -> FolderStorage:
-    """The storage, if it is a folder: a bucket is kept by its own means. Raises Problem."""
-    storage = open_storage(settings.storage)
-    if isinstance(storage, S3Storage):
-        raise Problem(
-            "storage_on_s3",
-            "CROWD_STORAGE: is a bucket, which keeps its own copies (versioning, replication): copy the "
-            "database by PostgreSQL's own means, and the bucket after it; see docs/operations.md",
-        )
-    return storage
 
 
 def _refuse_pooler(settings: Settings) -> None:
@@ -288,7 +334,12 @@ def _bring_files(folder: Path, manifest: Manifest, storage: FolderStorage) -> No
     shutil.rmtree(storage.root / EXPORTS, ignore_errors=True)
     with progress_bar() as bar:
         step = bar.add_task("Files", total=manifest.files)
-        for _ in backups.bring_back(folder, manifest, storage.root):
+        if isinstance(storage, S3Storage):
+            store = _Store(storage)
+            entries = backups.bring_back_objects(folder, manifest, store.send, store.size, store.fetch)
+        else:
+            entries = backups.bring_back(folder, manifest, storage.root)
+        for _ in entries:
             bar.advance(step)
     # Rows that name them come after them, also when the power goes off.
     os.sync()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from crowd.core.errors import Problem
 from crowd.core.supervisor import AlreadyRunning, exclusive
@@ -21,6 +22,7 @@ MANIFEST = "backup.json"
 LOCK = "backup.lock"
 FILES = "storage"
 CHUNK = 1024 * 1024
+T = TypeVar("T")
 MOST_TOLD = 3
 
 
@@ -157,13 +159,38 @@ def back_up(root: Path, folder: Path, keys: Iterator[str], manifest: Manifest | 
     """
     target = folder / FILES
     links = _Links(target)
-    for key, entry in _side_by_side(keys, listed(folder, manifest)):
+    for key, entry in _side_by_side(keys, listed(folder, manifest), str):
         if key is None:
             assert entry is not None
             yield entry
             continue
         try:
             yield _back_up_file(root / key, target / key, key, entry, links)
+        except FileNotFoundError:
+            if entry is not None:
+                yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """A file of a store that is no folder: its key, size (bytes), time of change (ns since 1970)."""
+
+    key: str
+    size: int
+    changed: int
+
+
+def back_up_objects(
+    fetch: Callable[[str, Path], None], folder: Path, objects: Iterator[Object], manifest: Manifest | None
+) -> Iterator[Entry]:
+    """As `back_up`, from a store that `fetch` asks for an object; `objects` in the order of `walk`."""
+    for found, entry in _side_by_side(objects, listed(folder, manifest), _key_of):
+        if found is None:
+            assert entry is not None
+            yield entry
+            continue
+        try:
+            yield _back_up_object(fetch, folder / FILES / found.key, found, entry)
         except FileNotFoundError:
             if entry is not None:
                 yield entry
@@ -184,6 +211,33 @@ def bring_back(folder: Path, manifest: Manifest, root: Path) -> Iterator[Entry]:
                 raise Unsound(f"{source}: changed while it was being restored")
             links.remember(status, entry)
         yield entry
+
+
+def bring_back_objects(
+    folder: Path,
+    manifest: Manifest,
+    send: Callable[[str, Path], None],
+    size_of: Callable[[str], int | None],
+    fetch: Callable[[str, Path], None],
+) -> Iterator[Entry]:
+    """As `bring_back`, into a store of objects. Raises Unsound for one that arrived with another size.
+
+    An object of the same size that is there already is fetched and compared before it is left as it is.
+    """
+    aside = _part_of(folder / FILES / "fetched")
+    try:
+        for entry in listed(folder, manifest):
+            there = size_of(entry.key) == entry.size
+            if there:
+                fetch(entry.key, aside)
+                there = hash_file(aside) == entry.sha256
+            if not there:
+                send(entry.key, folder / FILES / entry.key)
+                if size_of(entry.key) != entry.size:
+                    raise Unsound(f"{entry.key}: did not arrive whole")
+            yield entry
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def check_parts(folder: Path, manifest: Manifest) -> None:
@@ -283,6 +337,20 @@ def _back_up_file(source: Path, target: Path, key: str, known: Entry | None, lin
     return entry
 
 
+def _back_up_object(
+    fetch: Callable[[str, Path], None], target: Path, found: Object, known: Entry | None
+) -> Entry:
+    is_known = known is not None and (known.size, known.changed) == (found.size, found.changed)
+    if known is not None and is_known and _has_size(target, known.size):
+        return known
+    part = _part_of(target)
+    fetch(found.key, part)
+    # What it says of itself later is what was fetched, whatever the list of objects said.
+    entry = Entry(found.key, part.stat().st_size, found.changed, hash_file(part))
+    part.replace(target)
+    return entry
+
+
 def _copy(source: Path, target: Path, status: os.stat_result) -> str:
     """Copy with the time of change; returns the SHA-256. The target is there as a whole or not at all."""
     digest = hashlib.sha256()
@@ -335,19 +403,25 @@ def _walk(folder: Path, prefix: str, leave_out: Callable[[str], bool]) -> Iterat
             yield key
 
 
-def _side_by_side(keys: Iterator[str], entries: Iterator[Entry]) -> Iterator[tuple[str | None, Entry | None]]:
+def _side_by_side(
+    ours: Iterator[T], entries: Iterator[Entry], key_of: Callable[[T], str]
+) -> Iterator[tuple[T | None, Entry | None]]:
     """Both, in their common order, matched by key; neither is ever held in memory as a whole."""
-    key, entry = next(keys, None), next(entries, None)
-    while key is not None or entry is not None:
-        if entry is None or (key is not None and _place(key) < _place(entry.key)):
-            yield key, None
-            key = next(keys, None)
-        elif key is None or _place(key) > _place(entry.key):
+    our, entry = next(ours, None), next(entries, None)
+    while our is not None or entry is not None:
+        if entry is None or (our is not None and _place(key_of(our)) < _place(entry.key)):
+            yield our, None
+            our = next(ours, None)
+        elif our is None or _place(key_of(our)) > _place(entry.key):
             yield None, entry
             entry = next(entries, None)
         else:
-            yield key, entry
-            key, entry = next(keys, None), next(entries, None)
+            yield our, entry
+            our, entry = next(ours, None), next(entries, None)
+
+
+def _key_of(each: Object) -> str:
+    return each.key
 
 
 def _place(key: str) -> list[str]:

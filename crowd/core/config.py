@@ -46,6 +46,11 @@ class Settings:
         """Whether the embedded database is in use."""
         return self.database_url.startswith("sqlite")
 
+    @property
+    def scratch(self) -> Path:
+        """Where a storage in a bucket keeps what has to lie on this machine."""
+        return self.data_dir / "s3"
+
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from environment variables (see docs/operations.md); makes the data dir.

@@ -156,6 +156,23 @@ class S3Storage(FolderStorage):
         for name, _ in self._bucket.list(self._name(prefix)):
             yield name.removeprefix(self._name(""))
 
+    def changes(self) -> Iterator[tuple[str, int, int]]:
+        """Key, bytes and time (ns since 1970) of every object, in the order of their keys' bytes."""
+        for name, size, changed in self._bucket.changes(self._name("")):
+            yield name.removeprefix(self._name("")), size, changed
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Read the object into a file. Raises FileNotFoundError."""
+        self._bucket.fetch(self._name(key), path)
+
+    def size(self, key: str) -> int | None:
+        """How many bytes the object has; None if there is none."""
+        return self._bucket.size(self._name(key))
+
+    def send(self, key: str, path: Path) -> None:
+        """Write the object from a file, which stays."""
+        self._bucket.send(self._name(key), path)
+
     def forget_local(self) -> None:
         """Remove what was fetched to stay."""
         shutil.rmtree(self.root, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Who may fetch a release: people ask and say what for, admins decide and say why; each fetch is noted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -25,16 +25,9 @@ NEXT: Mapping[Verdict | None, frozenset[Verdict]] = {
 def ask(conn: Connection, actor: Actor, release_id: int, purpose: str, now: datetime) -> AnyRow:
     """Ask for a release. Raises NotFound, a 422 about `purpose`, and Conflict where there is no need."""
     service.find_release(conn, release_id)
-    if not purpose.strip():
-        raise field_error("purpose", "say what it is for")
+    check_purpose(purpose)
     access_queries.lock_person(conn, actor.id)
-    for earlier in access_queries.requests_of(conn, actor.id, release_id):
-        if earlier.verdict is None:
-            raise Conflict("already_asked", f"Request {earlier.id} for this release is not decided yet.")
-        if earlier.verdict is Verdict.APPROVED:
-            raise Conflict(
-                "already_granted", f"Request {earlier.id} was approved: the release can be fetched."
-            )
+    refuse_needless(access_queries.requests_of(conn, actor.id, release_id))
     request_id = access_queries.add_request(conn, release_id, actor.id, purpose.strip(), now)
     return find_request(conn, release_id, request_id)
 
@@ -48,17 +41,41 @@ def decide(
     now: datetime,
 ) -> AnyRow:
     """Decide about a request. Raises a 422 about `reason`, Forbidden for one's own, and Conflict."""
+    check_decider(actor, found, reason)
+    access_queries.lock_request(conn, found.id)
+    check_turn(find_request(conn, found.release_id, found.id), verdict)
+    access_queries.add_decision(conn, found.id, verdict, reason.strip(), actor.id, now)
+    return find_request(conn, found.release_id, found.id)
+
+
+def check_purpose(purpose: str) -> None:
+    """Raises a 422 about `purpose` unless it says something."""
+    if not purpose.strip():
+        raise field_error("purpose", "say what it is for")
+
+
+def refuse_needless(earlier: Iterable[AnyRow]) -> None:
+    """Raises Conflict where a person's earlier requests for the same leave nothing to be asked."""
+    for request in earlier:
+        if request.verdict is None:
+            raise Conflict("already_asked", f"Request {request.id} is not decided yet.")
+        if request.verdict is Verdict.APPROVED:
+            raise Conflict("already_granted", f"Request {request.id} was approved already.")
+
+
+def check_decider(actor: Actor, found: AnyRow, reason: str) -> None:
+    """Raises a 422 about `reason`, and Forbidden for a request of one's own."""
     if not reason.strip():
         raise field_error("reason", "say why")
     if found.worker_id == actor.id:
         raise Forbidden("own_request", "Nobody decides about a request of their own.")
-    access_queries.lock_request(conn, found.id)
-    request = find_request(conn, found.release_id, found.id)
+
+
+def check_turn(request: AnyRow, verdict: Verdict) -> None:
+    """Raises Conflict for a verdict that may not follow the one that holds."""
     if verdict not in NEXT[request.verdict]:
         stands = request.verdict.value if request.verdict else "not decided"
-        raise Conflict("not_open", f"Request {found.id} is {stands}; it cannot be {verdict.value} now.")
-    access_queries.add_decision(conn, found.id, verdict, reason.strip(), actor.id, now)
-    return find_request(conn, found.release_id, found.id)
+        raise Conflict("not_open", f"Request {request.id} is {stands}; it cannot be {verdict.value} now.")
 
 
 def find_request(conn: Connection, release_id: int, request_id: int) -> AnyRow:

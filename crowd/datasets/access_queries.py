@@ -20,6 +20,9 @@ from crowd.datasets.models import (
 )
 from crowd.datasets.queries import EXPORTS
 
+# In a sheet; nobody reads more.
+MOST_RESULTS = 1000
+
 _NEWEST = (
     sa.select(sa.func.max(AccessDecision.id))
     .where(AccessDecision.request_id == AccessRequest.id)
@@ -147,6 +150,16 @@ def is_done(export: AnyRow) -> bool:
 def add_result(conn: Connection, **values: Any) -> int:
     """How well a model did; returns the row's id. Raises IntegrityError for a model that is not there."""
     return conn.execute(sa.insert(TestResult).values(**values).returning(TestResult.id)).scalar_one()
+
+
+def every_result(conn: Connection, release_id: int) -> Sequence[AnyRow]:
+    """What models achieved that were trained on the release, oldest first; there are few."""
+    return conn.execute(
+        sa.select(*TestResult.__table__.columns)
+        .where(TestResult.release_id == release_id)
+        .order_by(TestResult.id)
+        .limit(MOST_RESULTS)
+    ).all()
 
 
 def results(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:

@@ -54,6 +54,7 @@ def create_release(body: dict[str, Any]) -> dict[str, Any]:
         by=actor().id,
         now=clock.now(),
         about=checked_about(body["about"] or {}),
+        policy=rt.policy,
     )
     return _whole(release.id)
 

@@ -24,8 +24,8 @@ def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> 
             *_table(("", ""), _facts(header, tally, chosen, taxonomy)),
             "## Splits",
             "",
-            "Images of one look (`PREFIX_NNN_MM.jpg`: the look is `PREFIX_NNN`) are never on two sides,",
-            "and each style is divided 80:10:10 as nearly as whole looks allow.",
+            "Images of one look (`PREFIX_NNN_MM.jpg`: the look is `PREFIX_NNN`) and images that are nearly",
+            "the same are never on two sides, and each style is divided 80:10:10 as nearly as that allows.",
             "",
             *_table(("split", "images", "percent"), _splits(tally)),
             "## Styles",
@@ -40,6 +40,9 @@ def render(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> 
             "## Garments",
             "",
             *_table(("part", "Korean", "regions"), _parts(tally, taxonomy)),
+            "## Test results",
+            "",
+            *_results(header),
             "## How to load it",
             "",
             "```python",
@@ -101,6 +104,21 @@ def _styles(tally: Tally, taxonomy: Taxonomy) -> Iterator[Row]:
 def _parts(tally: Tally, taxonomy: Taxonomy) -> Iterator[Row]:
     for part in taxonomy.parts:
         yield part.key, part.ko, tally.regions[part.key]
+
+
+def _results(header: Header) -> list[str]:
+    if not header.results:
+        return ["No test result of a model trained on this release was noted yet.", ""]
+    rows = (
+        (
+            result.model,
+            result.split,
+            ", ".join(f"{name} {value:.4g}" for name, value in result.figures.items()),
+            rfc3339(result.at)[:10],
+        )
+        for result in header.results
+    )
+    return _table(("model", "split", "figures", "noted"), rows)
 
 
 def _changes(tally: Tally, chosen: Format, taxonomy: Taxonomy) -> list[str]:

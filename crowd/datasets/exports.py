@@ -11,7 +11,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -24,7 +24,7 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict
 from crowd.core.storage import FolderStorage
-from crowd.datasets import croissant, datasheet, queries
+from crowd.datasets import croissant, datasheet, queries, statistics
 from crowd.datasets.formats import File, Format, Unsayable, Whole
 from crowd.datasets.formats.kinds import Vectors
 from crowd.datasets.records import (
@@ -33,13 +33,16 @@ from crowd.datasets.records import (
     MANIFEST,
     PIECES,
     README,
+    STATISTICS,
     Header,
     ReleasedImage,
+    Result,
     Split,
 )
 from crowd.datasets.specification import Form, Language, as_html, as_markdown
 from crowd.datasets.tally import Tally
 from crowd.images.files import files_of
+from crowd.policy.targets import Targets
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
 
@@ -64,7 +67,8 @@ class Plan:
     layout: str
     taxonomy: Taxonomy
     words: Vectors = field(default_factory=dict)
-    suppliers: int = 0
+    suppliers: Mapping[str, int] = field(default_factory=dict)
+    results: Sequence[Result] = ()
 
     @property
     def header(self) -> Header:
@@ -78,6 +82,8 @@ class Plan:
             release.withdrawn,
             self.suppliers,
             release.about or {},
+            Targets(**release.targets) if release.targets else Targets(),
+            self.results,
         )
 
     @property
@@ -134,6 +140,7 @@ def _close(plan: Plan, place: Place, tally: Tally) -> None:
         form = Form(plan.header, tally, plan.format, plan.taxonomy, language)
         _put(place.folder / f"SPECIFICATION.{language}.md", as_markdown(form).encode())
         _put(place.folder / f"SPECIFICATION.{language}.html", as_html(form, language).encode())
+    _put(place.folder / STATISTICS, statistics.render(plan.header, tally, plan.taxonomy))
     listed = _digest_of(place.folder / JOURNAL)
     told = croissant.describe(plan.header, plan.format.file_sets(plan.layout), listed, tally.images)
     _put(place.folder / CROISSANT, told)
@@ -263,10 +270,20 @@ def _write_page(
 
 
 class _Pictures:
-    """The working images of a page; each is read once for its digest and for the file it goes into."""
+    """The working images of a page; each is read once for its digest and for the file it goes into.
+
+    Also knows which folders of the export are made.
+    """
 
     def __init__(self) -> None:
         self._digests: dict[int, str] = {}
+        self._folders: set[Path] = set()
+
+    def make_folder(self, folder: Path) -> None:
+        """The folder is there; the file system is asked once."""
+        if folder not in self._folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
 
     def fetch(self, record: ReleasedImage) -> bytes:
         """The image's bytes. Raises ExportError if they are gone."""
@@ -286,7 +303,7 @@ class _Pictures:
 
 def _write_file(file: File, place: Place, pictures: _Pictures) -> None:
     target = place.folder / file.path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    pictures.make_folder(target.parent)
     content = file.content
     if isinstance(content, bytes):
         _put(target, content)
@@ -329,8 +346,8 @@ def _put(target: Path, data: bytes) -> None:
 
 
 def _part_of(target: Path) -> Path:
-    # Short whatever the name: a file name may already be as long as the file system takes.
-    return target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.part")
+    # One after the other is written here, by one process: one name does for all of them.
+    return target.with_name(".part")
 
 
 class _Journal:

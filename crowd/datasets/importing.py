@@ -14,13 +14,12 @@ from crowd.core import clock
 from crowd.core.db import AnyRow
 from crowd.datasets import queries
 from crowd.datasets.labelled import Labelled
-from crowd.images import queries as image_rows
 from crowd.images.decode import Decoder, Derived, Unreadable
 from crowd.images.files import files_of
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, What
-from crowd.images.service import Delivery, Intake, derive_kept, keep_original, take_file
-from crowd.policy import Stage
+from crowd.images.service import Delivery, Intake, derive_kept, keep_original, settle_brought, take_file
+from crowd.policy import Action, Stage
 from crowd.runtime import Runtime
 from crowd.tasks import image_queries, taxonomies
 from crowd.tasks import queries as task_queries
@@ -67,7 +66,8 @@ class Import:
 def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) -> tuple[Outcome, str]:
     """Take one image with its labels. Returns how it ended and, unless all is well, a sentence.
 
-    Labels that cannot be true of their image are refused as a person's would be; nothing is kept then.
+    Labels that cannot be true of their image are refused as a person's would be; nothing is kept then. The
+    image itself is held against the criteria of intake like any other.
     """
     data = item.image.read_bytes()
     sha256 = keep_original(rt, data)
@@ -85,10 +85,11 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
         taken = take_file(conn, rt.policy, sha256, delivery, None)
         if taken.known:
             return Outcome.KNOWN, ""
+        if taken.state is not ImageState.REFUSED:
+            taken = settle_brought(conn, rt.policy, taken, derived, {"imported": item.where}, now)
         if taken.state is ImageState.REFUSED:
-            return Outcome.DUPLICATE, "; ".join(each.detail for each in taken.findings)
-        image_rows.finish_preparing(conn, taken.image_id, derived.width, derived.height, derived.faces)
-        record(conn, taken.image_id, Happening(What.PREPARED, why={"imported": item.where}), now)
+            is_duplicate = any(each.code == "duplicate" for each in taken.findings)
+            return Outcome.DUPLICATE if is_duplicate else Outcome.REFUSED, _because(taken, Action.REFUSE)
         for stage, value in labels.items():
             queries.add_label(conn, taken.image_id, stage, taxonomy_id, value, now)
         return _settle(conn, taken, given.standing, item, now)
@@ -150,7 +151,7 @@ def _settle(
     conn: Connection, taken: Intake, standing: Standing, item: Labelled, now: datetime
 ) -> tuple[Outcome, str]:
     if taken.state is ImageState.HELD:
-        return Outcome.HELD, "its rights are not settled; the labels are kept with it"
+        return Outcome.HELD, f"{_because(taken, Action.HOLD)}; the labels are kept with it"
     image = image_queries.lock_image(conn, taken.image_id)
     assert image is not None
     if standing is not Standing.HELD and not item.styles:
@@ -162,6 +163,10 @@ def _settle(
     what = What.ACCEPTED if standing is Standing.ACCEPTED else What.HELD
     record(conn, taken.image_id, Happening(what, why={"imported": item.where}), now)
     return Outcome.TAKEN, ""
+
+
+def _because(taken: Intake, action: Action) -> str:
+    return "; ".join(each.detail for each in taken.findings if each.action is action)
 
 
 def _open(conn: Connection, image: AnyRow, stage: Stage, now: datetime) -> None:

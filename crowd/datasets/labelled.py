@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crowd.datasets.rle import mask_of
+from crowd.ml.outlines import rings_of
 from crowd.taxonomy import Part, Taxonomy
 
 POINT_KEY = re.compile(r"([XY])좌표([1-9][0-9]*)")
@@ -184,11 +186,9 @@ def _coco(
         part = parts.get(each["category_id"])
         if part is None:
             told.append(f"annotation {each['id']} of no known part was left out")
-        elif not isinstance(each["segmentation"], list):
-            told.append(f"annotation {each['id']} is a mask, not an outline, and was left out")
-        else:
+        elif rings := _rings(each, image, told):
             name = str(each.get("region") or f"r{len(regions) + 1}")
-            region = {"id": name, "part": part.key, "rings": [_unflat(flat) for flat in each["segmentation"]]}
+            region = {"id": name, "part": part.key, "rings": rings}
             regions.append({**region, "box": each["drawn_box"]} if each.get("drawn_box") else region)
             attributes[name] = _said_in_keys(each.get("attributes") or {}, part, taxonomy, told)
     return Labelled(
@@ -218,6 +218,23 @@ def _part(category: Mapping[str, Any], taxonomy: Taxonomy) -> Part | None:
     name = str(category["name"]).casefold()
     spellings = ((part, (part.key, part.en, part.ko, part.released or "")) for part in taxonomy.parts)
     return next((part for part, names in spellings if name in (each.casefold() for each in names)), None)
+
+
+def _rings(
+    annotation: Mapping[str, Any], image: Mapping[str, Any], told: list[str]
+) -> list[list[list[float]]]:
+    """The outlines of an annotation; those of a mask run along its pixels. None for a mask of no use."""
+    given = annotation["segmentation"]
+    if isinstance(given, list):
+        return [_unflat(flat) for flat in given]
+    which = f"annotation {annotation['id']} is a mask"
+    try:
+        rings = rings_of(mask_of(given, int(image["width"]), int(image["height"])))
+    except UNREADABLE as error:
+        told.append(f"{which} that cannot be read, and was left out: {error}")
+        return []
+    told.append(f"{which}: its outline was taken" if rings else f"{which} without a piece worth an outline")
+    return rings
 
 
 def _unflat(flat: Sequence[float]) -> list[list[float]]:

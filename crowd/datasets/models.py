@@ -35,7 +35,10 @@ VERDICT = Coded(Verdict)
 
 
 class Release(Base):
-    """A named, immutable set of accepted images; `about` is what its makers say of it (see `about.ABOUT`)."""
+    """A named, immutable set of accepted images; `about` is what its makers say of it (see `about.ABOUT`).
+
+    `targets`: the policy's target quantities on that day.
+    """
 
     __tablename__ = "releases"
 
@@ -46,6 +49,7 @@ class Release(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     images: Mapped[int] = mapped_column(default=0)
     about: Mapped[Any | None] = mapped_column(Json)
+    targets: Mapped[Any | None] = mapped_column(Json)
 
 
 class ReleaseImage(Base):
@@ -115,6 +119,50 @@ class Download(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     __table_args__ = (sa.Index("ix_release_downloads_release", "release_id", "id"),)
+
+
+class ModelRequest(Base):
+    """A person asks for a model's file, and says what for. Append-only."""
+
+    __tablename__ = "model_requests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    model_id: Mapped[int] = mapped_column(sa.ForeignKey("models.id"))
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    purpose: Mapped[str] = mapped_column(sa.Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.Index("ix_model_requests_model", "model_id", "id"),
+        sa.Index("ix_model_requests_worker", "worker_id", "model_id"),
+    )
+
+
+class ModelDecision(Base):
+    """An admin's decision about a request for a model. Append-only."""
+
+    __tablename__ = "model_decisions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    request_id: Mapped[int] = mapped_column(sa.ForeignKey("model_requests.id"), index=True)
+    verdict: Mapped[Verdict] = mapped_column(VERDICT)
+    reason: Mapped[str] = mapped_column(sa.Text)
+    actor_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ModelFetch(Base):
+    """Somebody fetched a model's file; `request_id` is what allowed it (null: an admin). Append-only."""
+
+    __tablename__ = "model_fetches"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    model_id: Mapped[int] = mapped_column(sa.ForeignKey("models.id"))
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    request_id: Mapped[int | None] = mapped_column(sa.ForeignKey("model_requests.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_model_fetches_model", "model_id", "id"),)
 
 
 class TestResult(Base):

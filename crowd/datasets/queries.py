@@ -18,7 +18,8 @@ from crowd.datasets.models import (
     Tombstone,
 )
 from crowd.datasets.records import Split
-from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState
+from crowd.images.delivery_models import Fingerprint
+from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState, Supplier
 from crowd.policy import Stage
 from crowd.tasks.models import Label
 
@@ -27,7 +28,7 @@ _LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
 
 
 def accepted_images(conn: Connection) -> Iterator[AnyRow]:
-    """Every accepted image with the newest label of each stage and its main style, by id.
+    """Every accepted image with the newest label of each stage, its main style and its hash, by id.
 
     One statement sees one moment: an image that is reopened meanwhile is in with the labels it was
     accepted with, or not at all. Streamed; a label that is not there is None.
@@ -36,8 +37,10 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
         sa.select(
             Image.id,
             Image.file_name,
+            Fingerprint.phash,
             *(_newest_label(stage).label(stage.value) for stage in _LABELLED),
         )
+        .join_from(Image, Fingerprint, Fingerprint.image_id == Image.id, isouter=True)
         .where(Image.state == literal(ImageState.ACCEPTED, IMAGE_STATE))
         .subquery("newest")
     )
@@ -45,6 +48,7 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
         sa.select(
             newest.c.id,
             newest.c.file_name,
+            newest.c.phash,
             newest.c.segmentation,
             newest.c.attributes,
             newest.c.styles,
@@ -54,6 +58,16 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
         .order_by(newest.c.id)
     )
     yield from conn.execute(statement, execution_options={"yield_per": CHUNK})
+
+
+def colours_of(conn: Connection, image_ids: Collection[int]) -> dict[int, bytes]:
+    """The mean colours of 8 by 8 fields of each of the images that have some; few images at a time."""
+    rows = conn.execute(
+        sa.select(Fingerprint.image_id, Fingerprint.colours).where(
+            Fingerprint.image_id.in_(image_ids), Fingerprint.colours.is_not(None)
+        )
+    )
+    return {image_id: colours for image_id, colours in rows if colours is not None}
 
 
 def _newest_label(stage: Stage) -> sa.ScalarSelect[Any]:
@@ -114,6 +128,7 @@ _RELEASES = sa.select(
     Release.taxonomy_id,
     Release.created_at,
     Release.about,
+    Release.targets,
     (Release.images - _BURIED).label("images"),
     _BURIED.label("withdrawn"),
     _REVISION.label("revision"),
@@ -181,13 +196,22 @@ def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -
     return sa.case((one >= other, one), else_=other)
 
 
-def suppliers(conn: Connection, release_id: int) -> int:
-    """From how many suppliers the images of the release came."""
-    return conn.execute(
-        sa.select(sa.func.count(sa.distinct(Image.supplier_id)))
+def suppliers(conn: Connection, release_id: int) -> dict[str, int]:
+    """How many images of the release's newest revision came from each supplier, by name in its order."""
+    counted = (
+        sa.select(Image.supplier_id, sa.func.count().label("images"))
         .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
-        .where(ReleaseImage.release_id == release_id)
-    ).scalar_one()
+        .where(ReleaseImage.release_id == release_id, _STANDING)
+        .group_by(Image.supplier_id)
+        .subquery("counted")
+    )
+    rows = conn.execute(
+        sa.select(Supplier.name, counted.c.images).join_from(
+            counted, Supplier, Supplier.id == counted.c.supplier_id
+        )
+    )
+    # Not by the database: each sorts letters in its own way.
+    return dict(sorted((row.name, row.images) for row in rows))
 
 
 def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:

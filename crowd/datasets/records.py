@@ -1,6 +1,6 @@
 """What a release hands to every file format: one accepted image with its labels, not how it got them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from crowd.core.clock import rfc3339
+from crowd.policy.targets import Targets
 
 # The files beside the images of every export: the list of them all with its columns, and the data sheet.
 MANIFEST = "manifest.csv"
 COLUMNS = ("id", "split", "style", "files", "sha256")
 README = "README.md"
 CROISSANT = "croissant.json"
+STATISTICS = "statistics.json"
 # Parts of files that are too large to be written at once; gone when the export is whole.
 PIECES = ".pieces"
 
@@ -27,16 +29,32 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What a model achieved that was trained on the release; figures by name."""
+
+    model: str
+    split: Split
+    figures: Mapping[str, float]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """What an export says of its release as a whole; `about` is what its makers wrote of it (see `About`)."""
+    """What an export says of its release as a whole; `about` is what its makers wrote of it (see `About`).
+
+    `suppliers`: images by the supplier's name. `targets`: target quantities (see policy.targets) on the day
+    it was frozen. `results`: in the order in which they came.
+    """
 
     release: str
     created_at: datetime
     layout: str
     revision: int = 1
     withdrawn: int = 0
-    suppliers: int = 0
+    suppliers: Mapping[str, int] = field(default_factory=dict)
     about: Mapping[str, str] = field(default_factory=dict)
+    targets: Targets = field(default_factory=Targets)
+    results: Sequence[Result] = ()
 
 
 @dataclass(frozen=True, slots=True)

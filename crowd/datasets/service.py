@@ -13,28 +13,37 @@ from sqlalchemy.exc import IntegrityError
 
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
-from crowd.datasets import queries
+from crowd.datasets import access_queries, queries
 from crowd.datasets.exports import Plan
 from crowd.datasets.formats import choose_format, choose_layout
-from crowd.datasets.records import Split
+from crowd.datasets.near import JoinedLooks, most_hue, near_pairs
+from crowd.datasets.records import Result, Split
 from crowd.datasets.split import look_of, split_looks
+from crowd.policy import Policy
+from crowd.policy.intake import DuplicateRule
 from crowd.runtime import Runtime
 from crowd.tasks.taxonomies import TaxonomyShelf
 
 LONGEST_NAME = 100
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 CHUNK = 5000
+NEAR_CHUNK = 400
 
 
 @dataclass(slots=True)
 class Snapshot:
-    """What is accepted at one moment, in arrays, so that a million images take some tens of megabytes."""
+    """What is accepted at one moment, in arrays, so that a million images take some tens of megabytes.
+
+    `hashes` are those of the images at the places `hashed`; a picture without contrast has none.
+    """
 
     images: "array[int]" = field(default_factory=lambda: array("q"))
     segmentation: "array[int]" = field(default_factory=lambda: array("q"))
     attributes: "array[int]" = field(default_factory=lambda: array("q"))
     styles: "array[int]" = field(default_factory=lambda: array("q"))
     looks: "array[int]" = field(default_factory=lambda: array("Q"))
+    hashes: "array[int]" = field(default_factory=lambda: array("q"))
+    hashed: "array[int]" = field(default_factory=lambda: array("L"))
     main_styles: list[str] = field(default_factory=list)
 
     def add(self, row: AnyRow) -> None:
@@ -43,12 +52,31 @@ class Snapshot:
             raise Conflict(
                 "labels_incomplete", f"Image {row.id} is accepted but lacks labels; reopen it first."
             )
+        if row.phash is not None:
+            self.hashed.append(len(self.images))
+            self.hashes.append(row.phash)
         self.images.append(row.id)
         self.segmentation.append(row.segmentation)
         self.attributes.append(row.attributes)
         self.styles.append(row.styles)
         self.looks.append(look_of(row.id, row.file_name))
         self.main_styles.append(row.main_style or "")
+
+    def join_near(self, conn: Connection, rule: DuplicateRule) -> None:
+        """Make one look of the looks that hold nearly the same picture, by hash and colours as at intake."""
+        joined = JoinedLooks()
+        pairs = (
+            (self.hashed[one], self.hashed[other]) for one, other in near_pairs(self.hashes, rule.most_bits)
+        )
+        apart = (pair for pair in pairs if joined.of(self.looks[pair[0]]) != joined.of(self.looks[pair[1]]))
+        while some := list(islice(apart, NEAR_CHUNK)):
+            colours = queries.colours_of(conn, {self.images[place] for pair in some for place in pair})
+            for pair in some:
+                one, other = (colours.get(self.images[place]) for place in pair)
+                if one is not None and other is not None and most_hue(one, other) <= rule.most_hue:
+                    joined.join(self.looks[pair[0]], self.looks[pair[1]])
+        for place, look in enumerate(self.looks):
+            self.looks[place] = joined.of(look)
 
     def rows(self, release_id: int, shares: dict[int, Split]) -> Iterator[dict[str, Any]]:
         """The rows of `release_images`."""
@@ -72,9 +100,12 @@ def create_release(
     by: int | None,
     now: datetime,
     about: Mapping[str, str] | None = None,
+    policy: Policy | None = None,
 ) -> AnyRow:
     """Freeze every accepted image with its newest labels under `name`. Returns the release's row.
 
+    The split keeps the pictures of one look together. The policy says which are nearly the same, and are
+    kept together too, and what the target quantities are.
     The images are looked at in one short read and written in one transaction afterwards, so the release
     is there as a whole or not at all. Raises a 422 about `name`, Conflict `release_exists`,
     `nothing_accepted` or `labels_incomplete`.
@@ -87,6 +118,8 @@ def create_release(
     with db.snapshot() as conn:
         for row in queries.accepted_images(conn):
             snapshot.add(row)
+        if policy is not None:
+            snapshot.join_near(conn, policy.intake.duplicates)
     if not snapshot.images:
         raise Conflict("nothing_accepted", "No image is accepted yet, so there is nothing to release.")
     shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
@@ -100,6 +133,7 @@ def create_release(
                 created_at=now,
                 images=len(snapshot.images),
                 about=dict(about) if about else None,
+                targets=policy.targets.as_json() if policy else None,
             )
         except IntegrityError:
             raise _name_taken(name) from None
@@ -168,7 +202,12 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:
         raise field_error("format", refusal)
-    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=queries.suppliers(conn, release_id))
+    results = [
+        Result(row.model, row.split, row.figures, row.at)
+        for row in access_queries.every_result(conn, release_id)
+    ]
+    suppliers = queries.suppliers(conn, release_id)
+    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=suppliers, results=results)
 
 
 def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from crowd.core.clock import rfc3339
 from crowd.datasets.formats import Format
 from crowd.datasets.records import Header, Split
+from crowd.datasets.statistics import main_style_images, style_targets
 from crowd.datasets.tally import Tally
 from crowd.taxonomy import Attribute, Part, Style, Taxonomy, Value
 
@@ -71,6 +72,17 @@ PHRASES: Words = {
         "distance from the shares aimed for (total variation, %)",
     ),
     "largest": ("가장 많은 스타일", "largest style"),
+    "progress": ("목표 수량 대비 진척 (%)", "Progress against the target quantities (%)"),
+    "target": ("목표 수량", "target quantity"),
+    "all": ("전체", "all"),
+    "by_supplier": ("공급처별 이미지", "Images by supplier"),
+    "style_progress": ("스타일별 목표 대비 (%)", "Styles against their targets (%)"),
+    "supplier_progress": ("공급처별 목표 대비 (%)", "Suppliers against their targets (%)"),
+    "results": ("이 데이터로 학습한 모델의 시험 결과", "Test results of models trained on it"),
+    "model": ("모델", "model"),
+    "figures": ("수치", "figures"),
+    "day": ("날짜", "day"),
+    "no_results": ("아직 기록된 결과 없음", "none noted yet"),
     "attributes": ("속성", "attributes"),
     "values": ("세부 속성", "values"),
 }
@@ -153,9 +165,51 @@ class Form:
             Bar(split, tally.splits[split], _percent(tally.splits[split], tally.images)) for split in Split
         ]
         yield Distribution(self.phrase("splits"), tally.images, sizes)
+        suppliers = Counter(self._header.suppliers)
+        if suppliers:
+            yield self._of(self.phrase("by_supplier"), tally.images, suppliers, ())
         for attribute in taxonomy.attributes:
             total = sum(tally.regions[part] for part in attribute.parts)
             yield self._of(self._name(attribute), total, tally.values[attribute.key], attribute.values)
+
+    def progress(self) -> Iterator[Distribution]:
+        """What was collected against what is to be, in all, by style and by supplier; percent of the target.
+
+        Nothing where no target was set.
+        """
+        header, tally, taxonomy = self._header, self._tally, self._taxonomy
+        if header.targets.images:
+            whole = self._against(self.phrase("all"), tally.images, header.targets.images)
+            yield Distribution(self.phrase("progress"), header.targets.images, [whole])
+        targets = style_targets(header, taxonomy)
+        styles = [
+            self._against(self._name(style), main_style_images(tally, style.key), targets[style.key])
+            for style in taxonomy.styles
+            if style.key in targets
+        ]
+        if styles:
+            yield Distribution(self.phrase("style_progress"), sum(targets.values()), styles)
+        suppliers = [
+            self._against(name, header.suppliers.get(name, 0), target)
+            for name, target in sorted(header.targets.suppliers.items())
+            if target
+        ]
+        if suppliers:
+            total = sum(header.targets.suppliers.values())
+            yield Distribution(self.phrase("supplier_progress"), total, suppliers)
+
+    def results(self) -> Iterator[tuple[str, str, str, str]]:
+        """Model, split, figures and day of each test result."""
+        for result in self._header.results:
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in result.figures.items())
+            yield result.model, result.split.value, figures, rfc3339(result.at)[:10]
+
+    def result_heads(self) -> list[str]:
+        """What the columns of `results` are."""
+        return [self.phrase(key) for key in ("model", "splits", "figures", "day")]
+
+    def _against(self, name: str, count: int, target: int) -> Bar:
+        return Bar(f"{name} ({self.phrase('target')} {target:,})", count, _percent(count, target))
 
     def missing(self) -> list[str]:
         """What could have been chosen and never was: `attribute: value`."""
@@ -171,7 +225,7 @@ class Form:
         return self.phrase(key), self._header.about.get(key) or self.phrase("unsaid")
 
     def _source(self) -> str:
-        counted = f"{self._header.suppliers:,}"
+        counted = f"{len(self._header.suppliers):,}"
         space = "" if self._language is Language.KO else " "
         suppliers = f"{counted}{space}{self.phrase('suppliers')}"
         told = self._header.about.get("source")
@@ -264,6 +318,15 @@ def as_markdown(form: Form) -> str:
         )
         heads += [form.phrase("aim")] if aimed else []
         lines += [f"### {each.title}", "", *_table(heads, rows)]
+    if progress := list(form.progress()):
+        lines += [f"## {form.phrase('progress')}", ""]
+        heads = [form.phrase(key) for key in ("class", "count", "percent")]
+        for each in progress:
+            rows = ([bar.name, f"{bar.count:,}", f"{bar.percent:.2f}"] for bar in each.bars)
+            lines += [f"### {each.title}", "", *_table(heads, rows)]
+    results = list(form.results())
+    lines += [f"## {form.phrase('results')}", ""]
+    lines += _table(form.result_heads(), results) if results else [form.phrase("no_results"), ""]
     lines += [f"## {form.phrase('missing')}", "", *(f"- {text}" for text in form.missing() or ["0"]), ""]
     return "\n".join(lines)
 
@@ -272,12 +335,22 @@ def as_html(form: Form, language: Language) -> str:
     """The form as one page; its plots are bars, with a mark where the share aimed for would end."""
     rows = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(text)}</td></tr>" for name, text in form.rows())
     plots = "".join(_plot(each, form.phrase("never")) for each in form.distributions())
+    progress = "".join(_plot(each, form.phrase("never"), whole=True) for each in form.progress())
+    if progress:
+        progress = f"<h2>{_safe(form.phrase('progress'))}</h2><div class=plots>{progress}</div>"
+    lines = [form.result_heads(), *form.results()]
+    results = "".join(
+        "<tr>" + "".join(f"<{cell}>{_safe(text)}</{cell}>" for text in line) + "</tr>"
+        for cell, line in zip(["th", *["td"] * (len(lines) - 1)], lines, strict=True)
+    )
+    told = f"<table class=form>{results}</table>" if len(lines) > 1 else _safe(form.phrase("no_results"))
     missing = "".join(f"<li>{_safe(text)}</li>" for text in form.missing() or ["0"])
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{_safe(form.title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{_safe(form.title)}</h1><table class=form>{rows}</table>"
         f"<h2>{_safe(form.phrase('distribution'))}</h2><div class=plots>{plots}</div>"
+        f"{progress}<h2>{_safe(form.phrase('results'))}</h2>{told}"
         f"<h2>{_safe(form.phrase('missing'))}</h2><ul>{missing}</ul></body></html>\n"
     )
 
@@ -305,8 +378,9 @@ section{break-inside:avoid}
 """
 
 
-def _plot(each: Distribution, never: str) -> str:
-    shown = [bar for bar in each.bars if bar.count]
+def _plot(each: Distribution, never: str, *, whole: bool = False) -> str:
+    """One plot; with `whole` also of what never occurs, for that is what is lacking most."""
+    shown = [bar for bar in each.bars if bar.count or whole]
     longest = max([bar.percent for bar in shown] + [bar.aim or 0 for bar in shown], default=0) or 1
     lines = []
     for bar in shown:

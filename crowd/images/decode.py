@@ -65,6 +65,8 @@ HASHED_ROWS = 64
 MEMORY = 1 << 30
 MEMORY_WITH_OPENCV = 3 << 29
 THUMBNAIL_QUALITY = 85
+# A thumbnail is averaged down to twice its size first: a third of the time, and nobody sees it.
+THUMBNAIL_GAP = 2.0
 PLAIN = 16
 # Of a plain margin so much (of the longer side) stays around what is in front of it.
 MARGIN = 0.04
@@ -266,7 +268,7 @@ def make_derivatives(source: Path, working: IO[bytes], thumbnail: IO[bytes], lim
     signals = read_signals(picture)
     picture, covered = _without_faces(picture, limits.faces)
     _write_jpeg(picture, working, limits.quality)
-    small = _shrunk(picture, limits.thumbnail_side / max(picture.size))
+    small = _shrunk(picture, limits.thumbnail_side / max(picture.size), THUMBNAIL_GAP)
     _write_jpeg(small, thumbnail, THUMBNAIL_QUALITY)
     return Derived(
         *picture.size,
@@ -402,20 +404,19 @@ def _pixel_digest(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _shrunk(image: Image.Image, factor: float) -> Image.Image:
+def _shrunk(image: Image.Image, factor: float, gap: float | None = None) -> Image.Image:
     if factor >= 1:
         return image
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=gap)
 
 
 def _write_jpeg(image: Image.Image, out: IO[bytes], quality: int) -> None:
     if max(image.size) > JPEG_MAX_SIDE:
         raise Unreadable(f"{image.width} x {image.height} pixels cannot be held by a JPEG")
-    bare = image.copy()
     # Pillow hands comments and the like on from here even when `save` was told nothing of them.
-    bare.info = {}
-    bare.save(out, "JPEG", quality=quality, optimize=True)
+    image.info = {}
+    image.save(out, "JPEG", quality=quality, optimize=True)
 
 
 def _sentence(error: BaseException) -> str:

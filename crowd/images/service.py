@@ -298,6 +298,20 @@ def _take_duplicate(
     return Intake(image_id, ImageState.REFUSED, found)
 
 
+def settle_brought(
+    conn: Connection, policy: Policy, taken: Intake, derived: Derived, why: Mapping[str, str], now: datetime
+) -> Intake:
+    """Judge an image that `take_file` took and whose working image is made, as if a job had made it.
+
+    No task is opened: that is left to whoever brings the image's labels along.
+    """
+    queries.finish_preparing(conn, taken.image_id, derived.width, derived.height, derived.faces)
+    record(conn, taken.image_id, Happening(What.PREPARED, why=dict(why)), now)
+    found = _judge(conn, policy, taken.image_id, derived)
+    state = _settle(conn, taken.image_id, taken.state, found, now)
+    return Intake(taken.image_id, state, taken.findings + found)
+
+
 def _prepared(
     conn: Connection, policy: Policy, image_id: int, made: Derived | Unreadable, now: datetime
 ) -> None:

@@ -11,6 +11,7 @@ import yaml
 from crowd.policy.intake import parse_intake
 from crowd.policy.model import Grade, Policy, Stage, StagePolicy
 from crowd.policy.sections import SECTIONS, read_section
+from crowd.policy.targets import parse_targets
 
 _MAY_BE_ZERO = {
     "pause_above",
@@ -86,12 +87,13 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
             values[name] = read_section(name, document[name], errors)
         elif name in _LADDERS and name in document:
             values[name] = _ladder(name, document[name], errors)
-        elif name in document and name not in ("stages", "intake"):
+        elif name in document and name not in ("stages", "intake", "targets"):
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text
     values["stages"] = _stages(document.get("stages"), errors)
     values["intake"] = parse_intake(document.get("intake"), errors)
+    values["targets"] = parse_targets(document.get("targets"), errors)
     if errors:
         raise PolicyError(errors)
     return Policy(**values)

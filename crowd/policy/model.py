@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from crowd.policy.intake import IntakePolicy
 from crowd.policy.sections import ExpertPolicy, FlagPolicy, GoldPolicy, QualityPolicy
+from crowd.policy.targets import Targets
 
 
 class Stage(StrEnum):
@@ -67,6 +68,7 @@ class Policy:
     thumbnail_side: int
     hold_unknown_rights: bool
     intake: IntakePolicy
+    targets: Targets
     requests_per_minute: int
     login_failures_per_minute: int
     login_failures_per_address: int

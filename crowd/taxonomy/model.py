@@ -234,6 +234,13 @@ class Taxonomy:
         Omitted is whatever it cannot say, a key unknown here included (a release may hold labels of an
         older version). Two values may come out as the same word: drop repeats in lists.
         """
+        asked = attribute_key, part_key, value_key
+        found = self._said.get(asked)
+        if found is None:
+            found = self._said[asked] = self._say(*asked)
+        return found
+
+    def _say(self, attribute_key: str, part_key: str, value_key: str) -> Released:
         attribute = self.attribute(attribute_key)
         if attribute is None or attribute.released is None:
             return OMITTED
@@ -267,6 +274,11 @@ class Taxonomy:
             "values": [{**_named(value), "parts": list(value.parts)} for value in attribute.values],
             "values_by_part": by_part,
         }
+
+    @cached_property
+    def _said(self) -> dict[tuple[str, str, str], Released]:
+        """What `released_value` has answered: an export asks the same few questions a million times."""
+        return {}
 
     @cached_property
     def _parts(self) -> dict[str, Part]:

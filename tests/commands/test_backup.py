@@ -528,7 +528,6 @@ def test_what_cannot_be_kept_is_refused_in_words(place: Place, make_place: MakeP
     refusals = {
         "holds something other": place.crowd("backup", full),
         "must lie apart": place.crowd("backup", place.data_dir / "storage" / "backup"),
-        "is a bucket": place.crowd("backup", tmp_path / "b", CROWD_STORAGE="s3://bucket"),
         "never set up": make_place().crowd("backup", tmp_path / "c"),
         "there is no backup": make_place().crowd("restore", full),
         "is a file": place.crowd("backup", tmp_path / "file"),

@@ -1,6 +1,7 @@
 """Releases that live on: revised when an image is withdrawn, compared, asked for, fetched, and tried."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crowd.datasets.models import AccessRequest, Tombstone
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Grade, Stage
+from crowd.policy.targets import Targets
 from crowd.runtime import Runtime
 from tests.datasets.factories import ATTRIBUTES, THEN, Crowd
 from tests.kinds import Bearer, Client, MakeWorker
@@ -264,3 +266,41 @@ def test_what_its_makers_say_of_a_release_is_kept_and_checked(
     body = {"name": "spring", "about": {"author": "A house", "license": "CC BY 4.0"}}
     made = client.post(f"{API}/releases", json=body, headers=admin)
     assert (made.status_code, made.json["about"]) == (201, body["about"])
+
+
+def test_the_sheet_tells_progress_against_targets_and_the_results_of_models_trained_on_it(
+    crowd: Crowd, client: Client, make_worker: MakeWorker, bearer: Bearer, tmp_path: Path
+) -> None:
+    crowd.accept(6)
+    targets = Targets(1000, {"A shop": 24, "A house": 10})
+    policy = replace(crowd.rt.policy, targets=targets)
+    release = service.create_release(
+        crowd.rt.db, "first", taxonomy_id=crowd.taxonomy_id, by=None, now=THEN, policy=policy
+    )
+    body = {"model": "styles-1", "figures": {"mAP": 0.61}}
+    admin = bearer(make_worker(Grade.ADMIN)[1])
+    assert client.post(f"{API}/releases/{release.id}/results", json=body, headers=admin).status_code == 201
+    written(crowd, release, tmp_path / "out")
+    told = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert told["images"] == {"count": 6, "target": 1000}
+    assert told["suppliers"] == {
+        "A house": {"images": 0, "target": 10},
+        "A shop": {"images": 6, "target": 24},
+    }
+    assert told["styles"]["street"]["images"] == 2
+    wanted = [style["target"] for style in told["styles"].values() if style["target"]]
+    assert abs(sum(wanted) - 1000) <= len(wanted), "each is a rounded share of all"
+    (result,) = told["results"]
+    assert (result["model"], result["split"], result["figures"]) == ("styles-1", "test", {"mAP": 0.61})
+    english = (tmp_path / "out/SPECIFICATION.en.md").read_text()
+    for line in (
+        "| all (target quantity 1,000) | 6 | 0.60 |",
+        "| A shop (target quantity 24) | 6 | 25.00 |",
+        "| A house (target quantity 10) | 0 | 0.00 |",
+        f"| styles-1 | test | mAP 0.61 | {result['at'][:10]} |",
+    ):
+        assert line in english
+    page = (tmp_path / "out/SPECIFICATION.ko.html").read_text()
+    assert "공급처별 목표 대비 (%)" in page
+    assert "<td>mAP 0.61</td>" in page
+    assert "| styles-1 | test | mAP 0.61 |" in (tmp_path / "out/README.md").read_text()

@@ -101,7 +101,7 @@ def test_the_manifest_lists_every_file_with_its_digest(
         rows = list(csv.DictReader(file))
     assert [int(row["id"]) for row in rows] == images
     listed = {path for row in rows for path in row["files"].split(";")}
-    beside = {"README.md", "croissant.json", MANIFEST, exports.MARKER}
+    beside = {"README.md", "croissant.json", "statistics.json", MANIFEST, exports.MARKER}
     beside |= {f"SPECIFICATION.{language}.{kind}" for language in ("ko", "en") for kind in ("md", "html")}
     assert listed | beside == set(tree(tmp_path / "out"))
     for number, row in enumerate(rows):

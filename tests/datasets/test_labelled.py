@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from PIL import Image as Picture
+from pycocotools import mask as coco_masks
 
 from crowd.cli import main
 from crowd.core import clock
@@ -23,7 +25,7 @@ from crowd.datasets.importing import is_clean_jpeg
 from crowd.datasets.labelled import Labelled, read_coco, read_kfashion
 from crowd.images import faces
 from crowd.images.files import files_of
-from crowd.images.models import Image, ImageState
+from crowd.images.models import Finding, Image, ImageState
 from crowd.policy import Stage
 from crowd.runtime import Runtime, build_runtime
 from crowd.simulation.samples import sample_photographs
@@ -225,6 +227,15 @@ def outlined(*flat: int) -> dict[str, Any]:
     return {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [list(flat)]}
 
 
+def mask(width: int, height: int, box: tuple[int, int, int, int]) -> dict[str, Any]:
+    """A mask of one rectangle, packed by COCO's own code."""
+    pixels = np.zeros((height, width), np.uint8, order="F")
+    left, top, right, bottom = box
+    pixels[top:bottom, left:right] = 1
+    packed = coco_masks.encode(pixels)
+    return {"size": packed["size"], "counts": packed["counts"].decode()}
+
+
 def foreign_coco(folder: Path, **changes: Any) -> Path:
     form = {
         "images": [{"id": 1, "file_name": "b.jpg", "width": 60, "height": 90}],
@@ -233,6 +244,7 @@ def foreign_coco(folder: Path, **changes: Any) -> Path:
             {"id": 1, "image_id": 1, "category_id": 3, "segmentation": [[1, 1, 50, 1, 50, 60]]},
             {"id": 2, "image_id": 1, "category_id": 4, "segmentation": [[1, 1, 50, 1, 50, 60]]},
             {"id": 3, "image_id": 1, "category_id": 3, "segmentation": {"counts": [1], "size": [90, 60]}},
+            {"id": 5, "image_id": 1, "category_id": 3, "segmentation": mask(60, 90, (10, 20, 40, 70))},
         ],
         **changes,
     }
@@ -248,13 +260,16 @@ def test_coco_of_others_is_read_by_the_names_of_its_categories(
     assert result.exit_code == 0, result.stderr
     assert "has no style yet" in result.stderr
     assert "annotation 2 of no known part was left out" in result.stderr
-    assert "annotation 3 is a mask" in result.stderr
+    assert "annotation 3 is a mask that cannot be read" in result.stderr
+    assert "annotation 5 is a mask: its outline was taken" in result.stderr
     with rt.db.read() as conn:
         (task,) = conn.execute(sa.select(Task.stage, Task.seat)).all()
         labels = {row.stage: row.value for row in conn.execute(sa.select(Label.stage, Label.value))}
     assert task.stage is Stage.STYLES
     assert set(labels) == {Stage.SEGMENTATION, Stage.ATTRIBUTES}
-    assert labels[Stage.SEGMENTATION]["regions"][0]["part"] == "top"
+    drawn, masked = labels[Stage.SEGMENTATION]["regions"]
+    assert (drawn["part"], masked["part"]) == ("top", "top")
+    assert sorted(masked["rings"][0]) == [[10, 20], [10, 70], [40, 20], [40, 70]]
 
 
 @pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
@@ -273,6 +288,35 @@ def test_a_face_in_an_image_that_brings_its_labels_is_covered_like_any_other(
         (image,) = conn.execute(sa.select(Image.sha256, Image.faces)).all()
     assert image.faces == 1
     assert faces.find_faces(Picture.open(rt.storage.path(files_of(image.sha256).working))) == []
+
+
+def findings(rt: Runtime) -> set[tuple[str, str]]:
+    with rt.db.read() as conn:
+        rows = conn.execute(sa.select(Finding.code, Image.state).join(Image, Image.id == Finding.image_id))
+        return {(row.code, row.state.value) for row in rows}
+
+
+def test_an_image_that_brings_its_labels_is_held_against_the_criteria_of_intake(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    write_set(source, Order(1, 7, 160), 1, lambda done: None)
+    assert "1 taken" in command(source, "kfashion", "--rights", "owned").stdout
+    assert ("size", "accepted") in findings(rt), "160 pixels are less than is recommended"
+    (picture,) = source.rglob("*.jpg")
+    with Picture.open(picture) as opened:
+        opened.load()
+        opened.save(picture, quality=60)
+    result = command(source, "kfashion", "--rights", "owned")
+    assert "1 held" in result.stdout
+    assert "nearly the same picture as image 1" in said(result)[0]
+    assert ("near_duplicate", "held") in findings(rt)
+    with rt.db.read() as conn:
+        kept = conn.execute(sa.select(sa.func.count()).select_from(Label)).scalar_one()
+    assert kept == 6, "its labels are kept with it"
+    picture.write_bytes(picture.read_bytes() + b"the same pixels")
+    assert "1 duplicate" in command(source, "kfashion", "--rights", "owned").stdout
+    assert ("duplicate", "refused") in findings(rt)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
+from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from crowd.datasets.records import ReleasedImage, Split
 
@@ -79,8 +79,7 @@ class Vocabulary(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """One value as it was written: its key, the released word (None: left out), and how it was come by."""
 
     attribute: str
@@ -206,7 +205,8 @@ def _styles(record: ReleasedImage, vocabulary: Vocabulary) -> Json:
     return dict(zip(STYLE_KEYS, _released_styles(record, vocabulary), strict=False))
 
 
-def _label_keys(part: str) -> list[str]:
+@cache
+def _label_keys(part: str) -> Sequence[str]:
     return [key for key in LABELS if part != "bottom" or key not in NOT_ON_BOTTOMS]
 
 

@@ -8,7 +8,7 @@ from typing import IO, Protocol, TypeAlias
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written
 from crowd.datasets.records import PIECES, Header, ReleasedImage
-from crowd.taxonomy import Match, Taxonomy
+from crowd.taxonomy import Taxonomy
 
 # Gives the bytes of a record's working image.
 Fetch: TypeAlias = Callable[[ReleasedImage], bytes]
@@ -99,7 +99,7 @@ class Format(Protocol):
         ...
 
     def values(self, record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
-        """Each value of the image, and the word it is written as."""
+        """Each value of the image that is written otherwise, and as what; others may be among them."""
         ...
 
     def guide(self, header: Header) -> Guide:
@@ -132,19 +132,13 @@ def every_value(record: ReleasedImage) -> Iterator[tuple[str, str | None, str]]:
         yield "style", None, style
 
 
-def values_as_keys(record: ReleasedImage) -> Iterator[Written]:
-    """Every value written as its own key: nothing is lost."""
-    for attribute, part, key in every_value(record):
-        yield Written(attribute, part, key, key, Match.EXACT)
-
-
-def values_known(record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
-    """As `values_as_keys`, but what this version of the taxonomy does not name is left out."""
+def values_unknown(record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
+    """Values that this version of the taxonomy does not name: they are left out."""
     for attribute, part, key in every_value(record):
         if attribute == "style":
             known = taxonomy.has_style(key)
         else:
             found = taxonomy.attribute(attribute)
             known = found is not None and found.value(key) is not None
-        said = (key, Match.EXACT) if known else (None, "not in this version of the taxonomy")
-        yield Written(attribute, part, key, *said)
+        if not known:
+            yield Written(attribute, part, key, None, "not in this version of the taxonomy")

@@ -9,7 +9,7 @@ from typing import IO, Any, TypeAlias
 
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written
-from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Whole, values_known
+from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Whole, values_unknown
 from crowd.datasets.inspect import Found, inspect
 from crowd.datasets.records import Header, ReleasedImage, Split, plain
 from crowd.taxonomy import Taxonomy
@@ -57,7 +57,7 @@ class Parquet:
 
     def values(self, record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
         """See Format.values."""
-        return values_known(record, taxonomy)
+        return values_unknown(record, taxonomy)
 
     def guide(self, header: Header) -> Guide:
         """See Format.guide."""

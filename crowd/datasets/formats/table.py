@@ -16,7 +16,7 @@ from typing import IO, Any, TypeAlias
 
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written, rect
-from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Unsayable, Whole, piece, values_known
+from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Unsayable, Whole, piece, values_unknown
 from crowd.datasets.inspect import Found, inspect
 from crowd.datasets.records import MANIFEST, Header, ReleasedImage
 from crowd.taxonomy import Style, Taxonomy, Value
@@ -194,7 +194,7 @@ class Table:
 
     def values(self, record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
         """See Format.values."""
-        yield from values_known(record, taxonomy)
+        yield from values_unknown(record, taxonomy)
         for region in record.regions:
             for number in (number for ring in region["rings"] for point in ring for number in point):
                 if isinstance(number, float) and round(number, DECIMALS) != number:

@@ -10,7 +10,7 @@ from typing import IO
 
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written
-from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Whole, values_as_keys
+from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Whole
 from crowd.datasets.inspect import Found, inspect
 from crowd.datasets.records import Header, ReleasedImage, plain
 from crowd.taxonomy import Taxonomy
@@ -44,7 +44,7 @@ class WebDataset:
 
     def values(self, record: ReleasedImage, taxonomy: Taxonomy) -> Iterator[Written]:
         """See Format.values."""
-        return values_as_keys(record)
+        return iter(())
 
     def guide(self, header: Header) -> Guide:
         """See Format.guide."""

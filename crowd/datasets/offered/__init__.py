@@ -1,0 +1,1 @@
+"""Models offered beside releases: asked for, approved, fetched, each fetch noted."""
