@@ -42,7 +42,13 @@ def create(name: str, about_file: Path | None) -> None:
     with open_runtime() as rt:
         taxonomy_id = taxonomies.ensure(rt.db, rt.taxonomy)
         made = service.create_release(
-            rt.db, name, taxonomy_id=taxonomy_id, by=None, now=clock.now(), about=about
+            rt.db,
+            name,
+            taxonomy_id=taxonomy_id,
+            by=None,
+            now=clock.now(),
+            about=about,
+            audited=rt.policy.audit.required,
         )
         with rt.db.read() as conn:
             sizes = queries.split_sizes(conn, made.id)

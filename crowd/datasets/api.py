@@ -54,6 +54,7 @@ def create_release(body: dict[str, Any]) -> dict[str, Any]:
         by=actor().id,
         now=clock.now(),
         about=checked_about(body["about"] or {}),
+        audited=rt.policy.audit.required,
     )
     return _whole(release.id)
 
@@ -173,7 +174,7 @@ def list_requests(query: dict[str, Any], release_id: int) -> Page:
         rows = access_queries.requests(
             conn,
             release_id,
-            by=None if caller.is_admin else caller.id,
+            by=None if caller.sees_all else caller.id,
             after=query["cursor"] or 0,
             limit=limit + 1,
         )

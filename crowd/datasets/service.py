@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from crowd.audits.service import guard_release
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
 from crowd.datasets import queries
@@ -72,17 +73,20 @@ def create_release(
     by: int | None,
     now: datetime,
     about: Mapping[str, str] | None = None,
+    audited: bool = False,
 ) -> AnyRow:
     """Freeze every accepted image with its newest labels under `name`. Returns the release's row.
 
     The images are looked at in one short read and written in one transaction afterwards, so the release
-    is there as a whole or not at all. Raises a 422 about `name`, Conflict `release_exists`,
-    `nothing_accepted` or `labels_incomplete`.
+    is there as a whole or not at all. `audited`: only what passed audits cover is released. Raises a 422
+    about `name`, Conflict `release_exists`, `audit_failed`, `audit_required`, `nothing_accepted` or
+    `labels_incomplete`.
     """
     _check_name(name)
     with db.read() as conn:
         if queries.release_named(conn, name) is not None:
             raise _name_taken(name)
+        guard_release(conn, audited=audited)
     snapshot = Snapshot()
     with db.snapshot() as conn:
         for row in queries.accepted_images(conn):
@@ -91,6 +95,8 @@ def create_release(
         raise Conflict("nothing_accepted", "No image is accepted yet, so there is nothing to release.")
     shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
     with db.begin() as conn:
+        # Again: reading takes its time, and an audit may have failed meanwhile.
+        guard_release(conn, audited=False)
         try:
             release_id = queries.add_release(
                 conn,
