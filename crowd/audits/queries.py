@@ -125,6 +125,12 @@ def audits(
     return conn.execute(query if state is None else query.where(Audit.state == state)).all()
 
 
+def decided_before(conn: Connection, moment: datetime) -> Sequence[AnyRow]:
+    """The audits that passed or failed before a moment, oldest first."""
+    decided = Audit.state.in_((AuditState.PASSED, AuditState.FAILED))
+    return conn.execute(_AUDITS.where(decided, Audit.decided_at <= moment).order_by(Audit.id)).all()
+
+
 def change(conn: Connection, audit_id: int, **values: Any) -> None:
     """Keep something about an audit that the caller has locked."""
     conn.execute(sa.update(Audit).where(Audit.id == audit_id).values(**values))

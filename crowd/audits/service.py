@@ -13,6 +13,7 @@ from crowd.audits import queries
 from crowd.audits.models import AuditState, AuditTurn, Opinion
 from crowd.audits.sampling import MOST_SAMPLED, lot_bounds, most_tolerable, sample_size
 from crowd.core import clock
+from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
 from crowd.images.models import Batch, Supplier
@@ -162,6 +163,26 @@ def guard_release(conn: Connection, *, audited: bool) -> None:
     if missing is not None:
         detail = f"Accepted images of {words(missing)} are covered by no audit that has passed."
         raise Conflict("audit_required", detail)
+
+
+def told_before(conn: Connection, moment: datetime) -> list[str]:
+    """The audits that were decided before a moment, each in a line, and one for each signature."""
+    lines: list[str] = []
+    for found in queries.decided_before(conn, moment):
+        share = f"{share_of(found.tolerable_rate)} tolerable, {share_of(found.confidence)} confidence"
+        lines.append(
+            f"Audit {found.id} of {words(found)}, drawn {rfc3339(found.drawn_at)}: {found.state}; "
+            f"{found.wrong} of {found.judged} judged images were wrong, lot {found.lot}, {share}."
+        )
+        for row in queries.signatures(conn, found.id):
+            said = f": {row.comment}" if row.comment else ""
+            lines.append(f"Audit {found.id} signed by {row.who}, {rfc3339(row.at)}: {row.opinion}{said}")
+    return lines
+
+
+def share_of(number: float) -> str:
+    """A share in percent."""
+    return f"{number * 100:g}%"
 
 
 def words(row: AnyRow) -> str:

@@ -338,7 +338,7 @@ def test_two_orders_of_one_audit_and_changed_signatures_are_refused_by_the_datab
 
 def test_of_two_who_draw_at_once_one_does(crew: Crew) -> None:
     accepted(crew, 3)
-    other = _second(crew.rt)
+    other, admin = _second(crew.rt), _actor(crew.admin)
     for seed in range(8):
         wanted = service.Wanted(None, None, 0.9, 0.3, 0, seed, "at once")
         results = together(
@@ -351,7 +351,7 @@ def test_of_two_who_draw_at_once_one_does(crew: Crew) -> None:
         (lost,) = [each for each in results if isinstance(each, Conflict)]
         assert (len(drawn), lost.code) == (1, "audit_standing")
         with crew.rt.db.begin() as conn:
-            service.drop(conn, drawn[0], by=_actor(crew.admin), reason="next", now=crew.clock.now())
+            service.drop(conn, drawn[0], by=admin, reason="next", now=crew.clock.now())
     other.db.close()
 
 
