@@ -234,14 +234,14 @@ def sample(conn: Connection, found: AnyRow, *, after: int | None, limit: int) ->
     ).all()
 
 
-_JUDGED = (sa.func.count().label("judged"), sa.func.count().filter(AuditImage.wrong).label("wrong"))
+_JUDGED = (sa.func.count().label("judged"), sa.func.count().filter(AuditImage.wrong.is_(True)).label("wrong"))
 
 
 def wrong_by_stage(conn: Connection, audit_id: int) -> dict[Stage, int]:
     """How many images of the sample are wrong, by the stage to blame."""
     rows = conn.execute(
         sa.select(AuditImage.blame, sa.func.count().label("images"))
-        .where(AuditImage.audit_id == audit_id, AuditImage.wrong)
+        .where(AuditImage.audit_id == audit_id, AuditImage.wrong.is_(True))
         .group_by(AuditImage.blame)
     )
     return {row.blame: row.images for row in rows}
@@ -352,7 +352,7 @@ def _is_covered(conn: Connection, kind: AnyRow) -> bool:
     return conn.execute(since.limit(1)).first() is None
 
 
-def accepted_since(last_event_id: int) -> sa.Select[tuple[int]]:
+def accepted_since(last_event_id: int) -> sa.Select[int]:
     """Accepted images that were accepted after that row of the history."""
     return (
         sa.select(Image.id)

@@ -77,7 +77,7 @@ def wrong_page(conn: Connection, audit_id: int, after: int, limit: int) -> Seque
     return (
         conn.execute(
             sa.select(AuditImage.image_id)
-            .where(AuditImage.audit_id == audit_id, AuditImage.wrong, AuditImage.image_id > after)
+            .where(AuditImage.audit_id == audit_id, AuditImage.wrong.is_(True), AuditImage.image_id > after)
             .order_by(AuditImage.image_id)
             .limit(limit)
         )
@@ -90,7 +90,7 @@ def wrong_among(conn: Connection, audit_id: int, image_ids: Collection[int]) -> 
     """Those of the images that an audit found wrong, with the verdict on each."""
     rows = conn.execute(
         sa.select(*AuditImage.__table__.columns).where(
-            AuditImage.audit_id == audit_id, AuditImage.wrong, AuditImage.image_id.in_(image_ids)
+            AuditImage.audit_id == audit_id, AuditImage.wrong.is_(True), AuditImage.image_id.in_(image_ids)
         )
     )
     return {row.image_id: row for row in rows}
@@ -120,7 +120,7 @@ def count_wrong(conn: Connection, found: AnyRow) -> dict[Stage, int]:
     rows = conn.execute(
         sa.select(AuditImage.blame, sa.func.count().label("images"))
         .join(Image, Image.id == AuditImage.image_id)
-        .where(AuditImage.audit_id == found.id, AuditImage.wrong, in_scope(None, None), ~newer)
+        .where(AuditImage.audit_id == found.id, AuditImage.wrong.is_(True), in_scope(None, None), ~newer)
         .group_by(AuditImage.blame)
     )
     return {row.blame: row.images for row in rows}

@@ -116,7 +116,7 @@ def _page(conn: Connection, return_id: int, before: datetime) -> tuple[datetime 
         fate, stage = _send(conn, found, image_id, verdicts.get(image_id), now)
         (left if stage is None else reopened)[fate] += 1
     opened = sum(reopened.values()) - sum(found.reopened.values())
-    progress = {"reopened": dict(reopened), "left_alone": dict(left)}
+    progress: dict[str, Any] = {"reopened": dict(reopened), "left_alone": dict(left)}
     if page:
         progress["after_id"] = page[-1]
     if len(page) == PAGE:

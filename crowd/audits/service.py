@@ -228,7 +228,7 @@ def _standing(found: AnyRow) -> Conflict:
 def _is_sound(found: AnyRow) -> bool:
     """Whether the sample vouches for the lot; with images void and no spare left, a smaller one."""
     upper = lot_bounds(found.lot, found.judged, found.wrong, found.confidence).upper
-    return round(upper * found.lot) <= most_tolerable(found.lot, found.tolerable_rate)
+    return bool(round(upper * found.lot) <= most_tolerable(found.lot, found.tolerable_rate))
 
 
 def _end(conn: Connection, found: AnyRow, state: AuditState, now: datetime) -> None:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from crowd.accounts.auth import Actor
 from crowd.audits import seats, sendback, service
-from crowd.audits.models import AuditReturn, AuditSignature
+from crowd.audits.models import AuditReturn, AuditSignature, Opinion
 from crowd.core.db import Database
 from crowd.core.errors import Conflict
 from crowd.images.models import Image
-from crowd.policy import Grade
+from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from tests.races.contest import together
 from tests.scenarios.conftest import crew, place, postgresql_place, sqlite_place
@@ -328,7 +328,7 @@ def test_two_orders_of_one_audit_and_changed_signatures_are_refused_by_the_datab
             conn,
             audit["id"],
             by=_actor(crew.judge),
-            opinion=service.Opinion.NOTED,
+            opinion=Opinion.NOTED,
             comment="seen",
             now=crew.clock.now(),
         )
@@ -378,7 +378,7 @@ def test_of_two_who_claim_at_once_each_gets_an_image_of_their_own_and_both_verdi
 def test_of_two_who_send_back_at_once_one_does_and_two_job_workers_share_the_lot(crew: Crew) -> None:
     images, audit, _ = failed(crew)
     other = _second(crew.rt)
-    wanted = sendback.Wanted(audit["id"], sendback.Stage.SECOND_REVIEW, "at once")
+    wanted = sendback.Wanted(audit["id"], Stage.SECOND_REVIEW, "at once")
 
     def order(db: Database) -> int:
         with db.begin() as conn:
