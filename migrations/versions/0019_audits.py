@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("supplier_id", ID, nullable=True),
         sa.Column("batch_id", ID, nullable=True),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("lot", "size")),
-        *(sa.Column(name, sa.Float(), nullable=False) for name in ("confidence", "tolerable_rate")),
+        *(sa.Column(name, sa.Double(), nullable=False) for name in ("confidence", "tolerable_rate")),
         sa.Column("allowed_wrong", sa.Integer(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("seed", "last_event_id")),
         sa.Column("drawn_at", UtcDateTime(), nullable=False),
