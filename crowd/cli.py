@@ -17,6 +17,7 @@ class Entry:
 
 
 COMMANDS = {
+    "audit": Entry("crowd.commands.audit", "audit", "The final audit: draw a sample, show what it found."),
     "backup": Entry("crowd.commands.backup", "backup", "Keep a copy of database and images, while all runs."),
     "db": Entry("crowd.commands.db", "db", "Bring the database to a migration."),
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),

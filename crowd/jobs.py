@@ -8,6 +8,7 @@ from importlib import import_module
 
 import structlog
 
+from crowd.audits.sendback import run_returns
 from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
@@ -89,8 +90,9 @@ def exports() -> int:
 
 
 def redos() -> int:
-    """Do the redos that are pending. Returns how many images were opened again."""
-    return run_redos(job_runtime().db)
+    """Do the redos that are pending, and what audits send back. Returns how many images were opened again."""
+    db = job_runtime().db
+    return run_redos(db) + run_returns(db)
 
 
 def candidates() -> int:

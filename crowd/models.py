@@ -1,6 +1,7 @@
 """Every table in one import, for the migrations and for wiring."""
 
 from crowd.accounts.models import ApiToken, Group, Membership, Worker
+from crowd.audits.models import Audit, AuditEvent, AuditImage, AuditReturn, AuditSignature
 from crowd.datasets.models import (
     AccessDecision,
     AccessRequest,
@@ -92,6 +93,11 @@ __all__ = [
     "Arrival",
     "Assignment",
     "AssignmentEvent",
+    "Audit",
+    "AuditEvent",
+    "AuditImage",
+    "AuditReturn",
+    "AuditSignature",
     "Batch",
     "CandidateJob",
     "CandidateMark",

@@ -10,6 +10,9 @@ from crowd import models
 from crowd.accounts import api as accounts
 from crowd.accounts import group_api as groups
 from crowd.accounts import queries as people
+from crowd.accounts.auth import AUDITORS_WRITE
+from crowd.audits import api as audits
+from crowd.audits import seats
 from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
@@ -84,6 +87,7 @@ BLUEPRINTS = (
     plans_api.blueprint,
     notices_api.blueprint,
     watch.blueprint,
+    audits.blueprint,
 )
 
 
@@ -107,6 +111,7 @@ def wire(rt: Runtime) -> None:
     answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
     _wire_gold(rt, shelf)
+    _wire_audits(rt)
 
 
 def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
@@ -117,6 +122,12 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
     shadows.WITNESSES[Purpose.GOLD] = witness.take
     shadows.WITNESSES[Purpose.PRACTICE] = examiner.practised
     shadows.WITNESSES[Purpose.EXAM] = examiner.answered
+
+
+def _wire_audits(rt: Runtime) -> None:
+    AUDITORS_WRITE.add("audits.sign_audit")
+    shadows.FIRST_CALLS[:] = [seats.Desk(rt.policy).seat]
+    shadows.WITNESSES[Purpose.AUDIT] = seats.hear
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -23,6 +23,9 @@ EXTENSION = "crowd.accounts"
 CSRF_COOKIE, CSRF_HEADER, CSRF_KEY = "csrf_token", "X-CSRF-Token", "csrf"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+# All that an auditor may write, by endpoint: about the own login; the room of audits adds the signature.
+AUDITORS_WRITE = {"accounts.logout", "accounts.change_password"}
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -39,6 +42,11 @@ class Actor:
     def is_admin(self) -> bool:
         """Whether the caller is an admin in good standing."""
         return self.grade is Grade.ADMIN and not self.suspended
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing is hidden from the caller: an admin or an auditor, in good standing."""
+        return self.is_admin or (self.kind is AccountKind.AUDITOR and not self.suspended)
 
 
 class _User:
@@ -97,9 +105,12 @@ def account() -> Actor:
 
 
 def actor() -> Actor:
-    """Who is calling, if that is somebody of the crowd. Raises Forbidden `account_kind` too."""
+    """Who is calling, if that is somebody of the crowd, or an auditor who reads.
+
+    Raises Forbidden `account_kind` too.
+    """
     found = account()
-    if found.kind is not AccountKind.CROWD:
+    if found.kind is not AccountKind.CROWD and not _only_reads(found):
         raise Forbidden("account_kind", f"This is not for the accounts of a {found.kind}.")
     return found
 
@@ -113,9 +124,12 @@ def active_actor() -> Actor:
 
 
 def actor_of(*grades: Grade) -> Actor:
-    """Who is calling, if not suspended and of one of these grades. Raises Forbidden `grade` too."""
+    """Who is calling, if not suspended and of one of these grades. Raises Forbidden `grade` too.
+
+    What admins read, auditors read.
+    """
     found = active_actor()
-    if found.grade not in grades:
+    if found.grade not in grades and not (Grade.ADMIN in grades and _only_reads(found)):
         raise Forbidden("grade", f"This is for {' and '.join(grades)} only.")
     return found
 
@@ -123,20 +137,20 @@ def actor_of(*grades: Grade) -> Actor:
 def own_or_admin(worker_id: int) -> Actor:
     """Who is calling, if that is the person concerned or an admin. Raises Forbidden `grade` too."""
     found = actor()
-    if found.id != worker_id and not found.is_admin:
+    if found.id != worker_id and not found.sees_all:
         raise Forbidden("grade", "This is for admins, and for oneself.")
     return found
 
 
 def account_of(*kinds: AccountKind) -> Actor:
-    """Who is calling, if that is an active account of these kinds, or an admin.
+    """Who is calling, if that is an active account of these kinds, an admin, or an auditor who reads.
 
     Raises Forbidden `suspended` and `account_kind` too.
     """
     found = account()
     if found.suspended:
         raise Forbidden("suspended", "This account is suspended.")
-    if found.kind not in kinds and not found.is_admin:
+    if found.kind not in kinds and not found.is_admin and not _only_reads(found):
         raise Forbidden("account_kind", f"This is for accounts of a {' or '.join(kinds)}, and for admins.")
     return found
 
@@ -209,7 +223,15 @@ def _identify() -> Actor | None:
     _limits().requests.count(found.id)
     if found.via == "session":
         _check_csrf()
+    writes = request.method not in SAFE_METHODS and request.endpoint not in AUDITORS_WRITE
+    # Here rather than at each view: a new one is closed to auditors without anybody thinking of it.
+    if writes and found.kind is AccountKind.AUDITOR:
+        raise Forbidden("read_only", "Auditors look at everything and change nothing.")
     return found
+
+
+def _only_reads(found: Actor) -> bool:
+    return found.kind is AccountKind.AUDITOR and request.method in SAFE_METHODS
 
 
 def _check_csrf() -> None:

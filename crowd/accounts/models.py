@@ -13,11 +13,15 @@ GRADE = Coded(Grade)
 
 
 class AccountKind(StrEnum):
-    """What an account is for. Only the crowd has grades; the others are trainees, who may do nothing."""
+    """What an account is for. Only the crowd has grades; the others are trainees, who may do nothing.
+
+    An auditor comes from outside: looks at everything and changes nothing.
+    """
 
     CROWD = "crowd"
     SUPPLIER = "supplier"
     REFINER = "refiner"
+    AUDITOR = "auditor"
 
 
 ACCOUNT_KIND = Coded(AccountKind)

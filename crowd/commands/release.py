@@ -1,11 +1,13 @@
 """`crowd release`: freeze what is accepted, and write it as files, in the foreground and resumable."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import yaml
 
+from crowd.audits.service import told_before
 from crowd.commands.opening import open_runtime
 from crowd.commands.showing import console, progress_bar
 from crowd.core import clock
@@ -126,11 +128,12 @@ def export(
         service.revise(rt.db, found.id, clock.now())
         with rt.db.read() as conn:
             plan = service.plan(conn, rt, found.id, format_name, layout)
+            audits = told_before(conn, found.created_at) if report else []
         if word_vectors:
             plan = replace(plan, words=_vectors(word_vectors, plan.taxonomy))
         _write(rt, plan, out)
     if check:
-        _check(plan, out, report)
+        _check(plan, out, report, audits)
     click.echo(f"{plan.release.images} images of {name} as {plan.format.name} ({plan.layout}) in {out}")
 
 
@@ -177,13 +180,13 @@ def _write(rt: Runtime, plan: Plan, out: Path) -> None:
             raise Problem("export_failed", f"{error.filename or out}: {error.strerror or error}") from None
 
 
-def _check(plan: Plan, out: Path, report_file: Path | None) -> None:
+def _check(plan: Plan, out: Path, report_file: Path | None, audits: Sequence[str]) -> None:
     """Look at the export as its users will. Raises Problem for one that is not sound."""
     with console.status("Checking"):
         report = plan.format.check(out, plan.taxonomy)
     if report_file:
         title = f"{plan.release.name}, {plan.format.name} ({plan.layout})"
-        told = verification.render(title, report, plan.release.images)
+        told = verification.render(title, report, plan.release.images, audits)
         try:
             report_file.write_text(told, encoding="utf-8")
         except OSError as error:

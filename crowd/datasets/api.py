@@ -174,7 +174,7 @@ def list_requests(query: dict[str, Any], release_id: int) -> Page:
         rows = access_queries.requests(
             conn,
             release_id,
-            by=None if caller.is_admin else caller.id,
+            by=None if caller.sees_all else caller.id,
             after=query["cursor"] or 0,
             limit=limit + 1,
         )

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
+from crowd.audits.service import guard_release
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound, field_error
 from crowd.datasets import access_queries, queries
@@ -107,13 +108,15 @@ def create_release(
     The split keeps the pictures of one look together. The policy says which are nearly the same, and are
     kept together too, and what the target quantities are.
     The images are looked at in one short read and written in one transaction afterwards, so the release
-    is there as a whole or not at all. Raises a 422 about `name`, Conflict `release_exists`,
-    `nothing_accepted` or `labels_incomplete`.
+    is there as a whole or not at all. Where the policy asks for audits, only what passed ones cover is released. Raises a 422
+    about `name`, Conflict `release_exists`, `audit_failed`, `audit_required`, `nothing_accepted` or
+    `labels_incomplete`.
     """
     _check_name(name)
     with db.read() as conn:
         if queries.release_named(conn, name) is not None:
             raise _name_taken(name)
+        guard_release(conn, audited=policy is not None and policy.audit.required)
     snapshot = Snapshot()
     with db.snapshot() as conn:
         for row in queries.accepted_images(conn):
@@ -124,6 +127,8 @@ def create_release(
         raise Conflict("nothing_accepted", "No image is accepted yet, so there is nothing to release.")
     shares = split_looks(zip(snapshot.looks, snapshot.main_styles, strict=True))
     with db.begin() as conn:
+        # Again: reading takes its time, and an audit may have failed meanwhile.
+        guard_release(conn, audited=False)
         try:
             release_id = queries.add_release(
                 conn,

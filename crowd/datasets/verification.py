@@ -1,6 +1,6 @@
 """The report of an outside look at an export, as an inspector hands it in: a verdict a kind. PURE."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from crowd.datasets.check import CheckReport
 
@@ -14,8 +14,11 @@ KINDS: Mapping[str, str] = {
 }
 
 
-def render(title: str, report: CheckReport, released: int) -> str:
-    """The report as Markdown; `released` is how many images there should be. Lists every violation."""
+def render(title: str, report: CheckReport, released: int, audits: Sequence[str] = ()) -> str:
+    """The report as Markdown; `released` is how many images there should be. Lists every violation.
+
+    `audits`: a line for each audit before the release, and for each signature under it.
+    """
     problems = dict(report.kinds)
     lines = [
         f"# Verification report: {title}",
@@ -29,6 +32,10 @@ def render(title: str, report: CheckReport, released: int) -> str:
     for kind, meaning in KINDS.items():
         count = problems.get(kind, 0)
         lines.append(f"| **{kind}**: {meaning} | {count:,} | {'not met' if count else 'met'} |")
-    lines += ["", "## Every violation", ""]
-    lines += [f"- {' '.join(text.replace('<', '&lt;').split())}" for text in report.problems] or ["None."]
+    lines += ["", "## Audits before the release", "", *(_items(audits) or ["None."])]
+    lines += ["", "## Every violation", "", *(_items(report.problems) or ["None."])]
     return "\n".join([*lines, ""])
+
+
+def _items(texts: Sequence[str]) -> list[str]:
+    return [f"- {' '.join(text.replace('<', '&lt;').split())}" for text in texts]

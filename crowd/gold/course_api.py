@@ -107,7 +107,7 @@ def show_exam(exam_id: int) -> dict[str, Any]:
     """One exam: one's own, any for admins."""
     me = actor()
     with runtime().db.read() as conn:
-        return courses.exam_view(conn, courses.own_exam(conn, exam_id, None if me.is_admin else me.id))
+        return courses.exam_view(conn, courses.own_exam(conn, exam_id, None if me.sees_all else me.id))
 
 
 @blueprint.route("/exams/<int:exam_id>/next", methods=["POST"])

@@ -6,7 +6,7 @@ from flask import Response, redirect, send_file
 from werkzeug.datastructures import FileStorage
 
 from crowd.accounts.auth import actor, requires_grade
-from crowd.core.errors import field_error
+from crowd.core.errors import Forbidden, field_error
 from crowd.core.http import Blueprint, Page, page, paged
 from crowd.images import queries, service
 from crowd.images.models import ImageState
@@ -72,6 +72,8 @@ def original(query: dict[str, Any], image_id: int) -> Response:
     Where faces were covered a reason has to be given, which is kept with the look.
     """
     rt = runtime()
+    if not actor().is_admin:
+        raise Forbidden("grade", "Originals are for admins only.")
     key, name = service.original(rt, image_id, actor().id, query["reason"])
     mimetype = "application/octet-stream"
     if address := rt.storage.address(key, mimetype=mimetype, name=name):

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from crowd.policy.intake import parse_intake
-from crowd.policy.model import Grade, Policy, Stage, StagePolicy
+from crowd.policy.model import AuditPolicy, Grade, Policy, Stage, StagePolicy
 from crowd.policy.sections import SECTIONS, read_section
 from crowd.policy.targets import parse_targets
 
@@ -87,13 +87,14 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
             values[name] = read_section(name, document[name], errors)
         elif name in _LADDERS and name in document:
             values[name] = _ladder(name, document[name], errors)
-        elif name in document and name not in ("stages", "intake", "targets"):
+        elif name in document and name not in ("stages", "intake", "targets", "audit"):
             values[name] = document[name]
             if text := _wrong(name, kind, document[name]):
                 errors[name] = text
     values["stages"] = _stages(document.get("stages"), errors)
     values["intake"] = parse_intake(document.get("intake"), errors)
     values["targets"] = parse_targets(document.get("targets"), errors)
+    values["audit"] = _audit(document.get("audit"), errors)
     if errors:
         raise PolicyError(errors)
     return Policy(**values)
@@ -162,6 +163,27 @@ def _stages(document: object, errors: dict[str, str]) -> dict[Stage, StagePolicy
             if key not in {"grades", "lease_seconds", "pause_above"}
         }
     return stages
+
+
+def _audit(document: object, errors: dict[str, str]) -> AuditPolicy | None:
+    if not isinstance(document, dict):
+        errors["audit"] = "must hold a mapping of fields"
+        return None
+    names = [field.name for field in fields(AuditPolicy)]
+    errors |= {f"audit.{key}": "is not a field of this section" for key in document if key not in names}
+    errors |= {f"audit.{name}": "is missing" for name in names if name not in document}
+    grades = _grades("audit.grades", document.get("grades"), errors)
+    required, allowed = document.get("required"), document.get("allowed_wrong")
+    if not isinstance(required, bool):
+        errors["audit.required"] = "must be true or false"
+    if isinstance(allowed, bool) or not isinstance(allowed, int) or allowed < 0:
+        errors["audit.allowed_wrong"] = "must be a whole number of at least 0"
+    for name, low, high in (("confidence", 0.5, 1), ("tolerable_rate", 0, 0.5)):
+        share = document.get(name)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not low < share < high:
+            errors[f"audit.{name}"] = f"must lie between {low} and {high}"
+    values: dict[str, Any] = {name: document.get(name) for name in names}
+    return AuditPolicy(**(values | {"grades": grades}))
 
 
 def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade]:

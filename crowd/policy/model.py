@@ -45,6 +45,17 @@ class StagePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditPolicy:
+    """The final audit; `default.yaml` says what each number means."""
+
+    required: bool
+    grades: frozenset[Grade]
+    confidence: float
+    tolerable_rate: float
+    allowed_wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Every number of the process; `default.yaml` says what each means."""
 
@@ -76,6 +87,7 @@ class Policy:
     experts: ExpertPolicy
     quality: QualityPolicy
     gold: GoldPolicy
+    audit: AuditPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -29,7 +29,7 @@ def listen(
 ) -> list[dict[str, Any]]:
     """The comments this person may see, oldest first, with ids beyond `after`. Raises NotFound, Forbidden."""
     task = _require_party(conn, me, task_id)
-    sees_all = me.is_admin and not has_part(conn, task.image_id, me.id)
+    sees_all = me.sees_all and not has_part(conn, task.image_id, me.id)
     hidden: set[int] = set()
     if not sees_all:
         hidden = queries.people_in_open_seats(conn, task.image_id)
@@ -53,7 +53,7 @@ def _require_party(conn: Connection, me: Actor, task_id: int) -> AnyRow:
     if task is None:
         raise NotFound("no_such_task", f"There is no task {task_id}.")
     party = (
-        me.is_admin
+        me.sees_all
         or queries.held_task(conn, task_id, me.id)
         or queries.reviews_image(conn, task.image_id, me.id)
     )

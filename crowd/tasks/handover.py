@@ -100,9 +100,16 @@ def feedback_view(conn: Connection, task: AnyRow) -> list[dict[str, Any]]:
 
 
 def flatten(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
-    """Bounce events as single pieces of feedback."""
-    assert all(row.what in (What.BOUNCED, What.DISPUTED) for row in rows)
-    return [{**piece, "at": rfc3339(row.at)} for row in rows for piece in row.why]
+    """What sent an image back as single pieces of feedback; of a reopening the verdicts it goes by."""
+    assert all(row.what in (What.BOUNCED, What.DISPUTED, What.REOPENED) for row in rows)
+    return [{**piece, "at": rfc3339(row.at)} for row in rows for piece in _pieces(row)]
+
+
+def _pieces(row: AnyRow) -> Sequence[Mapping[str, Any]]:
+    if row.what is What.REOPENED:
+        return row.why.get("verdicts", ()) if isinstance(row.why, Mapping) else ()
+    found: Sequence[Mapping[str, Any]] = row.why
+    return found
 
 
 def typed_pieces(row: AnyRow) -> list[dict[str, Any]]:

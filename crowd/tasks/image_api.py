@@ -145,7 +145,7 @@ def _viewer(conn: Connection, image_id: int) -> int | None:
     """
     me: Actor = actor()
     took_part = answer_queries.has_part(conn, image_id, me.id)
-    if me.is_admin and not took_part:
+    if me.sees_all and not took_part:
         return None
     if not took_part:
         if images.image_file(conn, image_id) is None:

@@ -92,14 +92,14 @@ _FEEDBACK = Statement(
     sa.select(ImageEvent.what, ImageEvent.at, ImageEvent.why, ImageEvent.target)
     .where(
         ImageEvent.image_id == sa.bindparam("of_image", type_=Image.id.type),
-        ImageEvent.what.in_((What.BOUNCED, What.DISPUTED)),
+        ImageEvent.what.in_((What.BOUNCED, What.DISPUTED, What.REOPENED)),
     )
     .order_by(ImageEvent.id)
 )
 
 
 def feedback_rows(conn: Connection, image_id: int) -> Sequence[AnyRow]:
-    """The bounces and disputes of an image with their reasons, oldest first."""
+    """What sent an image back, with the reasons, oldest first: bounces, disputes, and reopenings."""
     return _FEEDBACK.run(conn, {"of_image": image_id}).all()
 
 

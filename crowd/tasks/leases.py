@@ -11,7 +11,7 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.images.history import Happening, record
 from crowd.images.models import What
-from crowd.policy import Policy, Stage
+from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import claim_queries, queries, shadow_queries, shadows
 from crowd.tasks.assignments import Roster
 from crowd.tasks.claim_queries import Assigned
@@ -65,9 +65,12 @@ def claim(
     pause, without it none does. Raises Forbidden for someone suspended or not allowed at the stage
     asked for.
     """
-    stages = _permitted(conn, claimant, policy, only)
+    grade, stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
+    asking = shadows.Asking(claimant.worker_id, grade, only, claimant.taxonomy_id)
+    if (seat := shadows.first_call(conn, asking, now)) is not None:
+        return seat
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
     paused = valve.paused(conn, policy) if valve else frozenset()
     search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned, paused=paused)
@@ -203,14 +206,16 @@ def superseded() -> Conflict:
     return Conflict("superseded", "The image has moved on; the task is closed.")
 
 
-def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None) -> list[Stage]:
+def _permitted(
+    conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None
+) -> tuple[Grade, list[Stage]]:
     worker = queries.lock_worker(conn, claimant.worker_id)
     if worker.barred:
         raise suspended()
     stages = policy.stages_for(worker.grade)
     if only is not None and only not in stages:
         raise Forbidden("not_your_stage", f"The grade {worker.grade} does not work on {only}.")
-    return downstream_first((only,) if only else stages)
+    return worker.grade, downstream_first((only,) if only else stages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
-from crowd.policy import Policy, Stage
+from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import queries, shadow_queries
 from crowd.tasks.flow import ORDER, Effect, Move
 from crowd.tasks.labels import carry_attributes, region_parts
@@ -21,6 +21,20 @@ from crowd.tasks.shadow_queries import Place
 
 # Asked with every new task that a claim has found, before it is taken: the seat to be given instead, locked.
 STAND_INS: list[Callable[[Connection, int, AnyRow, datetime], Place | None]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Somebody who asks for a task: who, of what grade, the stage named, and the taxonomy they would get."""
+
+    worker_id: int
+    grade: Grade
+    only: Stage | None
+    taxonomy_id: int
+
+
+# Asked first with each claim of a single task: the seat that this person gets before any work, leased.
+FIRST_CALLS: list[Callable[[Connection, Asking, datetime], AnyRow | None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,11 @@ def stand_in(conn: Connection, worker_id: int, found: AnyRow, now: datetime) -> 
     if found.bounced or found.purpose is not Purpose.WORK:
         return None
     return next((place for ask in STAND_INS if (place := ask(conn, worker_id, found, now))), None)
+
+
+def first_call(conn: Connection, asking: Asking, now: datetime) -> AnyRow | None:
+    """The shadow seat, leased, that comes before any work of this person; None mostly."""
+    return next((task for call in FIRST_CALLS if (task := call(conn, asking, now))), None)
 
 
 def is_over(conn: Connection, task: AnyRow, worker_id: int, policy: Policy) -> bool:

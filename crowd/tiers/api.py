@@ -88,7 +88,7 @@ def show_history(query: dict[str, Any], worker_id: int) -> Page:
     with runtime().db.read() as conn:
         accounts.find_person(conn, worker_id)
         rows = queries.history(conn, worker_id, after=query["cursor"], limit=query["limit"] + 1)
-    if not caller.is_admin:
+    if not caller.sees_all:
         rows = [replace(row, by=None, evidence=None) for row in rows]
     return page(rows, query["limit"], lambda row: row.id)
 

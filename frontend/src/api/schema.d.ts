@@ -161,6 +161,376 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auditors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The accounts of auditors. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Auditor"][];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        /** A login for somebody from outside, who looks at everything and changes nothing. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewAuditor"];
+                };
+            };
+            responses: {
+                /** @description Created */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WelcomeAuditor"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Audits, oldest first. */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The last answer's next_cursor. */
+                    cursor?: string | null;
+                    limit?: number;
+                    verdict?: "open" | "passed" | "failed" | "dropped" | null;
+                    format?: "json" | "csv" | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description With `?format=csv` or `Accept: text/csv` all rows as CSV; its cells are no formulas. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AuditPage"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        /** Draw a sample of the accepted images; experts who had no part in them judge it. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewAudit"];
+                };
+            };
+            responses: {
+                /** @description Created */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WholeAudit"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: number;
+            };
+            cookie?: never;
+        };
+        /** How far an audit is and what it found; as CSV the rates alone. */
+        get: {
+            parameters: {
+                query?: {
+                    format?: "json" | "csv" | null;
+                };
+                header?: never;
+                path: {
+                    audit_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description With `?format=csv` or `Accept: text/csv` all rows as CSV; its cells are no formulas. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WholeAudit"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/drop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give up an audit that is open; another one can be drawn then. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    audit_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["DropAudit"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WholeAudit"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: number;
+            };
+            cookie?: never;
+        };
+        /** The sample in the order in which it was drawn, and the verdicts. */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The last answer's next_cursor. */
+                    cursor?: string | null;
+                    limit?: number;
+                };
+                header?: never;
+                path: {
+                    audit_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["AuditImagePage"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/send-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send what is wrong to the stage to blame, and the lot to another review; or tell how much it is. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    audit_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SendBackLot"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SentBack"];
+                    };
+                };
+                /** @description Accepted */
+                202: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["SentBack"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audits/{audit_id}/sign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                audit_id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign how an audit stands, with a comment; for auditors alone. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    audit_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Sign"];
+                };
+            };
+            responses: {
+                /** @description Created */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Signature"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/catalogue": {
         parameters: {
             query?: never;
@@ -6363,7 +6733,7 @@ export interface components {
         Account: {
             id?: number;
             /** @enum {unknown} */
-            kind?: "crowd" | "supplier" | "refiner";
+            kind?: "crowd" | "supplier" | "refiner" | "auditor";
             suspended?: boolean;
             username?: string;
         };
@@ -6487,6 +6857,93 @@ export interface components {
                     [key: string]: unknown;
                 };
             };
+        };
+        Audit: {
+            allowed_wrong?: number;
+            batch?: string | null;
+            blocks_releases?: boolean;
+            by?: string | null;
+            confidence?: number;
+            /** Format: date-time */
+            decided_at?: string | null;
+            /** Format: date-time */
+            drawn_at?: string;
+            /** Format: date-time */
+            ended_at?: string | null;
+            id?: number;
+            judged?: number;
+            /** @description accepted images when it was drawn */
+            lot?: number;
+            lower?: number;
+            rate?: number | null;
+            reason?: string;
+            seed?: number;
+            /** @description images that have to be judged */
+            size?: number;
+            supplier?: string | null;
+            tolerable_rate?: number;
+            upper?: number;
+            /** @enum {unknown} */
+            verdict?: "open" | "passed" | "failed" | "dropped";
+            /** @description drawn, but no longer shown; others took their turn */
+            void?: number;
+            wrong?: number;
+        };
+        AuditEvent: {
+            /** Format: date-time */
+            at?: string;
+            reason?: string;
+            /** @enum {unknown} */
+            what?: "drawn" | "passed" | "failed" | "dropped" | "ordered_back" | "went_back";
+            who?: string | null;
+        };
+        AuditImage: {
+            /** Format: date-time */
+            at?: string | null;
+            /** @enum {unknown} */
+            blame?: "segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication" | null;
+            comment?: string | null;
+            image_id?: number;
+            place?: number;
+            reasons?: string[] | null;
+            score?: number | null;
+            void?: boolean;
+            who?: string | null;
+            wrong?: boolean | null;
+        };
+        AuditImagePage: {
+            items?: components["schemas"]["AuditImage"][];
+            next_cursor?: string | null;
+        };
+        AuditPage: {
+            items?: components["schemas"]["Audit"][];
+            next_cursor?: string | null;
+        };
+        AuditReturn: {
+            /** Format: date-time */
+            at?: string;
+            by?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            id?: number;
+            /** @description By why. */
+            left_alone?: {
+                [key: string]: number;
+            };
+            reason?: string;
+            /** @description By stage. */
+            reopened?: {
+                [key: string]: number;
+            };
+            /** @enum {unknown} */
+            stage?: "segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication" | null;
+        };
+        Auditor: {
+            id?: number;
+            /** @enum {unknown} */
+            kind?: "crowd" | "supplier" | "refiner" | "auditor";
+            suspended?: boolean;
+            username?: string;
         };
         BatchAnswer: {
             /**
@@ -6722,6 +7179,9 @@ export interface components {
             };
             /** Format: date-time */
             saved_at?: string;
+        };
+        DropAudit: {
+            reason: string;
         };
         EndAssignment: {
             reason: string;
@@ -7159,7 +7619,7 @@ export interface components {
             grade?: "trainee" | "general" | "semi_expert" | "reviewer" | "expert" | "inspector" | "admin";
             id?: number;
             /** @enum {unknown} */
-            kind?: "crowd" | "supplier" | "refiner";
+            kind?: "crowd" | "supplier" | "refiner" | "auditor";
             stages?: ("segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication")[];
             suspended?: boolean;
             username?: string;
@@ -7305,6 +7765,33 @@ export interface components {
              * @default null
              */
             worker: number | null;
+        };
+        NewAudit: {
+            /**
+             * @description Wrong images that are borne in the sample.
+             * @default null
+             */
+            allowed_wrong: number | null;
+            /** @default null */
+            batch: string | null;
+            /**
+             * @description A lot beyond the tolerable rate fails at least so often.
+             * @default null
+             */
+            confidence: number | null;
+            reason: string;
+            /** @default null */
+            seed: number | null;
+            /** @default null */
+            supplier: string | null;
+            /**
+             * @description Of the lot, that may be wrong.
+             * @default null
+             */
+            tolerable_rate: number | null;
+        };
+        NewAuditor: {
+            username: string;
         };
         NewComment: {
             text: string;
@@ -7705,6 +8192,17 @@ export interface components {
             score: number;
             value: string;
         };
+        Rate: {
+            /** @enum {unknown} */
+            by?: "lot" | "stage" | "reviewer" | "supplier";
+            id?: number | null;
+            judged?: number;
+            lower?: number;
+            name?: string | null;
+            rate?: number | null;
+            upper?: number;
+            wrong?: number;
+        };
         Reason: {
             reason: string;
         };
@@ -7870,6 +8368,31 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
+        SendBackLot: {
+            /**
+             * @description False: what was found wrong alone; the failed audit stands.
+             * @default true
+             */
+            lot: boolean;
+            /**
+             * @description Only tell how much it would be.
+             * @default false
+             */
+            preview: boolean;
+            reason: string;
+            /**
+             * @description The review that the rest of the lot goes through again.
+             * @default second_review
+             * @enum {unknown}
+             */
+            stage: "segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication";
+        };
+        SentBack: {
+            id?: number | null;
+            preview?: {
+                [key: string]: number;
+            } | null;
+        };
         SentNotice: {
             /** Format: date-time */
             at?: string;
@@ -7936,6 +8459,25 @@ export interface components {
             kind?: string;
             looked?: number;
             subject?: string;
+        };
+        Sign: {
+            /** @default  */
+            comment: string;
+            /** @enum {unknown} */
+            verdict: "approved" | "rejected" | "noted";
+        };
+        Signature: {
+            /** Format: date-time */
+            at?: string;
+            /** @enum {unknown} */
+            audit_verdict?: "open" | "passed" | "failed" | "dropped";
+            comment?: string;
+            id?: number;
+            judged?: number;
+            /** @enum {unknown} */
+            verdict?: "approved" | "rejected" | "noted";
+            who?: string;
+            wrong?: number;
         };
         Splits: {
             test?: number;
@@ -8358,10 +8900,53 @@ export interface components {
         WelcomeAccount: {
             id?: number;
             /** @enum {unknown} */
-            kind?: "crowd" | "supplier" | "refiner";
+            kind?: "crowd" | "supplier" | "refiner" | "auditor";
             password?: string;
             token?: string;
             username?: string;
+        };
+        WelcomeAuditor: {
+            id?: number;
+            /** @enum {unknown} */
+            kind?: "crowd" | "supplier" | "refiner" | "auditor";
+            password?: string;
+            token?: string;
+            username?: string;
+        };
+        WholeAudit: {
+            allowed_wrong?: number;
+            batch?: string | null;
+            blocks_releases?: boolean;
+            by?: string | null;
+            confidence?: number;
+            /** Format: date-time */
+            decided_at?: string | null;
+            /** Format: date-time */
+            drawn_at?: string;
+            /** Format: date-time */
+            ended_at?: string | null;
+            history?: components["schemas"]["AuditEvent"][];
+            id?: number;
+            judged?: number;
+            /** @description accepted images when it was drawn */
+            lot?: number;
+            lower?: number;
+            rate?: number | null;
+            rates?: components["schemas"]["Rate"][];
+            reason?: string;
+            seed?: number;
+            sent_back?: components["schemas"]["AuditReturn"][];
+            signatures?: components["schemas"]["Signature"][];
+            /** @description images that have to be judged */
+            size?: number;
+            supplier?: string | null;
+            tolerable_rate?: number;
+            upper?: number;
+            /** @enum {unknown} */
+            verdict?: "open" | "passed" | "failed" | "dropped";
+            /** @description drawn, but no longer shown; others took their turn */
+            void?: number;
+            wrong?: number;
         };
         WholeFlag: {
             by?: string | null;
