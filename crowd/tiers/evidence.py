@@ -84,7 +84,7 @@ def replace(
     if instead:
         queries.insert_evidence(conn, instead)
     for key in keys:
-        refold(conn, policy, *key, standing[key].fit_id)
+        refold(conn, policy, key[0], key[1], standing[key].fit_id)
     return taken
 
 
