@@ -30,7 +30,10 @@ from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
+from crowd.review.appeals import api as appeals_api
+from crowd.review.appeals import service as appeals
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
+from crowd.review.rechecks.service import Listener, Usher
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
 from crowd.steering import notices_api, plans_api
@@ -82,6 +85,7 @@ BLUEPRINTS = (
     plans_api.blueprint,
     notices_api.blueprint,
     watch.blueprint,
+    appeals_api.blueprint,
 )
 
 
@@ -105,6 +109,7 @@ def wire(rt: Runtime) -> None:
     answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
     _wire_gold(rt, shelf)
+    _wire_rechecks(rt)
 
 
 def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
@@ -115,6 +120,11 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
     shadows.WITNESSES[Purpose.GOLD] = witness.take
     shadows.WITNESSES[Purpose.PRACTICE] = examiner.practised
     shadows.WITNESSES[Purpose.EXAM] = examiner.answered
+
+
+def _wire_rechecks(rt: Runtime) -> None:
+    shadows.ERRANDS[:] = [Usher(rt.policy).seat]
+    shadows.WITNESSES[Purpose.APPEAL] = Listener(rt.policy, appeals.heard).take
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

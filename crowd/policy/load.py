@@ -92,6 +92,8 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
                 errors[name] = text
     values["stages"] = _stages(document.get("stages"), errors)
     values["intake"] = parse_intake(document.get("intake"), errors)
+    if text := _cannot_look_again(values):
+        errors["probation.grades"] = text
     if errors:
         raise PolicyError(errors)
     return Policy(**values)
@@ -160,6 +162,15 @@ def _stages(document: object, errors: dict[str, str]) -> dict[Stage, StagePolicy
             if key not in {"grades", "lease_seconds", "pause_above"}
         }
     return stages
+
+
+def _cannot_look_again(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with who judges a new reviewer's images again: the seat is that of an adjudication."""
+    probation, rules = values.get("probation"), values["stages"].get(Stage.ADJUDICATION)
+    if probation is None or rules is None or not isinstance(probation.grades, frozenset):
+        return None
+    barred = sorted(str(name) for name in probation.grades if name not in rules.grades)
+    return f"cannot adjudicate: {', '.join(barred)}" if barred else None
 
 
 def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade]:

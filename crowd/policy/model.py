@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crowd.policy.intake import IntakePolicy
-from crowd.policy.sections import ExpertPolicy, FlagPolicy, GoldPolicy, QualityPolicy
+from crowd.policy.sections import (
+    AppealPolicy,
+    ExpertPolicy,
+    FlagPolicy,
+    GoldPolicy,
+    ProbationPolicy,
+    QualityPolicy,
+)
 
 
 class Stage(StrEnum):
@@ -73,6 +80,8 @@ class Policy:
     experts: ExpertPolicy
     quality: QualityPolicy
     gold: GoldPolicy
+    appeals: AppealPolicy
+    probation: ProbationPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -11,13 +11,14 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.images.history import Happening, record
 from crowd.images.models import What
-from crowd.policy import Policy, Stage
+from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import claim_queries, queries, shadow_queries, shadows
 from crowd.tasks.assignments import Roster
 from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
 from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import Purpose, TaskState
+from crowd.tasks.shadows import Errand
 from crowd.tasks.wip import Valve
 
 
@@ -65,7 +66,7 @@ def claim(
     pause, without it none does. Raises Forbidden for someone suspended or not allowed at the stage
     asked for.
     """
-    stages = _permitted(conn, claimant, policy, only)
+    grade, stages = _permitted(conn, claimant, policy, only)
     if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
@@ -76,6 +77,9 @@ def claim(
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
     if found is None and (search.forget(stale) | tidy(conn, policy, now)):
         found = _still_theirs(search, policy)
+    errand = _errand(conn, claimant, grade, stages, found, now)
+    if errand is not None:
+        return errand
     if found is not None:
         (task,) = _take(conn, claimant, [found], policy, now)
         return task
@@ -203,14 +207,32 @@ def superseded() -> Conflict:
     return Conflict("superseded", "The image has moved on; the task is closed.")
 
 
-def _permitted(conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None) -> list[Stage]:
+def _errand(
+    conn: Connection,
+    claimant: Claimant,
+    grade: Grade,
+    stages: Sequence[Stage],
+    found: AnyRow | None,
+    now: datetime,
+) -> AnyRow | None:
+    """A seat that waits for somebody uninvolved; never in place of rework, or of what is reserved."""
+    is_rework = found is not None and (found.bounced or found.reserved_until is not None)
+    if Stage.ADJUDICATION not in stages or is_rework:
+        return None
+    asked = Errand(claimant.worker_id, grade, claimant.taxonomy_id, now, pressing=found is not None)
+    return shadows.errand(conn, asked)
+
+
+def _permitted(
+    conn: Connection, claimant: Claimant, policy: Policy, only: Stage | None
+) -> tuple[Grade, list[Stage]]:
     worker = queries.lock_worker(conn, claimant.worker_id)
     if worker.barred:
         raise suspended()
     stages = policy.stages_for(worker.grade)
     if only is not None and only not in stages:
         raise Forbidden("not_your_stage", f"The grade {worker.grade} does not work on {only}.")
-    return downstream_first((only,) if only else stages)
+    return worker.grade, downstream_first((only,) if only else stages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
-from crowd.policy import Policy, Stage
+from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import queries, shadow_queries
 from crowd.tasks.flow import ORDER, Effect, Move
 from crowd.tasks.labels import carry_attributes, region_parts
@@ -36,6 +36,20 @@ class Testimony:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Somebody who may adjudicate asks for a task; `pressing`: there is new work that they would get."""
+
+    worker_id: int
+    grade: Grade
+    taxonomy_id: int
+    now: datetime
+    pressing: bool
+
+
+# Asked where a claim of somebody who may adjudicate has found no rework: a seat given to them, leased.
+ERRANDS: list[Callable[[Connection, Errand], AnyRow | None]] = []
+
 # Who takes the answers of a purpose, in the transaction of the answer.
 WITNESSES: dict[Purpose, Callable[[Connection, Testimony], None]] = {}
 
@@ -51,6 +65,11 @@ def stand_in(conn: Connection, worker_id: int, found: AnyRow, now: datetime) -> 
     if found.bounced or found.purpose is not Purpose.WORK:
         return None
     return next((place for ask in STAND_INS if (place := ask(conn, worker_id, found, now))), None)
+
+
+def errand(conn: Connection, asked: Errand) -> AnyRow | None:
+    """A seat that somebody uninvolved is wanted for, leased; None: nobody wants them."""
+    return next((task for ask in ERRANDS if (task := ask(conn, asked)) is not None), None)
 
 
 def is_over(conn: Connection, task: AnyRow, worker_id: int, policy: Policy) -> bool:

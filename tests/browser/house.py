@@ -262,6 +262,9 @@ def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *r
     for grade in Grade:
         house.person(grade.value, grade.value)
     house.person("inspector", "inspector-2")
+    # Nobody meets a known picture twice, so each lesson has a learner of its own.
+    for number in range(2, 6):
+        house.person("trainee", f"trainee-{number}")
     house.proposing = True
     for stage in stages:
         for _ in range(count):
