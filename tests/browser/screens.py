@@ -51,7 +51,9 @@ def _in_grid(*keys: str) -> Act:
 def _learnt(visitor: Visitor) -> None:
     """A practice answer, and what is said of it."""
     visitor.bench.wait_for()
-    visitor.press("Enter", "1", "2", "Enter")
+    visitor.press("Enter", "/")
+    visitor.page.keyboard.type("resort")
+    visitor.press("Enter", "Enter")
     visitor.page.locator("[data-right]").wait_for()
 
 
