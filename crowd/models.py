@@ -46,7 +46,9 @@ from crowd.ml.watch.models import (
     ModelReport,
     QualityAlert,
 )
+from crowd.review.appeals.models import Appeal, AppealDecision
 from crowd.review.models import Comment
+from crowd.review.rechecks.models import Recheck
 from crowd.review.redo_models import Redo, RedoImage
 from crowd.steering.models import (
     AgreementWeek,
@@ -90,6 +92,8 @@ __all__ = [
     "AccessRequest",
     "AgreementWeek",
     "ApiToken",
+    "Appeal",
+    "AppealDecision",
     "Arrival",
     "Assignment",
     "AssignmentEvent",
@@ -152,6 +156,7 @@ __all__ = [
     "Proposal",
     "QualityAlert",
     "ReadMark",
+    "Recheck",
     "Redo",
     "RedoImage",
     "Release",

@@ -34,7 +34,10 @@ from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
+from crowd.review.appeals import api as appeals_api
+from crowd.review.appeals import service as appeals
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
+from crowd.review.rechecks.service import Listener, Usher
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
 from crowd.steering import notices_api, plans_api
@@ -88,6 +91,7 @@ BLUEPRINTS = (
     notices_api.blueprint,
     watch.blueprint,
     audits.blueprint,
+    appeals_api.blueprint,
 )
 
 
@@ -112,6 +116,7 @@ def wire(rt: Runtime) -> None:
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
     _wire_gold(rt, shelf)
     _wire_audits(rt)
+    _wire_rechecks(rt)
 
 
 def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
@@ -128,6 +133,11 @@ def _wire_audits(rt: Runtime) -> None:
     AUDITORS_WRITE.add("audits.sign_audit")
     shadows.FIRST_CALLS[:] = [seats.Desk(rt.policy).seat]
     shadows.WITNESSES[Purpose.AUDIT] = seats.hear
+
+
+def _wire_rechecks(rt: Runtime) -> None:
+    shadows.ERRANDS[:] = [Usher(rt.policy).seat]
+    shadows.WITNESSES[Purpose.APPEAL] = Listener(rt.policy, appeals.heard).take
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -95,6 +95,8 @@ def parse_policy(document: Mapping[str, Any]) -> Policy:
     values["intake"] = parse_intake(document.get("intake"), errors)
     values["targets"] = parse_targets(document.get("targets"), errors)
     values["audit"] = _audit(document.get("audit"), errors)
+    if text := _cannot_look_again(values):
+        errors["probation.grades"] = text
     if errors:
         raise PolicyError(errors)
     return Policy(**values)
@@ -184,6 +186,15 @@ def _audit(document: object, errors: dict[str, str]) -> AuditPolicy | None:
             errors[f"audit.{name}"] = f"must lie between {low} and {high}"
     values: dict[str, Any] = {name: document.get(name) for name in names}
     return AuditPolicy(**(values | {"grades": grades}))
+
+
+def _cannot_look_again(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with who judges a new reviewer's images again: the seat is that of an adjudication."""
+    probation, rules = values.get("probation"), values["stages"].get(Stage.ADJUDICATION)
+    if probation is None or rules is None or not isinstance(probation.grades, frozenset):
+        return None
+    barred = sorted(str(name) for name in probation.grades if name not in rules.grades)
+    return f"cannot adjudicate: {', '.join(barred)}" if barred else None
 
 
 def _grades(path: str, names: object, errors: dict[str, str]) -> frozenset[Grade]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from crowd.policy.intake import IntakePolicy
-from crowd.policy.sections import ExpertPolicy, FlagPolicy, GoldPolicy, QualityPolicy
+from crowd.policy.sections import (
+    AppealPolicy,
+    ExpertPolicy,
+    FlagPolicy,
+    GoldPolicy,
+    ProbationPolicy,
+    QualityPolicy,
+)
 from crowd.policy.targets import Targets
 
 
@@ -88,6 +95,8 @@ class Policy:
     quality: QualityPolicy
     gold: GoldPolicy
     audit: AuditPolicy
+    appeals: AppealPolicy
+    probation: ProbationPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
+
+Names: TypeAlias = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,31 @@ class GoldPolicy:
     exam_wait_hours: float
 
 
+@dataclass(frozen=True, slots=True)
+class AppealPolicy:
+    """How long and how often people may appeal; `default.yaml` says what each number means."""
+
+    days: int
+    open_most: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbationPolicy:
+    """Whose first reviews are judged a second time, by whom; `default.yaml` says what each means."""
+
+    reviews: int
+    wait_hours: float
+    open_most: int
+    grades: Names
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
     "experts": ExpertPolicy,
     "quality": QualityPolicy,
     "gold": GoldPolicy,
+    "appeals": AppealPolicy,
+    "probation": ProbationPolicy,
 }
 
 _SHARES_OF_ONE = {
@@ -121,7 +143,16 @@ _ABOVE_ZERO = {
 }
 
 
-_AT_LEAST_ONE = {"every_seconds", "one_in", "fast_last", "overlap_least", "stamp_least", "alike"}
+_AT_LEAST_ONE = {
+    "days",
+    "open_most",
+    "every_seconds",
+    "one_in",
+    "fast_last",
+    "overlap_least",
+    "stamp_least",
+    "alike",
+}
 
 
 def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
@@ -137,10 +168,14 @@ def read_section(name: str, document: object, errors: dict[str, str]) -> Any:
     for key, value in values.items():
         if key in document and (text := _wrong(known[key], value) or _out_of_range(name, key, value)):
             errors[f"{name}.{key}"] = text
+    values |= {key: frozenset(value) for key, value in values.items() if isinstance(value, list)}
     return kind(**values)
 
 
 def _wrong(kind: object, value: object) -> str | None:
+    if kind is Names:
+        is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+        return None if is_list else "must name at least one"
     if kind is bool:
         return None if isinstance(value, bool) else "must be true or false"
     allowed = (int, float) if kind is float else int

@@ -118,7 +118,7 @@ def of_acceptance(
     author of what was changed, and for the reviewer; otherwise against nobody but the reviewer.
     """
     found: list[Evidence] = []
-    final = _versions(story)
+    final = versions(story)
     charges = _Charges(story, at, image_id, policy)
     for place, rejection in _undecided(story, since):
         changed = _changed(story, place, final)
@@ -213,7 +213,7 @@ def _of_loop(story: Story, image_id: int, policy: Policy) -> list[Evidence]:
     for place, rejection in _undecided(story[:-1], None):
         if last.disputed not in blamed_stages(rejection):
             continue
-        version = _versions(story[:place]).get(last.disputed) if last.disputed in LABELLING else None
+        version = versions(story[:place]).get(last.disputed) if last.disputed in LABELLING else None
         if version is not None:
             found += charges.against(version.author, rejection)
         found += _of_rejecter(story, rejection, True, last.at, image_id, policy)
@@ -243,9 +243,9 @@ def _accepting(story: Story) -> list[Told]:
 
 def _of_labels(story: Story, image_id: int, policy: Policy) -> Iterator[Evidence]:
     verdict = story[-1]
-    versions = _versions(story[:-1])
+    present = versions(story[:-1])
     for stage in OF_SCORE:
-        version = versions.get(stage)
+        version = present.get(stage)
         if version is None or version.author is None:
             continue
         counts = _counts(verdict, stage)
@@ -268,14 +268,14 @@ def _of_labels(story: Story, image_id: int, policy: Policy) -> Iterator[Evidence
 def _of_pre_checks(story: Story, image_id: int, policy: Policy) -> Iterator[Evidence]:
     """The labels that the next stage built on have passed its pre-check; once for each answer."""
     verdict, place = story[-1], len(story) - 1
-    versions = _versions(story[:-1])
+    present = versions(story[:-1])
     for stage, following in ((Stage.SEGMENTATION, Stage.ATTRIBUTES), (Stage.ATTRIBUTES, Stage.STYLES)):
-        version = versions.get(stage)
+        version = present.get(stage)
         if version is None or version.author is None or stage in _blamed_by(verdict):
             continue
         if _was_judged(story, version.author, place):
             continue
-        checker = versions[following].author if following in versions else None
+        checker = present[following].author if following in present else None
         yield Evidence(
             worker_id=version.author.worker_id,
             stage=stage,
@@ -369,7 +369,7 @@ def _bounce(
     )
 
 
-def _versions(story: Story) -> dict[Stage, Version]:
+def versions(story: Story) -> dict[Stage, Version]:
     """The labels of each stage as a story leaves them."""
     found: dict[Stage, Version] = {}
     votes: list[Told] = []
@@ -396,7 +396,7 @@ def _settled(votes: Sequence[Told]) -> dict[str, Any]:
 
 def _changed(story: Story, place: int, final: Mapping[Stage, Version]) -> list[Version]:
     """The labels blamed by the rejection at `place` that were changed afterwards, as they stood then."""
-    before = _versions(story[:place])
+    before = versions(story[:place])
     return [
         before[stage]
         for stage in LABELLING

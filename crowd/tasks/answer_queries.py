@@ -74,6 +74,30 @@ def counted_answers(conn: Connection, image_id: int, stage: Stage, image_round: 
     return _COUNTED.run(conn, {"of_image": image_id, "at_stage": stage, "in_round": image_round}).all()
 
 
+def answers_of(conn: Connection, worker_id: int, before: int | None, limit: int) -> Sequence[AnyRow]:
+    """What a person answered, newest first, with ids before `before`; `purpose` is that of the task."""
+    statement = (
+        sa.select(
+            Submission.id,
+            Submission.task_id,
+            Submission.image_id,
+            Submission.stage,
+            Submission.kind,
+            Submission.standing,
+            Submission.seconds,
+            Submission.at,
+            Task.purpose,
+        )
+        .join(Task, Task.id == Submission.task_id)
+        .where(Submission.worker_id == worker_id)
+        .order_by(Submission.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(Submission.id < before)
+    return conn.execute(statement).all()
+
+
 _ADD_PARTICIPATION = {
     dialect: Statement(dialect_insert(Participation).on_conflict_do_nothing())
     for dialect, dialect_insert in INSERT.items()

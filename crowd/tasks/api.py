@@ -20,7 +20,7 @@ from crowd.tasks.answers import Given, Rulebook
 from crowd.tasks.assignments import roster_of
 from crowd.tasks.leases import Claimant, GivenBack, QueueState
 from crowd.tasks.marks import book_of
-from crowd.tasks.models import Kind
+from crowd.tasks.models import OPEN_SHADOWS, Kind
 from crowd.tasks.schemas import (
     AnsweredSchema,
     BatchAnswerSchema,
@@ -150,13 +150,17 @@ def submit_batch(body: dict[str, Any]) -> Response:
 
 
 def leases_section(conn: Connection, me: Actor) -> list[dict[str, Any]]:
-    """The part of GET /me in which a claim whose answer got lost is found."""
+    """The part of GET /me in which a claim whose answer got lost is found.
+
+    A lease of practice or of an exam says so. Of the other shadow seats nothing is told.
+    """
     return [
         {
             "task_id": row.id,
             "stage": row.stage.value,
             "token": row.token,
             "expires_at": rfc3339(row.lease_until),
+            **({"purpose": row.purpose.value} if row.purpose in OPEN_SHADOWS else {}),
         }
         for row in queries.leases_of(conn, me.id, clock.now())
     ]

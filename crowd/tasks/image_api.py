@@ -29,9 +29,11 @@ from crowd.policy import Grade
 from crowd.runtime import runtime
 from crowd.tasks import answer_queries, decisions, handover, image_queries, progress, viewing
 from crowd.tasks.decisions import Decision
+from crowd.tasks.models import OPEN_SHADOWS, Standing
 from crowd.tasks.schemas import (
     DecideSchema,
     ImageSchema,
+    OwnAnswerSchema,
     OwnFeedbackSchema,
     ProgressSchema,
     TaxonomySchema,
@@ -127,6 +129,27 @@ def own_feedback(query: dict[str, Any]) -> Page:
     shown: Page = page(rows, limit, lambda row: row.id)
     shown["items"] = _pieces(shown["items"])
     return shown
+
+
+@blueprint.route("/me/answers")
+@requires_login
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, paged(OwnAnswerSchema))
+def own_answers(query: dict[str, Any]) -> Page:
+    """What the caller answered, newest first."""
+    limit = query["limit"]
+    with runtime().db.read() as conn:
+        rows = answer_queries.answers_of(conn, actor().id, query["cursor"], limit + 1)
+    shown: Page = page(rows, limit, lambda row: row.id)
+    shown["items"] = [_own_answer(row) for row in shown["items"]]
+    return shown
+
+
+def _own_answer(row: AnyRow) -> dict[str, Any]:
+    """An answer on hidden gold is told like any other."""
+    too_late = row.standing in (Standing.LEASE_LOST, Standing.SUPERSEDED)
+    purpose = row.purpose if row.purpose in OPEN_SHADOWS else None
+    return {**row._mapping, "counted": not too_late, "purpose": purpose}
 
 
 def _pieces(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:

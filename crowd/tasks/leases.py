@@ -18,6 +18,7 @@ from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
 from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import Purpose, TaskState
+from crowd.tasks.shadows import Errand
 from crowd.tasks.wip import Valve
 
 
@@ -79,6 +80,9 @@ def claim(
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
     if found is None and (search.forget(stale) | tidy(conn, policy, now)):
         found = _still_theirs(search, policy)
+    errand = _errand(conn, claimant, grade, stages, found, now)
+    if errand is not None:
+        return errand
     if found is not None:
         (task,) = _take(conn, claimant, [found], policy, now)
         return task
@@ -204,6 +208,22 @@ def lease_lost() -> Conflict:
 def superseded() -> Conflict:
     """The refusal of an answer to a task that the image has left behind."""
     return Conflict("superseded", "The image has moved on; the task is closed.")
+
+
+def _errand(
+    conn: Connection,
+    claimant: Claimant,
+    grade: Grade,
+    stages: Sequence[Stage],
+    found: AnyRow | None,
+    now: datetime,
+) -> AnyRow | None:
+    """A seat that waits for somebody uninvolved; never in place of rework, or of what is reserved."""
+    is_rework = found is not None and (found.bounced or found.reserved_until is not None)
+    if Stage.ADJUDICATION not in stages or is_rework:
+        return None
+    asked = Errand(claimant.worker_id, grade, claimant.taxonomy_id, now, pressing=found is not None)
+    return shadows.errand(conn, asked)
 
 
 def _permitted(

@@ -47,6 +47,10 @@ class Purpose(StrEnum):
     AUDIT = "audit"
 
 
+# Of these whoever sits there knows; of the other shadow seats nobody is told.
+OPEN_SHADOWS = frozenset({Purpose.PRACTICE, Purpose.EXAM})
+
+
 class Kind(StrEnum):
     """What a person did with a task."""
 

@@ -143,7 +143,7 @@ def held(conn: Connection, worker_id: int, now: datetime, *, batch: bool) -> int
 def leases_of(conn: Connection, worker_id: int, now: datetime) -> Sequence[AnyRow]:
     """The person's unexpired leases, oldest task first."""
     return conn.execute(
-        sa.select(Task.id, Task.stage, Task.token, Task.lease_until)
+        sa.select(Task.id, Task.stage, Task.token, Task.lease_until, Task.purpose)
         .where(Task.state == LEASED, Task.worker_id == _WHO, _UNEXPIRED)
         .order_by(Task.id),
         {"who": worker_id, "at_now": now},

@@ -6,6 +6,7 @@ from crowd.core.http import Cursor, Moment, PageArgs, Schema
 from crowd.images.models import ImageState, What
 from crowd.images.schemas import FindingSchema
 from crowd.policy import Stage
+from crowd.tasks.models import Kind, Purpose
 from crowd.tasks.progress import Trouble
 
 _RESULT = {
@@ -281,6 +282,22 @@ class OwnFeedbackSchema(FeedbackSchema):
 
     image_id = fields.Integer()
     target = fields.Enum(Stage, by_value=True)
+
+
+class OwnAnswerSchema(Schema):
+    """An answer that the caller gave."""
+
+    id = fields.Integer()
+    task_id = fields.Integer()
+    image_id = fields.Integer()
+    stage = fields.Enum(Stage, by_value=True)
+    kind = fields.Enum(Kind, by_value=True)
+    counted = fields.Boolean(metadata={"description": "False: it came too late."})
+    seconds = fields.Float(allow_none=True)
+    at = Moment()
+    purpose = fields.Enum(
+        Purpose, by_value=True, allow_none=True, metadata={"description": "Of practice and exams alone."}
+    )
 
 
 class TaxonomySchema(Schema):

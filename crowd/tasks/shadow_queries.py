@@ -13,6 +13,7 @@ from crowd.core.db import AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.images.models import IMAGE_STATE, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
+from crowd.tasks.flow import Cause
 from crowd.tasks.models import TASK_STATE, Claim, Label, Purpose, Standing, Submission, Task, TaskState
 from crowd.tasks.queries import SLOT
 
@@ -210,6 +211,8 @@ def seat_beside(
     taxonomy_id: int,
     now: datetime,
     until: datetime,
+    *,
+    cause: Cause | None = None,
 ) -> AnyRow:
     """A shadow seat that hides nothing, leased: on new numbers, with the picture of `source_id`."""
     taken_over = [*_TAKEN_OVER, "priority"]
@@ -239,6 +242,7 @@ def seat_beside(
             taxonomy_id=taxonomy_id,
             opened_at=now,
             purpose=purpose,
+            cause=cause,
         )
         .returning(*Task.__table__.columns)
     ).one()

@@ -50,6 +50,20 @@ class Testimony:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Somebody who may adjudicate asks for a task; `pressing`: there is new work that they would get."""
+
+    worker_id: int
+    grade: Grade
+    taxonomy_id: int
+    now: datetime
+    pressing: bool
+
+
+# Asked where a claim of somebody who may adjudicate has found no rework: a seat given to them, leased.
+ERRANDS: list[Callable[[Connection, Errand], AnyRow | None]] = []
+
 # Who takes the answers of a purpose, in the transaction of the answer.
 WITNESSES: dict[Purpose, Callable[[Connection, Testimony], None]] = {}
 
@@ -70,6 +84,11 @@ def stand_in(conn: Connection, worker_id: int, found: AnyRow, now: datetime) -> 
 def first_call(conn: Connection, asking: Asking, now: datetime) -> AnyRow | None:
     """The shadow seat, leased, that comes before any work of this person; None mostly."""
     return next((task for call in FIRST_CALLS if (task := call(conn, asking, now))), None)
+
+
+def errand(conn: Connection, asked: Errand) -> AnyRow | None:
+    """A seat that somebody uninvolved is wanted for, leased; None: nobody wants them."""
+    return next((task for ask in ERRANDS if (task := ask(conn, asked)) is not None), None)
 
 
 def is_over(conn: Connection, task: AnyRow, worker_id: int, policy: Policy) -> bool:

@@ -17,7 +17,7 @@ from crowd.tiers import score as arithmetic
 from crowd.tiers import severity
 from crowd.tiers.score import JUDGED, Evidence, Judge, Kind, Score, item_of
 
-__all__ = ["Evidence", "Kind", "record", "refold", "take_out"]
+__all__ = ["Evidence", "Kind", "record", "refold", "replace", "take_out"]
 
 
 def record(conn: Connection, policy: Policy, found: Sequence[Evidence]) -> None:
@@ -59,6 +59,33 @@ def take_out(
     if not queries.insert_cancellation(conn, row, by, why, at):
         raise Conflict("taken_out", f"Evidence {evidence_id} was taken out before.")
     refold(conn, policy, row.worker_id, row.stage)
+
+
+def replace(
+    conn: Connection,
+    policy: Policy,
+    withdrawn: Sequence[int],
+    instead: Sequence[Evidence],
+    *,
+    by: int,
+    why: str,
+    at: datetime,
+) -> list[int]:
+    """Have some evidence count no more and other evidence instead, as one; the ids that were taken out now.
+
+    What had been taken out before stays so. Call it last in a transaction, as `record`; the scores are
+    reckoned anew, since what came after was added to what counts no more.
+    """
+    rows = [row for each in withdrawn if (row := queries.evidence_row(conn, each)) is not None]
+    of_rows = {(row.worker_id, row.stage) for row in rows}
+    keys = sorted(of_rows | {(each.worker_id, each.stage) for each in instead}, key=_in_order)
+    standing = _with_fit(conn, queries.lock_scores(conn, keys))
+    taken = [row.id for row in rows if queries.insert_cancellation(conn, row, by, why, at)]
+    if instead:
+        queries.insert_evidence(conn, instead)
+    for key in keys:
+        refold(conn, policy, key[0], key[1], standing[key].fit_id)
+    return taken
 
 
 def refold(

@@ -73,6 +73,12 @@ def proposals(
     return [ProposalRow(**row._mapping) for row in conn.execute(query)]
 
 
+def proposals_of(conn: Connection, worker_id: int, limit: int) -> list[ProposalRow]:
+    """The latest proposals for a person, newest first."""
+    query = _PROPOSALS.where(Proposal.worker_id == worker_id).order_by(Proposal.id.desc()).limit(limit)
+    return [ProposalRow(**row._mapping) for row in conn.execute(query)]
+
+
 def open_proposal_of(conn: Connection, worker_id: int) -> ProposalRow | None:
     """What is proposed for a person."""
     row = conn.execute(_PROPOSALS.where(Proposal.worker_id == worker_id, _IS_OPEN)).one_or_none()

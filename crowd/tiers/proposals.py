@@ -19,6 +19,7 @@ from crowd.core.db import Database
 from crowd.core.errors import Conflict, Forbidden, NotFound, Problem, field_error
 from crowd.policy import Grade, Policy, Stage
 from crowd.tiers import exams, promotion, proposal_queries, quality_queries, service
+from crowd.tiers.outlook import outlook
 from crowd.tiers.promotion import Career, Suggestion
 from crowd.tiers.proposal_queries import ProposalRow
 from crowd.tiers.quality_models import ProposalState
@@ -27,6 +28,8 @@ from crowd.tiers.score import Score
 log = structlog.get_logger(__name__)
 
 BATCH = 200
+# Of somebody's own proposals the latest so many are told.
+MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,28 @@ def look_at(db: Database, policy: Policy, worker_id: int, now: datetime) -> Outc
     return outcome
 
 
+def outlook_of(conn: Connection, worker_id: int, policy: Policy, now: datetime) -> dict[str, Any] | None:
+    """Where somebody stands, as they may know it: by this morning's scores, without today's proposals.
+
+    Whoever saw a score move, or a proposal come, would learn which answer did it. A passed exam's
+    proposal is shown at once: its result is known.
+    """
+    person = people.person(conn, worker_id)
+    if person is None:
+        return None
+    begun = {
+        stage: each.score.at_start_of(now)
+        for stage, each in quality_queries.scores_of(conn, worker_id).items()
+    }
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    told = [
+        _as_of(midnight, each)
+        for each in proposal_queries.proposals_of(conn, worker_id, MOST_TOLD)
+        if each.at < midnight or each.evidence["rule"] == exams.RULE
+    ]
+    return {**asdict(outlook(_career(conn, person, begun), policy, now)), "proposals": told}
+
+
 def confirm(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: datetime) -> ProposalRow:
     """Give the person the proposed grade.
 
@@ -112,6 +137,14 @@ def dismiss(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: d
     if not reason.strip():
         raise field_error("reason", "Say why.")
     return _close(conn, _open_proposal(conn, proposal_id, by), ProposalState.DISMISSED, by, reason, at)
+
+
+def _as_of(midnight: datetime, found: ProposalRow) -> dict[str, Any]:
+    """A proposal as whom it concerns sees it: what the rule withdrew since midnight still stands."""
+    shown = {**asdict(found), "rule": found.evidence["rule"]}
+    if found.state is ProposalState.WITHDRAWN and found.closed_at and found.closed_at >= midnight:
+        shown |= {"state": ProposalState.OPEN, "closed_at": None}
+    return shown
 
 
 def _open_proposal(conn: Connection, proposal_id: int, by: Actor) -> ProposalRow:

@@ -22,6 +22,7 @@ from crowd.tiers.quality_schemas import (
     ConfirmSchema,
     DismissSchema,
     EvidenceSchema,
+    OutlookSchema,
     ProposalPageArgs,
     ProposalSchema,
     QualitySchema,
@@ -68,6 +69,18 @@ def show_evidence(query: dict[str, Any], worker_id: int) -> Page:
         )
     shown: list[Any] = [_own_evidence(row) for row in rows] if is_own else list(rows)
     return page(shown, limit, lambda row: row["id"] if is_own else row.id)
+
+
+@blueprint.route("/me/outlook")
+@requires_login
+@blueprint.response(200, OutlookSchema)
+def show_outlook() -> dict[str, Any]:
+    """Where the caller stands towards the next grade, and what was proposed for them."""
+    rt, caller = runtime(), actor()
+    with rt.db.read() as conn:
+        found = proposals.outlook_of(conn, caller.id, rt.policy, clock.now())
+    assert found is not None
+    return found
 
 
 @blueprint.route("/tiers/proposals")

@@ -13,7 +13,7 @@ from crowd.core.db import INSERT, AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tiers.quality_models import KIND, STAGE, EvidenceRow, ScoreRow, SeverityFit, SeverityRow
-from crowd.tiers.score import Evidence, Judge, Kind, Score
+from crowd.tiers.score import Evidence, Judge, Kind, Known, Score
 from crowd.tiers.severity import Comparison, Pair, Severity
 
 __all__ = ["STAGE", "Standing"]
@@ -136,6 +136,17 @@ def evidence_of_score(conn: Connection, worker_id: int, stage: Stage) -> Iterato
         if len(rows) < CHUNK:
             return
         after = rows[-1].id
+
+
+def standing_about(conn: Connection, task_ids: Collection[int]) -> list[Known]:
+    """All that counts of the evidence about the answers to these tasks, in the order in which it came."""
+    columns = [EvidenceRow.__table__.c[name] for name in _EVIDENCE_FIELDS]
+    query = (
+        sa.select(EvidenceRow.id, *columns)
+        .where(EvidenceRow.task_id.in_(sorted(task_ids)), _counts())
+        .order_by(EvidenceRow.id)
+    )
+    return [Known(**row._mapping) for row in conn.execute(query)]
 
 
 def latest_gold(

@@ -94,6 +94,48 @@ class ProposalSchema(Schema):
     reason = fields.String(allow_none=True)
 
 
+class OwnProposalSchema(Schema):
+    """What is or was proposed for the caller, newest first; the rule's own of today come tomorrow."""
+
+    id = fields.Integer()
+    old_grade = fields.Enum(Grade, by_value=True)
+    new_grade = fields.Enum(Grade, by_value=True)
+    rule = fields.String()
+    at = Moment()
+    state = fields.Enum(ProposalState, by_value=True)
+    closed_at = Moment(allow_none=True)
+
+
+class StageOutlookSchema(Schema):
+    """What the rule wants of a stage before it looks at it, and before it proposes the next grade."""
+
+    stage = fields.Enum(Stage, by_value=True)
+    judged = fields.Integer(metadata={"description": "Judged answers since the last change of grade."})
+    judged_wanted = fields.Integer()
+    lower = fields.Float(allow_none=True, metadata={"description": "The lower bound; null: nothing judged."})
+    lower_wanted = fields.Float()
+    upper = fields.Float(allow_none=True)
+    upper_wanted = fields.Float(metadata={"description": "An upper bound below it proposes the grade below."})
+    needed = fields.Boolean(metadata={"description": "Without this stage nothing is proposed."})
+
+
+class OutlookSchema(Schema):
+    """Where the caller stands towards the next grade, as the day (UTC) began."""
+
+    grade = fields.Enum(Grade, by_value=True)
+    next_grade = fields.Enum(Grade, by_value=True, allow_none=True)
+    below = fields.Enum(Grade, by_value=True, allow_none=True)
+    stages = fields.List(fields.Nested(StageOutlookSchema))
+    exam = fields.Enum(
+        Stage, by_value=True, allow_none=True, metadata={"description": "The exam the next grade asks for."}
+    )
+    exam_passed = fields.Boolean()
+    not_before = Moment(
+        allow_none=True, metadata={"description": "Until then nothing is proposed after the last change."}
+    )
+    proposals = fields.List(fields.Nested(OwnProposalSchema))
+
+
 class ConfirmSchema(Schema):
     """Why a proposal is confirmed, if there is more to say than the rule does."""
 

@@ -23,6 +23,8 @@ class Kind(StrEnum):
     REVIEW = "review"
     BOUNCE = "bounce"
     PRE_CHECK = "pre_check"
+    # Somebody uninvolved judged again, blind, and found otherwise.
+    APPEAL = "appeal"
 
 
 # These weigh as much as whoever judged is to be trusted.
@@ -68,6 +70,13 @@ class Evidence:
     image_id: int | None = None
     against: float | None = None
     opens: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Evidence):
+    """A piece of evidence that was kept, by its row's id."""
+
+    id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from crowd.accounts import service as accounts
 from crowd.app import create_app
+from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.db import AnyRow
 from crowd.core.migrate import upgrade
@@ -33,7 +35,9 @@ from crowd.runtime import Runtime, build_runtime
 from crowd.simulation.drawing import Drawn, draw
 from crowd.simulation.looks import as_jpeg
 from crowd.tasks import handover
+from crowd.tiers import evidence
 from crowd.tiers import service as tiers
+from crowd.tiers.score import Evidence, Kind
 from tests.kinds import client_of
 from tests.scenarios.people import Person
 
@@ -122,6 +126,32 @@ class House:
                 self.bot(grade, f"the-{stage}-{seat + 1}").do(stage, self.right_answer(stage, seed))
         return taken.image_id
 
+    def gold(self, stage: Stage, *image_ids: int, **more: Any) -> None:
+        """These accepted images as gold at a stage: for courses and exams."""
+        for image_id in image_ids:
+            body = {"image_id": image_id, "stages": [stage.value], "reason": "known", **more}
+            answer = self.bot("admin", "the-admin").post("/gold", body)
+            assert answer.status_code == 201, answer.text
+
+    def judged(self, person: Person, stage: Stage, *values: float) -> None:
+        """Yesterday somebody's answers were found to be worth so much (0 to 1)."""
+        yesterday = clock.now() - timedelta(days=1)
+        found = [
+            Evidence(
+                worker_id=person.id,
+                stage=stage,
+                kind=Kind.REVIEW if place % 3 else Kind.PRE_CHECK,
+                value=value,
+                weight=1.0,
+                task_id=place,
+                at=yesterday + timedelta(seconds=place),
+                score=5 if place % 3 else None,
+            )
+            for place, value in enumerate(values, start=1)
+        ]
+        with self.rt.db.begin() as conn:
+            evidence.record(conn, self.rt.policy, found)
+
     def bot(self, grade: str, name: str) -> Person:
         """Somebody who only works over the API."""
         if name not in self.people:
@@ -184,8 +214,14 @@ def open_house(
     redis_url: str | None = None,
     lease_seconds: int | None = None,
     port: int = 0,
+    exam_items: int = 1,
 ) -> Iterator[House]:
-    """A house on SQLite in `folder`, served by threads of this process for the time of the block."""
+    """A house on SQLite in `folder`, served by threads of this process for the time of the block.
+
+    Gold is there for courses alone, and an exam has `exam_items` questions: an accepted image takes a while.
+    """
+    policy = folder / "policy.yaml"
+    policy.write_text(f"gold: {{exam_items: {exam_items}}}\n", encoding="utf-8")
     path = folder / "crowd.sqlite"
     if template is None:
         upgrade(f"sqlite:///{path}")
@@ -199,6 +235,8 @@ def open_house(
         secret_key="only for tests",
         lease_seconds=lease_seconds,
         requests_per_minute=1_000_000,
+        policy_file=policy,
+        gold_percent=0,
     )
     rt = build_runtime(settings)
     app = create_app(rt=rt, environ={"CROWD_LOG_LEVEL": "error"})
@@ -224,10 +262,20 @@ def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *r
     for grade in Grade:
         house.person(grade.value, grade.value)
     house.person("inspector", "inspector-2")
+    # Nobody meets a known picture twice, so each lesson has a learner of its own.
+    for number in range(2, 6):
+        house.person("trainee", f"trainee-{number}")
     house.proposing = True
     for stage in stages:
         for _ in range(count):
-            house.image(stage)
+            image_id = house.image(stage)
+            if stage is None:
+                for known in ORDER:
+                    house.gold(known, image_id)
+    house.judged(house.people["general"], Stage.SEGMENTATION, *[1.0] * 50, 0.0)
+    house.judged(house.people["general"], Stage.ATTRIBUTES, *[1.0, 0.8] * 12)
+    text = {"title": "Collars", "text": "Please read section 4 again.\n4장을 다시 읽어 주세요."}
+    assert house.bot("admin", "the-admin").post("/notices", text).status_code == 201
 
 
 def main() -> None:

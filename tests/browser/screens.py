@@ -48,6 +48,28 @@ def _in_grid(*keys: str) -> Act:
     return act
 
 
+def _learnt(visitor: Visitor) -> None:
+    """A practice answer, and what is said of it."""
+    visitor.bench.wait_for()
+    visitor.press("Enter", "/")
+    visitor.page.keyboard.type("resort")
+    visitor.press("Enter", "Enter")
+    visitor.page.locator("[data-right]").wait_for()
+
+
+def _looking(visitor: Visitor) -> None:
+    visitor.page.locator(".known").wait_for()
+
+
+def _examined(visitor: Visitor) -> None:
+    """The exam's one question answered; it stays passed."""
+    there = visitor.page.locator("section.bench, [data-passed]")
+    there.first.wait_for()
+    if visitor.bench.count():
+        visitor.press("5", "Enter")
+    visitor.page.locator("[data-passed]").wait_for()
+
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -68,7 +90,15 @@ SCREENS = (
     Screen("second-review", "inspector", "/work/second_review", _working("5")),
     Screen("grid", "inspector-2", "/work/grid", _in_grid("5")),
     Screen("grid-magnified", "inspector-2", "/work/grid", _in_grid("2")),
-    Screen("idle", "trainee", "/", _nothing),
+    Screen("first-page", "trainee", "/", _nothing),
+    Screen("courses", "trainee", "/courses", _nothing),
+    Screen("course", "trainee", "/courses/attributes", _nothing),
+    Screen("practice", "trainee", "/courses/segmentation/practice", _working("a")),
+    Screen("example", "trainee-2", "/courses/attributes/examples", _looking),
+    Screen("lesson", "trainee-3", "/courses/styles/practice", _learnt),
+    Screen("exam", "trainee-4", "/courses/first_review/exam", _working()),
+    Screen("exam-result", "trainee-5", "/courses/second_review/exam", _examined),
+    Screen("own-trainee", "trainee", "/me", _nothing),
     Screen("own", "general", "/me", _nothing),
     Screen("dashboard", "admin", "/admin", _nothing),
     Screen("images", "admin", "/admin/images", _nothing),

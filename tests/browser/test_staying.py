@@ -72,6 +72,40 @@ def test_work_goes_on_without_a_connection_and_is_sent_afterwards(visit: Visit, 
     assert _submitted(house) == 3
 
 
+def test_half_a_minute_without_a_connection_loses_neither_answers_nor_a_drawing(
+    visit: Visit, house: House
+) -> None:
+    for _ in range(3):
+        house.image()
+    house.person("general", "general")
+    visitor = visit("general", "/work")
+    visitor.await_task("segmentation")
+    expect(visitor.page.locator("main[data-ahead]")).to_have_attribute("data-ahead", "2")
+    tries: list[str] = []
+    visitor.page.on(
+        "requestfailed", lambda request: tries.append(request.url) if "/submit" in request.url else None
+    )
+    visitor.context.set_offline(True)
+    for unsent in (1, 2):
+        _box(visitor)
+        visitor.press("Enter")
+        expect(visitor.page.locator(f"[data-unsent='{unsent}']")).to_be_visible()
+    third = visitor.await_task("segmentation")
+    _box(visitor)
+    visitor.page.wait_for_timeout(30_000)
+    assert len(tries) >= 4, "it is tried again and again meanwhile"
+    assert _submitted(house) == 0
+    expect(visitor.page.locator(".regions li")).to_have_count(1)
+    visitor.context.set_offline(False)
+    visitor.await_done(2)
+    assert visitor.await_task("segmentation") == third
+    expect(visitor.page.locator("path.region")).to_have_count(1)
+    visitor.press("Enter")
+    visitor.await_done(3)
+    expect(visitor.page.locator("[data-unsent]")).to_have_count(0)
+    assert _submitted(house) == 3
+
+
 def test_answers_not_yet_sent_outlive_the_page(visit: Visit, house: House) -> None:
     house.image()
     house.person("general", "general")

@@ -182,6 +182,33 @@ def test_two_inspectors_who_differ_are_settled_by_a_third(visit: Visit, house: H
     assert house.seen(image)["state"] == "accepted"
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_came_back_too_often_is_settled_with_its_reasons_shown(
+    visit: Visit, house: House, language: str
+) -> None:
+    image = house.image(Stage.FIRST_REVIEW)
+    for time in (1, 2, 3):
+        comment = f"not street, for the time {time}"
+        rejected = {"score": 3, "blame": "styles", "reasons": ["wrong_style"], "comment": comment}
+        house.bot("reviewer", "the-first_review-1").do("first_review", rejected)
+        if time < 3:
+            house.people["the-styles-1"].do("styles", house.right_answer(Stage.STYLES, 1))
+    house.person("inspector", "judge")
+    judge = visit("judge", "/work", language=language)
+    judge.await_task("adjudication")
+    told = judge.word("adjudicate.loop", stage=judge.word("stage.styles"))
+    expect(judge.page.get_by_text(told)).to_be_visible()
+    reasons = judge.page.get_by_role("region", name=judge.word("feedback.title"))
+    for time in (1, 2, 3):
+        expect(reasons).to_contain_text(f"for the time {time}")
+    judge.press("4", "Enter")
+    judge.await_done(1)
+    events = [event["what"] for event in house.seen(image)["history"]]
+    assert "upheld" in events
+    # The labels stand, so the stage after the disputed one is next.
+    assert house.bot("reviewer", "another").claim("first_review")["image"]["id"] == image
+
+
 def test_experts_who_cannot_agree_are_settled_by_a_choice_of_styles(visit: Visit, house: House) -> None:
     house.image(Stage.STYLES)
     for number, style in enumerate(("resort", "modern", "street", "classic", "punk")):

@@ -16,7 +16,18 @@ def _built() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/work", "/work/segmentation", "/work/grid", "/me", "/admin", "/admin/people/3"]
+    "address",
+    [
+        "/",
+        "/work",
+        "/work/segmentation",
+        "/work/grid",
+        "/courses",
+        "/courses/styles/exam",
+        "/me",
+        "/admin",
+        "/admin/people/3",
+    ],
 )
 def test_a_page_and_what_it_needs_are_served(client: Client, address: str) -> None:
     page = client.get(address)
@@ -29,7 +40,9 @@ def test_a_page_and_what_it_needs_are_served(client: Client, address: str) -> No
         assert client.get(link).status_code == 200, link
 
 
-@pytest.mark.parametrize("address", ["/nothing", "/work/a/b", "/admin/people/x", "/assets/nothing.js"])
+@pytest.mark.parametrize(
+    "address", ["/nothing", "/work/a/b", "/courses/a/b/c", "/admin/people/x", "/assets/nothing.js"]
+)
 def test_what_is_no_page_is_not_found(client: Client, address: str) -> None:
     assert client.get(address).status_code == 404
 

@@ -84,6 +84,8 @@ export interface Lease {
   readonly stage: Stage;
   readonly token: number;
   readonly expires_at: string;
+  /** Of practice and exams alone. */
+  readonly purpose?: "practice" | "exam";
 }
 
 export interface Me {
@@ -93,6 +95,7 @@ export interface Me {
   readonly suspended: boolean;
   readonly stages: readonly Stage[];
   readonly leases: readonly Lease[];
+  readonly notices?: { readonly unread: number };
 }
 
 export interface Named {

@@ -20,7 +20,7 @@ const MOST_BETWEEN_BEATS_MS = 120_000;
 const PRESENT_MS = 15 * 60_000;
 const LONGEST_TICK_MS = 5000;
 
-export type QueueState = "capped" | "leased" | "empty";
+export type QueueState = "capped" | "leased" | "paused" | "empty";
 
 export interface Idle {
   readonly why: QueueState | "unreachable" | "refused";
@@ -81,7 +81,18 @@ export class Held {
   }
 }
 
-export class Desk {
+/** What the screens of the stages ask of whoever hands them their tasks. */
+export interface Desk {
+  /** Whether these are lessons or questions of an exam: nothing is passed on, and nobody is talked to. */
+  readonly learning: boolean;
+  answer(kind: Exclude<Kind, "release">, body: Readonly<Record<string, unknown>>): void;
+  skip(reason: string): void;
+  letGo(): void;
+  keepDraft(held: Held, value: unknown): void;
+}
+
+export class WorkDesk implements Desk {
+  readonly learning = false;
   tasks = $state.raw<readonly Held[]>([]);
   idle = $state.raw<Idle | null>(null);
   notices = $state.raw<readonly Notice[]>([]);
@@ -102,6 +113,8 @@ export class Desk {
   #tickedAt = performance.now();
   #touchedAt = Date.now();
   #noticed = 0;
+  /** Lets another tab have the desk. */
+  #makeRoom: () => void = () => {};
 
   constructor(userId: number) {
     this.keepsakes = new Keepsakes(userId);
@@ -156,14 +169,16 @@ export class Desk {
     if (this.opened) void this.fill();
   }
 
-  /** Give back whatever nobody has begun on, for instance before logging out. */
+  /** Get up: give back whatever nobody has begun on, for instance before logging out or learning. */
   async leave(): Promise<void> {
     await this.saveDraftNow();
+    this.opened = false;
     for (const held of this.tasks) if (held.draft === undefined) this.#giveBack(held);
     this.tasks = [];
     clearInterval(this.#ticker);
     const patience = Date.now() + 3000;
     while (this.unsent && Date.now() < patience) await new Promise((resolve) => setTimeout(resolve, 50));
+    this.#makeRoom();
   }
 
   /** Answer the task at hand; the next one is there at once. */
@@ -236,7 +251,7 @@ export class Desk {
     const me = await recognise();
     const kept = new Map((await this.keepsakes.all<Task>("task:")).map((task) => [task.id, task]));
     const grid = new Set((await this.keepsakes.all<Task>("grid:")).map((task) => task.id));
-    const leases = (me?.leases ?? []).filter((lease) => !grid.has(lease.task_id));
+    const leases = (me?.leases ?? []).filter((lease) => !grid.has(lease.task_id) && !lease.purpose);
     for (const lease of leases) await this.#resumeOne(lease, kept.get(lease.task_id));
     const live = new Set(leases.map((lease) => lease.task_id));
     const waiting = new Set(this.outbox.letters.map((letter) => letter.taskId));
@@ -390,20 +405,8 @@ export class Desk {
   }
 
   async #beat(held: Held): Promise<void> {
-    const { id, lease } = held.task;
-    held.beatAt = serverNow() + LONGEST_TICK_MS;
-    try {
-      const answer = await ask(
-        api.POST("/api/v1/tasks/{task_id}/heartbeat", {
-          params: { path: { task_id: id } },
-          body: { token: lease.token },
-        }),
-      );
-      if (answer.lease) held.extended(answer.lease.expires_at);
-    } catch (problem) {
-      if (!(problem instanceof Problem) || problem.passing || problem.status === 401) return;
-      this.#lose(held, problem.code);
-    }
+    const lost = await beat(held);
+    if (lost) this.#lose(held, lost);
   }
 
   #lose(held: Held, code: string): void {
@@ -422,7 +425,7 @@ export class Desk {
       navigator.locks
         .request(name, steal ? { steal } : { ifAvailable: true }, (lock) => {
           resolve(lock !== null);
-          return lock ? new Promise<void>(() => {}) : undefined;
+          return lock ? new Promise<void>((leave) => (this.#makeRoom = leave)) : undefined;
         })
         .catch(() => this.#robbed());
     });
@@ -435,6 +438,24 @@ export class Desk {
     this.opened = false;
     this.elsewhere = true;
   }
+}
+
+/** Keep a task's lease; the refusal's code where it is lost, else null. */
+export async function beat(held: Held): Promise<string | null> {
+  const { id, lease } = held.task;
+  held.beatAt = serverNow() + LONGEST_TICK_MS;
+  try {
+    const answer = await ask(
+      api.POST("/api/v1/tasks/{task_id}/heartbeat", {
+        params: { path: { task_id: id } },
+        body: { token: lease.token },
+      }),
+    );
+    if (answer.lease) held.extended(answer.lease.expires_at);
+  } catch (problem) {
+    if (problem instanceof Problem && !problem.passing && problem.status !== 401) return problem.code;
+  }
+  return null;
 }
 
 async function sendDraft({ task, draft, lost }: Held): Promise<void> {
@@ -458,14 +479,14 @@ function draftKey(task: Task): string {
 }
 
 // Seen by the header too, which is there before anybody has sat down.
-let desk = $state.raw<Desk | null>(null);
+let desk = $state.raw<WorkDesk | null>(null);
 
 /** The desk of whoever is logged in; it outlasts a look at another page. */
-export function myDesk(): Desk {
-  desk ??= new Desk(session.me?.id ?? 0);
+export function myDesk(): WorkDesk {
+  desk ??= new WorkDesk(session.me?.id ?? 0);
   return desk;
 }
 
-export function deskIfAny(): Desk | null {
+export function deskIfAny(): WorkDesk | null {
   return desk;
 }

@@ -1,0 +1,1 @@
+"""Appeals: somebody finds that an answer of theirs was wrongly judged."""

@@ -1,0 +1,1 @@
+"""Answers looked at once more, blind, by somebody who had no part in their image."""
