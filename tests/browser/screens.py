@@ -48,6 +48,35 @@ def _in_grid(*keys: str) -> Act:
     return act
 
 
+def _deciding(key: str) -> Act:
+    """The window that asks why, behind the first button that says so."""
+
+    def act(visitor: Visitor) -> None:
+        visitor.button(key).click()
+        visitor.page.get_by_role("dialog").wait_for()
+
+    return act
+
+
+def _behind_style(visitor: Visitor) -> None:
+    visitor.page.locator("ul.images li a").first.wait_for()
+
+
+STEERING = (
+    Screen("proposals", "admin", "/admin/proposals", _nothing),
+    Screen("proposals-confirm", "admin", "/admin/proposals", _deciding("confirm")),
+    Screen("flags", "admin", "/admin/flags", _nothing),
+    Screen("flag", "admin", "/admin/flags/1", _nothing),
+    Screen("gold", "admin", "/admin/gold", _nothing),
+    Screen("gold-item", "admin", "/admin/gold/3", _nothing),
+    Screen("plans", "admin", "/admin/plans", _nothing),
+    Screen("assignments", "admin", "/admin/assignments", _nothing),
+    Screen("groups", "admin", "/admin/groups", _nothing),
+    Screen("group", "admin", "/admin/groups/1", _nothing),
+    Screen("notices", "admin", "/admin/notices", _nothing),
+    Screen("behind", "admin", "/admin/behind?figure=styled", _behind_style),
+)
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -77,4 +106,5 @@ SCREENS = (
     Screen("person", "admin", "/admin/people/2", _nothing),
     Screen("releases", "admin", "/admin/releases", _nothing),
     Screen("models", "admin", "/admin/models", _nothing),
+    *STEERING,
 )

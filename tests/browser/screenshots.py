@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, ViewportSize, sync_playwright
 from crowd.policy import Stage
 from tests.browser.house import House, furnish, open_house
 from tests.browser.screens import SCREENS
+from tests.browser.steered import steer
 from tests.browser.visitors import Theme, Visitor, browser_path, new_context
 
 TABLET: ViewportSize = {"width": 820, "height": 1180}
@@ -29,6 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as data, open_house(Path(data)) as house, sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         furnish(house, given.images)
+        steer(house)
         send_something_back(house)
         for language in given.languages.split(","):
             for theme in THEMES:

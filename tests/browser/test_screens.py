@@ -13,6 +13,7 @@ from frontend import build
 from tests.browser.conftest import Visit
 from tests.browser.house import House, furnish
 from tests.browser.screens import SCREENS
+from tests.browser.steered import steer
 from tests.browser.visitors import Theme, Visitor
 
 AXE = build.MODULES / "axe-core" / "axe.min.js"
@@ -26,6 +27,7 @@ if os.environ.get("CROWD_TEST_ALL_THEMES"):
 def test_axe_finds_nothing_on_any_screen(visit: Visit, house: House, language: str, theme: Theme) -> None:
     build.install()
     furnish(house, 1)
+    steer(house)
     release = datasets.create_release(
         house.rt.db,
         "first",
