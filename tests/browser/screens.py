@@ -62,7 +62,19 @@ def _behind_style(visitor: Visitor) -> None:
     visitor.page.locator("ul.images li a").first.wait_for()
 
 
+def _person_of_a_proposal(visitor: Visitor) -> None:
+    visitor.page.locator("[data-proposal] h2 a").click()
+    visitor.page.locator(".by-stage dt").first.wait_for()
+
+
+def _at_the_plots(visitor: Visitor) -> None:
+    visitor.page.locator(".plots a").first.wait_for()
+    visitor.page.locator(".plots").evaluate("element => element.scrollIntoView()")
+
+
 STEERING = (
+    Screen("dashboard-plots", "admin", "/admin", _at_the_plots),
+    Screen("person-judged", "admin", "/admin/proposals", _person_of_a_proposal),
     Screen("proposals", "admin", "/admin/proposals", _nothing),
     Screen("proposals-confirm", "admin", "/admin/proposals", _deciding("confirm")),
     Screen("flags", "admin", "/admin/flags", _nothing),
