@@ -24,7 +24,7 @@ from crowd.gold import service as known
 from crowd.gold.courses import Examiner
 from crowd.gold.dealing import Dealer
 from crowd.images import api as images
-from crowd.images import contracts, intake_api
+from crowd.images import batch_api, contracts, intake_api
 from crowd.images import service as intake
 from crowd.ml import api as models_api
 from crowd.ml.schemas import EVERY_CANDIDATES
@@ -41,6 +41,7 @@ from crowd.review.rechecks.service import Listener, Usher
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
 from crowd.steering import notices_api, plans_api
+from crowd.steering.behind import api as behind
 from crowd.tasks import (
     answers,
     assignment_api,
@@ -89,6 +90,8 @@ BLUEPRINTS = (
     steering.blueprint,
     plans_api.blueprint,
     notices_api.blueprint,
+    behind.blueprint,
+    batch_api.blueprint,
     watch.blueprint,
     audits.blueprint,
     appeals_api.blueprint,

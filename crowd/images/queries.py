@@ -77,6 +77,13 @@ def batch_priority(conn: Connection, batch_id: int) -> int:
     return conn.execute(sa.select(Batch.priority).where(Batch.id == batch_id)).scalar_one()
 
 
+def batches(conn: Connection, *, before: int | None, limit: int) -> Sequence[AnyRow]:
+    """Batches from the newest on, with ids below `before`."""
+    columns = (Batch.id, Batch.name, Batch.priority, Batch.created_at)
+    newest = sa.select(*columns).order_by(Batch.id.desc()).limit(limit)
+    return conn.execute(newest if before is None else newest.where(Batch.id < before)).all()
+
+
 def add_findings(conn: Connection, image_id: int, findings: Sequence[Found]) -> None:
     """Keep what was noticed about an image."""
     if findings:

@@ -70,6 +70,47 @@ def _examined(visitor: Visitor) -> None:
     visitor.page.locator("[data-passed]").wait_for()
 
 
+def _deciding(key: str) -> Act:
+    """The window that asks why, behind the first button that says so."""
+
+    def act(visitor: Visitor) -> None:
+        visitor.button(key).click()
+        visitor.page.get_by_role("dialog").wait_for()
+
+    return act
+
+
+def _behind_style(visitor: Visitor) -> None:
+    visitor.page.locator("ul.images li a").first.wait_for()
+
+
+def _person_of_a_proposal(visitor: Visitor) -> None:
+    visitor.page.locator("[data-proposal] h2 a").click()
+    visitor.page.locator(".by-stage dt").first.wait_for()
+
+
+def _at_the_plots(visitor: Visitor) -> None:
+    visitor.page.locator(".plots a").first.wait_for()
+    visitor.page.locator(".plots").evaluate("element => element.scrollIntoView()")
+
+
+STEERING = (
+    Screen("dashboard-plots", "admin", "/admin", _at_the_plots),
+    Screen("person-judged", "admin", "/admin/proposals", _person_of_a_proposal),
+    Screen("proposals", "admin", "/admin/proposals", _nothing),
+    Screen("proposals-confirm", "admin", "/admin/proposals", _deciding("confirm")),
+    Screen("flags", "admin", "/admin/flags", _nothing),
+    Screen("flag", "admin", "/admin/flags/1", _nothing),
+    Screen("gold", "admin", "/admin/gold", _nothing),
+    Screen("gold-item", "admin", "/admin/gold/3", _nothing),
+    Screen("plans", "admin", "/admin/plans", _nothing),
+    Screen("assignments", "admin", "/admin/assignments", _nothing),
+    Screen("groups", "admin", "/admin/groups", _nothing),
+    Screen("group", "admin", "/admin/groups/1", _nothing),
+    Screen("notices", "admin", "/admin/notices", _nothing),
+    Screen("behind", "admin", "/admin/behind?figure=styled", _behind_style),
+)
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -107,4 +148,5 @@ SCREENS = (
     Screen("person", "admin", "/admin/people/2", _nothing),
     Screen("releases", "admin", "/admin/releases", _nothing),
     Screen("models", "admin", "/admin/models", _nothing),
+    *STEERING,
 )

@@ -12,9 +12,15 @@ from crowd.tasks import taxonomies
 from frontend import build
 from tests.browser.conftest import Visit
 from tests.browser.house import House, furnish
-from tests.browser.screens import SCREENS
+from tests.browser.screens import SCREENS, STEERING
+from tests.browser.steered import steer
 from tests.browser.visitors import Theme, Visitor
 
+SHIFT = (
+    "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
+    ".forEach((entry) => { if (!entry.hadRecentInput) window.shift += entry.value; }))"
+    ".observe({ type: 'layout-shift', buffered: true });"
+)
 AXE = build.MODULES / "axe-core" / "axe.min.js"
 # All four take four times as long; CROWD_TEST_ALL_THEMES=1 asks for them.
 LOOKS: list[tuple[str, Theme]] = [("en", "light"), ("ko", "dark")]
@@ -26,6 +32,7 @@ if os.environ.get("CROWD_TEST_ALL_THEMES"):
 def test_axe_finds_nothing_on_any_screen(visit: Visit, house: House, language: str, theme: Theme) -> None:
     build.install()
     furnish(house, 1)
+    steer(house)
     release = datasets.create_release(
         house.rt.db,
         "first",
@@ -52,15 +59,24 @@ def test_axe_finds_nothing_on_any_screen(visit: Visit, house: House, language: s
 def test_no_screen_of_work_shifts_while_it_loads(visit: Visit, house: House) -> None:
     furnish(house, 1)
     visitor = visit("general", "/")
-    visitor.page.add_init_script(
-        "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
-        ".forEach((entry) => { if (!entry.hadRecentInput) window.shift += entry.value; }))"
-        ".observe({ type: 'layout-shift', buffered: true });"
-    )
+    visitor.page.add_init_script(SHIFT)
     visitor.visit("/work/segmentation")
     visitor.await_task("segmentation")
     visitor.page.wait_for_load_state("networkidle")
     assert visitor.page.evaluate("window.shift") < 0.01
+
+
+def test_no_screen_of_steering_shifts_while_it_loads(visit: Visit, house: House) -> None:
+    furnish(house, 1)
+    steer(house)
+    visitor = visit("admin", "/me")
+    visitor.page.add_init_script(SHIFT)
+    shifts: dict[str, float] = {}
+    for screen in STEERING:
+        visitor.visit(screen.path)
+        visitor.page.wait_for_load_state("networkidle")
+        shifts[screen.name] = visitor.page.evaluate("window.shift")
+    assert {name: shift for name, shift in shifts.items() if shift >= 0.01} == {}
 
 
 def test_the_work_screen_fits_a_tablet_held_upright(visit: Visit, house: House) -> None:

@@ -38,8 +38,8 @@ def browser_path() -> str | None:
 @cache
 def dictionary(language: str) -> Mapping[str, str]:
     """What the pages say."""
-    words: Mapping[str, str] = json.loads((WORDS / f"{language}.json").read_text(encoding="utf-8"))
-    return words
+    files = (WORDS / f"{name}{language}.json" for name in ("", "steering."))
+    return {key: text for file in files for key, text in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 class Visitor:

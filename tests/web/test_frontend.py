@@ -18,8 +18,9 @@ def _words(name: str) -> dict[str, str]:
     return words
 
 
-def test_both_dictionaries_say_the_same_things() -> None:
-    english, korean = _words("en"), _words("ko")
+@pytest.mark.parametrize("more", ["", "steering."])
+def test_both_dictionaries_say_the_same_things(more: str) -> None:
+    english, korean = _words(f"{more}en"), _words(f"{more}ko")
     assert list(english) == list(korean)
     for key, text in english.items():
         assert text.strip(), key
@@ -27,8 +28,12 @@ def test_both_dictionaries_say_the_same_things() -> None:
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(korean[key])), key
 
 
-def test_korean_is_korean() -> None:
-    latin = [key for key, text in _words("ko").items() if not re.search("[가-힣]", text)]
+@pytest.mark.parametrize("more", ["", "steering."])
+def test_korean_is_korean(more: str) -> None:
+    words = {key: HOLE.sub("", text) for key, text in _words(f"{more}ko").items()}
+    # What is nothing but values and signs, as "{n} / {all}", needs no Korean.
+    spoken = {key: text for key, text in words.items() if re.search("[A-Za-z]", text)}
+    latin = [key for key, text in spoken.items() if not re.search("[가-힣]", text)]
     assert latin == []
 
 
@@ -47,7 +52,7 @@ def test_every_word_is_used() -> None:
     families = set(re.findall(r"term\(\s*[\"'](\w+)", text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
     unused = [
         key
-        for key in _words("en")
+        for key in (*_words("en"), *_words("steering.en"))
         if key not in text and not any(key.startswith(f"{family}.") for family in families)
     ]
     assert unused == []

@@ -1,19 +1,19 @@
 // Korean and English: every word the app itself says stands in two dictionaries with the same keys.
 
 import type english from "./en.json";
+import type steering from "./steering.en.json";
 
 export type Language = "en" | "ko";
-export type Key = keyof typeof english;
-type Dictionary = Readonly<Record<Key, string>>;
+export type Key = keyof typeof english | keyof typeof steering;
+type Words = Readonly<Record<string, string>>;
+export type Dictionary = Readonly<Record<Language, () => Promise<{ default: Words }>>>;
 
 const KEPT = "crowd.language";
-const dictionaries: Record<Language, () => Promise<{ default: Dictionary }>> = {
-  en: () => import("./en.json"),
-  ko: () => import("./ko.json"),
-};
+/** The first is everybody's; pages that few people open bring more. */
+const dictionaries: Dictionary[] = [{ en: () => import("./en.json"), ko: () => import("./ko.json") }];
 
 let language = $state<Language>("en");
-let words = $state.raw<Dictionary>({} as Dictionary);
+let words = $state.raw<Words>({});
 
 /** The language of the page. */
 export function spoken(): Language {
@@ -29,10 +29,22 @@ export function preferred(): Language {
 
 /** Speak `chosen` from now on. */
 export async function speak(chosen: Language): Promise<void> {
-  words = (await dictionaries[chosen]()).default;
+  words = await wordsIn(chosen);
   language = chosen;
   localStorage.setItem(KEPT, chosen);
   document.documentElement.lang = chosen;
+}
+
+/** Know the words of one more dictionary, whatever language is spoken later. */
+export async function learn(dictionary: Dictionary): Promise<void> {
+  if (dictionaries.includes(dictionary)) return;
+  dictionaries.push(dictionary);
+  words = await wordsIn(language);
+}
+
+async function wordsIn(chosen: Language): Promise<Words> {
+  const read = await Promise.all(dictionaries.map((dictionary) => dictionary[chosen]()));
+  return Object.assign({}, ...read.map((each) => each.default)) as Words;
 }
 
 /** The words for `key`, with `{name}` replaced by the values. */
@@ -42,7 +54,7 @@ export function t(key: Key, values: Readonly<Record<string, string | number>> = 
 
 /** The words for one of a family such as `stage.attributes`; its own name where the app knows none. */
 export function term(family: string, name: string): string {
-  return (words as Readonly<Record<string, string>>)[`${family}.${name}`] ?? name.replaceAll("_", " ");
+  return words[`${family}.${name}`] ?? name.replaceAll("_", " ");
 }
 
 /** The name, in the language of the page, of something that the taxonomy names in both. */

@@ -8,9 +8,9 @@ export function here(): string {
 
 /** Go to a page of the app. */
 export function go(to: string): void {
-  if (to === location.pathname) return;
+  if (to === location.pathname + location.search) return;
   history.pushState(null, "", to);
-  path = to;
+  path = location.pathname;
   scrollTo(0, 0);
 }
 
@@ -24,5 +24,5 @@ document.addEventListener("click", (event) => {
   if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
   if (link.pathname.startsWith("/api/") || link.hash) return;
   event.preventDefault();
-  go(link.pathname);
+  go(link.pathname + link.search);
 });

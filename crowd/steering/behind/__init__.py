@@ -1,0 +1,1 @@
+"""The images behind a figure: what a bar of a plot leads to."""

@@ -1,0 +1,40 @@
+// The pages of people who steer, and the words they bring along: fetched when they are opened.
+
+import type { Component } from "svelte";
+import { type Dictionary, learn } from "../i18n/index.svelte";
+
+// Some pages take the id in the path, the others nothing.
+type Page = { default: Component<any> };
+export type Route = readonly [RegExp, () => Promise<Page>, forAdmins: boolean];
+
+const WORDS: Dictionary = {
+  en: () => import("../i18n/steering.en.json"),
+  ko: () => import("../i18n/steering.ko.json"),
+};
+
+function route(pattern: RegExp, load: () => Promise<Page>): Route {
+  return [pattern, async () => (await Promise.all([load(), learn(WORDS)]))[0], true];
+}
+
+export const STEERING: readonly Route[] = [
+  route(/^\/admin$/, () => import("./Dashboard.svelte")),
+  route(/^\/admin\/behind$/, () => import("./plots/Behind.svelte")),
+  route(/^\/admin\/people$/, () => import("./people/People.svelte")),
+  route(/^\/admin\/people\/(\d+)$/, () => import("./people/Person.svelte")),
+  route(/^\/admin\/proposals$/, () => import("./people/Proposals.svelte")),
+  route(/^\/admin\/flags$/, () => import("./people/Flags.svelte")),
+  route(/^\/admin\/flags\/(\d+)$/, () => import("./people/Flag.svelte")),
+  route(/^\/admin\/gold$/, () => import("./gold/Gold.svelte")),
+  route(/^\/admin\/gold\/(\d+)$/, () => import("./gold/Item.svelte")),
+  route(/^\/admin\/plans$/, () => import("./steering/Plans.svelte")),
+  route(/^\/admin\/assignments$/, () => import("./steering/Assignments.svelte")),
+  route(/^\/admin\/groups$/, () => import("./steering/Groups.svelte")),
+  route(/^\/admin\/groups\/(\d+)$/, () => import("./steering/Group.svelte")),
+  route(/^\/admin\/notices$/, () => import("./steering/Notices.svelte")),
+];
+
+/** Pages that belong to one entry of the line above every page. */
+export const NEAR: Readonly<Record<string, readonly string[]>> = {
+  "/admin/people": ["/admin/proposals", "/admin/flags"],
+  "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
+};
