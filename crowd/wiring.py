@@ -50,6 +50,7 @@ from crowd.tasks import (
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
 from crowd.tasks.models import Purpose
+from crowd.tasks.retouching import api as retouching
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import quality_api as quality
@@ -68,6 +69,7 @@ BLUEPRINTS = (
     experts.blueprint,
     images.blueprint,
     intake_api.blueprint,
+    retouching.blueprint,
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,

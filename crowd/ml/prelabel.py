@@ -179,7 +179,7 @@ class Line:
         return self._decoders.submit(self._prepare, predictor, wanted)
 
     def _prepare(self, predictor: Predictor, wanted: Wanted) -> Ready:
-        key = files_of(wanted.sha256).working
+        key = files_of(wanted.sha256, wanted.picture).working
         try:
             with self._storage.opened(key) as path:
                 return predictor.prepare(wanted, path)
