@@ -11,6 +11,8 @@ blueprint = Blueprint("pages", __name__)
 DIST = Path(__file__).parent / "dist"
 # Only these: whatever else is asked for gets a plain 404, and other rooms keep their places.
 ADDRESSES = ("/", "/work", "/work/<name>", "/me", "/admin", "/admin/<name>", "/admin/<name>/<int:number>")
+# What comes in has addresses of its own: suppliers and the refining team are no admins.
+ADDRESSES += ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access")
 # The application makes no HTML out of text; this has the browser see to it.
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 FOR_GOOD = "public, max-age=31536000, immutable"

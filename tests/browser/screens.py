@@ -48,6 +48,22 @@ def _in_grid(*keys: str) -> Act:
     return act
 
 
+def _opened(visitor: Visitor) -> None:
+    visitor.page.locator(".frame").first.click()
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+def _asked_to_end(visitor: Visitor) -> None:
+    visitor.button("contracts.withdraw").click()
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+def _marked(visitor: Visitor) -> None:
+    visitor.bench.wait_for()
+    visitor.press("c", "Space", "Shift+ArrowRight", "Shift+ArrowDown", "Space")
+    visitor.page.get_by_role("dialog").wait_for()
+
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -77,4 +93,14 @@ SCREENS = (
     Screen("person", "admin", "/admin/people/2", _nothing),
     Screen("releases", "admin", "/admin/releases", _nothing),
     Screen("models", "admin", "/admin/models", _nothing),
+    # What comes in.
+    Screen("cover", "general", "/work/segmentation", _marked),
+    Screen("deliveries", "admin", "/deliveries", _nothing),
+    Screen("delivery", "admin", "/deliveries/1", _nothing),
+    Screen("delivery-image", "refiner", "/deliveries/1", _opened),
+    Screen("contracts", "admin", "/contracts", _nothing),
+    Screen("contract-ending", "supplier", "/contracts", _asked_to_end),
+    Screen("suppliers", "admin", "/admin/suppliers", _nothing),
+    Screen("suppliers-deliveries", "supplier", "/", _nothing),
+    Screen("suppliers-delivery", "supplier", "/deliveries/1", _nothing),
 )
