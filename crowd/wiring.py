@@ -49,6 +49,7 @@ from crowd.tasks import (
 )
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
+from crowd.tasks.guidelines import api as guidelines
 from crowd.tasks.models import Purpose
 from crowd.tasks.retouching import api as retouching
 from crowd.tiers import api as tiers
@@ -70,6 +71,7 @@ BLUEPRINTS = (
     images.blueprint,
     intake_api.blueprint,
     retouching.blueprint,
+    guidelines.blueprint,
     datasets.blueprint,
     tiers.blueprint,
     flags.blueprint,
