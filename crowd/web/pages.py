@@ -11,8 +11,8 @@ blueprint = Blueprint("pages", __name__)
 DIST = Path(__file__).parent / "dist"
 # Only these: whatever else is asked for gets a plain 404, and other rooms keep their places.
 ADDRESSES = ("/", "/work", "/work/<name>", "/me", "/admin", "/admin/<name>", "/admin/<name>/<int:number>")
-# What comes in has addresses of its own: suppliers and the refining team are no admins.
-ADDRESSES += ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access")
+# Those of people who are no admins: suppliers, the refining team, and whoever asks for a data set.
+OTHERS = ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access")
 # The application makes no HTML out of text; this has the browser see to it.
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -37,7 +37,7 @@ def show(**parts: object) -> Response:
     return response
 
 
-for _address in ADDRESSES:
+for _address in (*ADDRESSES, *OTHERS):
     blueprint.add_url_rule(_address, view_func=show)
 
 

@@ -104,7 +104,7 @@ def test_suppliers_contracts_and_logins_are_made_and_a_contract_ended(visit: Vis
     admin.page.get_by_label(admin.word("contracts.name")).fill("2026")
     admin.page.get_by_label(admin.word("contracts.to")).fill("2020-01-31")
     admin.page.get_by_label(admin.word("contracts.file")).set_input_files(
-        [{"name": "consent.pdf", "mimeType": "application/pdf", "buffer": b"we agree"}]
+        {"name": "consent.pdf", "mimeType": "application/pdf", "buffer": b"we agree"}
     )
     admin.button("contracts.add").click()
     row = admin.page.get_by_role("row").filter(has_text="consent.pdf")

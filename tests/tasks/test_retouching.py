@@ -1,6 +1,7 @@
 """Faces that were missed are covered, margins cut off: by whom, when, and what everybody is shown then."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from PIL import Image as Picture
 
 from crowd.commands.named_files import named_files
+from crowd.core import clock
 from crowd.images import pictures
 from crowd.images import service as intake
 from crowd.images.files import files_of
@@ -15,7 +17,8 @@ from crowd.images.models import Image, ImageEvent, Rights, What
 from crowd.images.service import Delivery
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import handover
+from crowd.tasks import handover, shadows
+from crowd.tasks.models import Kind, Purpose
 from tests.kinds import Answer, Bearer, Client, Headers, MakeWorker
 
 SIZE = (400, 600)
@@ -265,3 +268,22 @@ def test_a_refused_image_is_left_alone(house: House) -> None:
     house.post(f"/images/{image_id}/decide", house.admin, {"state": "refused", "reason": "no"})
     answer = house.post(f"/images/{image_id}/cover", house.refiner, {"regions": [FACE]})
     assert (answer.status_code, answer.json["code"]) == (409, "ended")
+
+
+def test_outlines_in_a_seat_for_evidence_are_judged_where_they_lie_in_the_whole_picture(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder may cut the picture like any other; the right outlines were drawn before."""
+    house.image()
+    claimed = house.claim()
+    house.cover(claimed, [FACE], "crop")
+    heard: list[shadows.Testimony] = []
+    monkeypatch.setitem(shadows.WITNESSES, Purpose.GOLD, lambda _, testimony: heard.append(testimony))
+    task: Any = SimpleNamespace(
+        image_id=claimed["image"]["id"], stage=Stage.SEGMENTATION, purpose=Purpose.GOLD
+    )
+    with house.rt.db.begin() as conn:
+        given = shadows.Testimony(task, 1, Kind.SUBMIT, drawn(60), {}, None, clock.now())
+        stands: Any = SimpleNamespace(effect=None)
+        shadows.testify(conn, given, stands)
+    assert heard[0].result == drawn(200)

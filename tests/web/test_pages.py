@@ -16,7 +16,18 @@ def _built() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["/", "/work", "/work/segmentation", "/work/grid", "/me", "/admin", "/admin/people/3", "/deliveries/7", "/contracts"]
+    "address",
+    [
+        "/",
+        "/work",
+        "/work/segmentation",
+        "/work/grid",
+        "/me",
+        "/admin",
+        "/admin/people/3",
+        "/deliveries/7",
+        "/contracts",
+    ],
 )
 def test_a_page_and_what_it_needs_are_served(client: Client, address: str) -> None:
     page = client.get(address)
