@@ -66,6 +66,7 @@ from crowd.steering.models import (
     WorkDay,
 )
 from crowd.tasks.expert_models import ExpertFigure, ReadMark
+from crowd.tasks.guidelines.models import Guideline
 from crowd.tasks.models import (
     Assignment,
     AssignmentEvent,
@@ -138,6 +139,7 @@ __all__ = [
     "GoldSeat",
     "GradeEvent",
     "Group",
+    "Guideline",
     "Image",
     "ImageDay",
     "ImageEvent",

@@ -57,7 +57,9 @@ from crowd.tasks import (
 )
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
+from crowd.tasks.guidelines import api as guidelines
 from crowd.tasks.models import Purpose
+from crowd.tasks.retouching import api as retouching
 from crowd.tiers import api as tiers
 from crowd.tiers import flag_api as flags
 from crowd.tiers import quality_api as quality
@@ -76,6 +78,8 @@ BLUEPRINTS = (
     experts.blueprint,
     images.blueprint,
     intake_api.blueprint,
+    retouching.blueprint,
+    guidelines.blueprint,
     datasets.blueprint,
     offered_models.blueprint,
     tiers.blueprint,

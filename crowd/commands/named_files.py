@@ -15,8 +15,8 @@ from crowd.images.models import Image, ImageEvent, ImageState, What
 PAGE = 5000
 
 # Of an image refused because nobody could read it, there need not be any file.
-_IMAGES = sa.select(Image.id, Image.sha256, Image.width).where(
-    Image.duplicate_of.is_(None),
+_IMAGES = sa.select(Image.id, Image.sha256, Image.width, Image.picture).where(
+    sa.or_(Image.duplicate_of.is_(None), Image.picture.is_not(None)),
     sa.or_(Image.width.is_not(None), Image.state != ImageState.REFUSED),
 )
 _PROOFS = sa.select(ImageEvent.id, ImageEvent.why["proof"].as_string().label("key")).where(
@@ -29,7 +29,7 @@ _EXPORTS = sa.select(Export.id).where(Export.state == ExportState.DONE)
 def named_files(db: Database) -> Iterator[str]:
     """The key of every file that a row names, read page by page; a finished export by its manifest."""
     for image in _rows(db, _IMAGES, Image.id):
-        files = files_of(image.sha256)
+        files = files_of(image.sha256, image.picture)
         yield files.original
         if image.width is not None:
             yield files.working

@@ -228,7 +228,7 @@ def _record(conn: Connection, storage: FolderStorage, row: AnyRow) -> ReleasedIm
         regions=row.segmentation["regions"],
         attributes=_fitted_attributes(conn, row),
         styles=row.styles["styles"],
-        working=storage.local(files_of(row.sha256).working),
+        working=storage.local(files_of(row.sha256, row.picture).working),
         updated_at=row.updated_at,
     )
 

@@ -173,6 +173,7 @@ def release_page(
             Image.id,
             Image.file_name,
             Image.sha256,
+            Image.picture,
             Image.width,
             Image.height,
             Image.created_at,

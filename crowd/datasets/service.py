@@ -109,8 +109,8 @@ def create_release(
     kept together too, and what the target quantities are.
     The images are looked at in one short read and written in one transaction afterwards, so the release
     is there as a whole or not at all. Where the policy asks for audits, only what passed ones cover is
-    released. Raises a 422 about `name`, Conflict `release_exists`, `audit_failed`, `audit_required`, `nothing_accepted` or
-    `labels_incomplete`.
+    released. Raises a 422 about `name`, Conflict `release_exists`, `audit_failed`, `audit_required`,
+    `nothing_accepted` or `labels_incomplete`.
     """
     _check_name(name)
     with db.read() as conn:

@@ -123,6 +123,26 @@ class Derived:
     dpi: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What becomes of a working image, in its pixels: left, top, right and bottom of each part.
+
+    `cover` are parts that are made unrecognisable, `keep` is what stays of the whole, None for all of it.
+    """
+
+    cover: list[tuple[int, int, int, int]] = field(default_factory=list)
+    keep: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A working image made anew: its size in pixels, and how many further faces were found and covered."""
+
+    width: int
+    height: int
+    faces: int
+
+
 def derive(source: Path, working: Path, thumbnail: Path, limits: DecodeLimits | None = None) -> Derived:
     """Writes the working image and the thumbnail of one file, through a child process of its own.
 
@@ -158,10 +178,23 @@ class Decoder:
 
         Raises Unreadable (the file's fault; neither target has been touched) or OSError (the disk's).
         """
+        return Derived(**self._have_made({"source": str(source)}, source, working, thumbnail))
+
+    def change(self, source: Path, working: Path, thumbnail: Path, changes: Changes) -> Changed:
+        """Writes both derivatives of a working image anew, with changes.
+
+        Raises Unreadable and OSError as `derive` does.
+        """
+        order = {"source": str(source), "changes": asdict(changes)}
+        return Changed(**self._have_made(order, source, working, thumbnail))
+
+    def _have_made(
+        self, order: dict[str, Any], source: Path, working: Path, thumbnail: Path
+    ) -> dict[str, Any]:
         source.stat()
         parts = [target.with_name(f".{uuid.uuid4().hex}.part") for target in (working, thumbnail)]
         try:
-            answer = self._ask({"source": str(source), "parts": [str(part) for part in parts]})
+            answer = self._ask({**order, "parts": [str(part) for part in parts]})
             if "width" in answer:
                 parts[0].replace(working)
                 parts[1].replace(thumbnail)
@@ -174,7 +207,7 @@ class Decoder:
             raise OSError(answer["unwritten"])
         if "unreadable" in answer:
             raise Unreadable(answer["unreadable"])
-        return Derived(**answer)
+        return answer
 
     def close(self) -> None:
         """Ends the child; a later `derive` starts a new one."""
@@ -282,6 +315,29 @@ def make_derivatives(source: Path, working: IO[bytes], thumbnail: IO[bytes], lim
         cropped=list(kept) if kept else None,
         dpi=dpi,
     )
+
+
+def make_changed(
+    source: Path, working: IO[bytes], thumbnail: IO[bytes], limits: DecodeLimits, changes: Changes
+) -> Changed:
+    """Decodes a working image in this very process and writes it and its thumbnail changed; for the child.
+
+    Raises Unreadable, MemoryError, or one of BROKEN_FILE and BOMB.
+    """
+    with Image.open(source, formats=DECODERS) as opened:
+        _check_size(opened, limits)
+        opened.load()
+        picture = opened.convert("RGB")
+    for box in changes.cover:
+        faces.cover(picture, (box[0], box[1], box[2], box[3]))
+    if changes.keep:
+        picture = picture.crop(changes.keep)
+    # What is left is of another size, and so a face may be seen that was not before.
+    picture, found = _without_faces(picture, "none" if limits.faces == "none" else "mosaic")
+    _write_jpeg(picture, working, limits.quality)
+    small = _shrunk(picture, limits.thumbnail_side / max(picture.size))
+    _write_jpeg(small, thumbnail, THUMBNAIL_QUALITY)
+    return Changed(*picture.size, found or 0)
 
 
 def _dpi(told: object) -> float | None:
@@ -427,8 +483,12 @@ def _sentence(error: BaseException) -> str:
 def _obey(order: dict[str, Any], limits: DecodeLimits) -> dict[str, Any]:
     source = Path(order["source"])
     made = (io.BytesIO(), io.BytesIO())
+    derived: Derived | Changed
     try:
-        derived = make_derivatives(source, *made, limits)
+        if "changes" in order:
+            derived = make_changed(source, *made, limits, Changes(**order["changes"]))
+        else:
+            derived = make_derivatives(source, *made, limits)
     except Unreadable as error:
         return {"unreadable": error.reason}
     except BOMB:

@@ -237,6 +237,15 @@ def state_told(state: ImageState) -> str:
     return "taken" if state in (ImageState.IN_WORK, ImageState.ACCEPTED) else state.value
 
 
+# What stands behind the words that suppliers are told.
+STATES_TOLD: Mapping[str, Sequence[ImageState]] = {
+    "taken": (ImageState.IN_WORK, ImageState.ACCEPTED),
+    "held": (ImageState.HELD,),
+    "refused": (ImageState.REFUSED,),
+    "withdrawn": (ImageState.WITHDRAWN,),
+}
+
+
 def refused_intake(problem_code: str, detail: str) -> tuple[str, str]:
     """Code and sentence of a file that did not become an image, fit to be kept."""
     return problem_code[:40], detail[:1000]

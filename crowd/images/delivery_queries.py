@@ -100,15 +100,36 @@ def refusals(conn: Connection, delivery_id: int, after: int, limit: int) -> Sequ
     ).all()
 
 
-def images(conn: Connection, delivery_id: int, after: int, limit: int) -> Sequence[AnyRow]:
-    """A delivery's images, by id beyond `after`."""
-    columns = (Image.id, Image.file_name, Image.state, Image.width, Image.height, Image.created_at)
-    return conn.execute(
+def images(
+    conn: Connection,
+    delivery_id: int,
+    after: int,
+    limit: int,
+    *,
+    among: Sequence[ImageState] = (),
+    code: str | None = None,
+) -> Sequence[AnyRow]:
+    """A delivery's images, by id beyond `after`; of some states, or with a finding of that code, if asked."""
+    columns = (
+        Image.id,
+        Image.file_name,
+        Image.state,
+        Image.width,
+        Image.height,
+        Image.picture,
+        Image.created_at,
+    )
+    statement = (
         sa.select(*columns, Image.prepare_after.is_not(None).label("pending"))
         .where(Image.delivery_id == delivery_id, Image.id > after)
         .order_by(Image.id)
         .limit(limit)
-    ).all()
+    )
+    if among:
+        statement = statement.where(Image.state.in_(among))
+    if code is not None:
+        statement = statement.where(sa.exists().where(Finding.image_id == Image.id, Finding.code == code))
+    return conn.execute(statement).all()
 
 
 def findings_of(conn: Connection, image_ids: Sequence[int]) -> dict[int, list[AnyRow]]:

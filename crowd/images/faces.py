@@ -59,7 +59,7 @@ def mosaicked(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
             break
         covered = covered.copy() if covered is picture else covered
         for box in fresh:
-            _cover(covered, box)
+            cover(covered, box)
         fresh = find_faces(covered)
         boxes += fresh
     return covered, boxes
@@ -83,7 +83,8 @@ def cropped_below(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
     ]
 
 
-def _cover(picture: Image.Image, box: Box) -> None:
+def cover(picture: Image.Image, box: Box) -> None:
+    """Lay coarse blocks over a part (left, top, right, bottom) of the picture."""
     face = picture.crop(box)
     blocks = face.resize((BLOCKS, BLOCKS), Image.Resampling.BOX)
     picture.paste(blocks.resize(face.size, Image.Resampling.NEAREST), box[:2])

@@ -17,12 +17,14 @@ from crowd.images import contract_queries, contracts, deliveries, delivery_queri
 from crowd.images.contracts import NewContract
 from crowd.images.deliveries import NewDelivery
 from crowd.images.delivery_models import Step
+from crowd.images.files import address_of
 from crowd.images.intake_schemas import (
     AccountSchema,
     ContractDetailSchema,
     ContractFormSchema,
     ContractSchema,
     DeliveryDetailSchema,
+    DeliveryImageArgs,
     DeliveryImageSchema,
     DeliveryListArgs,
     DeliverySchema,
@@ -254,14 +256,21 @@ def deliver_file(files: dict[str, Any], delivery_id: int) -> dict[str, Any]:
 
 @blueprint.route("/deliveries/<int:delivery_id>/images")
 @whoever_handles
-@blueprint.arguments(PageArgs, location="query")
+@blueprint.arguments(DeliveryImageArgs, location="query")
 @blueprint.response(200, paged(DeliveryImageSchema))
 def list_delivery_images(query: dict[str, Any], delivery_id: int) -> Page:
-    """A delivery's images with their findings."""
+    """A delivery's images with their findings, of one state or with one kind of finding if asked."""
     limit = query["limit"]
     with runtime().db.read() as conn:
         deliveries.find(conn, delivery_id, _own(conn))
-        rows = delivery_queries.images(conn, delivery_id, query["cursor"] or 0, limit + 1)
+        rows = delivery_queries.images(
+            conn,
+            delivery_id,
+            query["cursor"] or 0,
+            limit + 1,
+            among=deliveries.STATES_TOLD.get(query["state"], ()),
+            code=query["code"],
+        )
         found = delivery_queries.findings_of(conn, [row.id for row in rows])
     shown: Page = page(rows, limit, lambda row: row.id)
     shown["items"] = [_delivered(row, found.get(row.id, [])) for row in shown["items"]]
@@ -446,7 +455,13 @@ def _note_refused(delivery: AnyRow, name: str, problem: Problem) -> None:
 
 def _delivered(row: AnyRow, found: list[AnyRow]) -> dict[str, Any]:
     state = "pending" if row.pending else deliveries.state_told(row.state)
-    return {**row._mapping, "state": state, "findings": found}
+    sees = row.width is not None and _me().kind is not SUPPLIER
+    return {
+        **row._mapping,
+        "state": state,
+        "findings": found,
+        "url": address_of(row.id, row.picture) if sees else None,
+    }
 
 
 def _download(key: str, name: str) -> Response:

@@ -4,6 +4,7 @@ from marshmallow import ValidationError, fields, validate
 
 from crowd.accounts.models import AccountKind
 from crowd.core.http import Moment, PageArgs, Schema
+from crowd.images.deliveries import STATES_TOLD
 from crowd.images.delivery_models import ContractWhat, Step
 from crowd.images.rights import Rights, Use
 from crowd.images.schemas import FindingSchema
@@ -187,6 +188,17 @@ class TakenFilesSchema(Schema):
     files = fields.List(fields.Nested(TakenFileSchema))
 
 
+class DeliveryImageArgs(PageArgs):
+    """The list of a delivery's images."""
+
+    state = fields.String(load_default=None, validate=validate.OneOf(list(STATES_TOLD)))
+    code = fields.String(
+        load_default=None,
+        validate=validate.Length(1, 40),
+        metadata={"description": "Only images with such a finding."},
+    )
+
+
 class DeliveryImageSchema(Schema):
     """An image of a delivery, as its supplier sees it."""
 
@@ -195,6 +207,10 @@ class DeliveryImageSchema(Schema):
     state = fields.String()
     width = fields.Integer(allow_none=True)
     height = fields.Integer(allow_none=True)
+    url = fields.String(
+        allow_none=True,
+        metadata={"description": "The working image; null for suppliers, and until it is made."},
+    )
     findings = fields.List(fields.Nested(FindingSchema))
 
 

@@ -48,6 +48,9 @@ class What(StrEnum):
     REOPENED = "reopened"
     PREPARED = "prepared"
     ORIGINAL_VIEWED = "original_viewed"
+    # The working image was made anew: faces in it covered, or a part of it cut off.
+    COVERED = "covered"
+    CROPPED = "cropped"
 
 
 IMAGE_STATE = Coded(ImageState)
@@ -81,7 +84,7 @@ class Image(Base):
     """One image. `width` and `height` (pixels) are the working image's, null until it is made.
 
     `waiting` as long as its delivery is not handed over; `faces` is how many were covered, null where
-    nobody could look.
+    nobody could look. `picture` is the SHA-256 of the working image where people had it made anew.
     """
 
     __tablename__ = "images"
@@ -106,6 +109,7 @@ class Image(Base):
     delivery_id: Mapped[int | None] = mapped_column(sa.ForeignKey("deliveries.id"))
     waiting: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     faces: Mapped[int | None] = mapped_column(sa.SmallInteger)
+    picture: Mapped[bytes | None] = mapped_column(sa.LargeBinary(32))
 
     __table_args__ = (
         # Two uploads of the same bytes at once: one becomes the image, the other its duplicate.

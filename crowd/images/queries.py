@@ -164,6 +164,8 @@ def image_file(conn: Connection, image_id: int) -> AnyRow | None:
             Image.sha256,
             Image.file_name,
             Image.width,
+            Image.height,
+            sa.func.coalesce(Image.picture, owner.picture, type_=Image.picture.type).label("picture"),
             owner.faces,
             owner.state,
             Image.supplier_id,
@@ -255,3 +257,16 @@ def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
 def stop_waiting(conn: Connection, image_id: int) -> None:
     """Somebody let the image in before its delivery was handed over."""
     conn.execute(sa.update(Image).where(Image.id == image_id, Image.waiting).values(waiting=False))
+
+
+def set_picture(
+    conn: Connection, image_id: int, picture: bytes, width: int, height: int, more_faces: int
+) -> None:
+    """The working image was made anew. The caller holds the lock on the image's row."""
+    conn.execute(
+        sa.update(Image)
+        .where(Image.id == image_id)
+        .values(
+            picture=picture, width=width, height=height, faces=sa.func.coalesce(Image.faces, 0) + more_faces
+        )
+    )

@@ -119,7 +119,7 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
     now = clock.now()
     with rt.db.begin() as conn:
         due = queries.take_unprepared(conn, now, now + timedelta(seconds=PREPARE_SECONDS), limit)
-    with _decoder(rt.policy) as decoder:
+    with warm_decoder(rt.policy) as decoder:
         for start in range(0, len(due), PREPARE_COMMIT):
             made = [
                 (image.id, found)
@@ -165,7 +165,7 @@ def decode_limits(policy: Policy) -> DecodeLimits:
 
 def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
     files = files_of(sha256)
-    with rt.storage.temporary() as source, _decoder(rt.policy) as decoder:
+    with rt.storage.temporary() as source, warm_decoder(rt.policy) as decoder:
         source.write_bytes(data)
         try:
             with rt.storage.writing(files.working) as working, rt.storage.writing(files.thumbnail) as small:
@@ -394,7 +394,7 @@ _DECODERS: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 
 
 @contextmanager
-def _decoder(policy: Policy) -> Iterator[Decoder]:
+def warm_decoder(policy: Policy) -> Iterator[Decoder]:
     """A warm decoder for one upload; a web process keeps as many as it has had uploads at once."""
     try:
         decoder = _DECODERS.get_nowait()

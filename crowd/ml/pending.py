@@ -44,7 +44,8 @@ RETURNED_SECONDS = 5.0
 class Wanted:
     """A task that wants candidates. `sha256` is of its image's original; pixels are the working image's.
 
-    `regions`: the current segmentation's, where the stage needs them.
+    `regions`: the current segmentation's, where the stage needs them; `picture`: the working image's where it
+    was made anew.
     """
 
     task_id: int
@@ -53,6 +54,7 @@ class Wanted:
     width: int
     height: int
     regions: Sequence[Mapping[str, Any]] = ()
+    picture: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,13 +343,21 @@ def _wanted(conn: Connection, stage: Stage, ids: Sequence[int]) -> list[Wanted]:
     if not ids:
         return []
     rows = conn.execute(
-        sa.select(Task.id, Task.image_id, Image.sha256, Image.width, Image.height)
+        sa.select(Task.id, Task.image_id, Image.sha256, Image.width, Image.height, Image.picture)
         .join_from(Task, Image, Image.id == Task.image_id)
         .where(Task.id.in_(ids))
     ).all()
     regions = _regions(conn, [row.image_id for row in rows]) if stage is Stage.ATTRIBUTES else {}
     by_id = {
-        row.id: Wanted(row.id, row.image_id, row.sha256, row.width, row.height, regions.get(row.image_id, ()))
+        row.id: Wanted(
+            row.id,
+            row.image_id,
+            row.sha256,
+            row.width,
+            row.height,
+            regions.get(row.image_id, ()),
+            row.picture,
+        )
         for row in rows
     }
     return [by_id[task_id] for task_id in ids]

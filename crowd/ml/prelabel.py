@@ -184,7 +184,7 @@ class Line:
 
         Raises ImageUnusable.
         """
-        files = files_of(wanted.sha256)
+        files = files_of(wanted.sha256, wanted.picture)
         if predictor.is_enough(wanted, self._policy.thumbnail_side):
             with contextlib.suppress(FileNotFoundError), self._storage.opened(files.thumbnail) as path:
                 if (ready := predictor.prepare_small(wanted, path)) is not None:

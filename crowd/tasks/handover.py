@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
+from crowd.images.files import address_of
 from crowd.images.models import What
 from crowd.policy import Stage
 from crowd.tasks import image_queries
@@ -57,8 +58,9 @@ def task_view(conn: Connection, task: AnyRow, *, just_claimed: bool = True) -> d
 
     Candidates are shown, and noted as shown, at the claim alone.
     """
-    width, height, rows = image_queries.size_and_labels(conn, task.image_id)
+    image, rows = image_queries.picture_and_labels(conn, task.image_id)
     labels = present_labels(rows)
+    shows = just_claimed and not _was_cut(conn, task, image.picture)
     view: dict[str, Any] = {
         "id": task.id,
         "stage": task.stage.value,
@@ -66,18 +68,23 @@ def task_view(conn: Connection, task: AnyRow, *, just_claimed: bool = True) -> d
         "lease": lease_view(task),
         "image": {
             "id": task.image_id,
-            "url": f"/api/v1/images/{task.image_id}/file",
-            "width": width,
-            "height": height,
+            "url": address_of(task.image_id, image.picture),
+            "width": image.width,
+            "height": image.height,
         },
         "labels": labels_view(labels),
-        "candidates": candidates_view(conn, task, labels) if just_claimed else None,
+        "candidates": candidates_view(conn, task, labels) if shows else None,
         "feedback": feedback_view(conn, task),
     }
     if task.stage is Stage.ADJUDICATION:
         view["cause"] = task.cause.value
         view["disputed"] = task.disputed.value if task.disputed else None
     return view
+
+
+def _was_cut(conn: Connection, task: AnyRow, picture: bytes | None) -> bool:
+    """Whether a part of the image was cut off since the task opened: what a model proposed fits no longer."""
+    return picture is not None and any(image_queries.cut_off(conn, task.image_id, task.id))
 
 
 def candidates_view(conn: Connection, task: AnyRow, labels: Mapping[Stage, Any]) -> dict[str, Any] | None:

@@ -187,9 +187,9 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
     if contracts.has_ended(image, clock.now().date()) or image.state is ImageState.WITHDRAWN:
         raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
-    files = files_of(image.sha256)
+    files = files_of(image.sha256, image.picture)
     key = files.thumbnail if thumbnail else files.working
-    etag = f"{image.sha256.hex()}-{image.width}"
+    etag = f"{image.sha256.hex()}-{image.picture.hex() if image.picture else image.width}"
     if address := rt.storage.address(key, mimetype="image/jpeg"):
         return _redirected(address, etag)
     path = rt.storage.root / key

@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.models import Worker
-from crowd.core.db import AnyRow
+from crowd.core.db import AnyRow, literal
 from crowd.core.statements import Statement
 from crowd.images.history import CONSEQUENCES
-from crowd.images.models import Image, ImageEvent, Supplier, What
+from crowd.images.models import WHAT, Image, ImageEvent, Supplier, What
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
 from crowd.tasks.models import (
@@ -31,17 +31,31 @@ def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
 
 
 _SIZE_AND_LABELS = Statement(
-    sa.select(Image.width, Image.height, Label.stage, Label.value)
+    sa.select(Image.width, Image.height, Image.picture, Label.stage, Label.value)
     .join_from(Image, Label, Label.image_id == Image.id, isouter=True)
     .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
     .order_by(Label.id)
 )
 
 
-def size_and_labels(conn: Connection, image_id: int) -> tuple[int, int, Sequence[AnyRow]]:
-    """Width and height of the working image in pixels, and every version of its labels, oldest first."""
+def picture_and_labels(conn: Connection, image_id: int) -> tuple[AnyRow, Sequence[AnyRow]]:
+    """The working image (size in pixels, `picture`), and every version of its labels, oldest first."""
     rows = _SIZE_AND_LABELS.run(conn, {"of_image": image_id}).all()
-    return rows[0].width, rows[0].height, [row for row in rows if row.stage is not None]
+    return rows[0], [row for row in rows if row.stage is not None]
+
+
+def cut_off(conn: Connection, image_id: int, task_id: int | None = None) -> tuple[int, int]:
+    """How far (pixels) left and top of the working image lie from where they were before cuts.
+
+    With `task_id` by cuts during that task alone.
+    """
+    cuts = sa.select(ImageEvent.why).where(
+        ImageEvent.image_id == image_id, ImageEvent.what == literal(What.CROPPED, WHAT)
+    )
+    if task_id is not None:
+        cuts = cuts.where(ImageEvent.task_id == task_id)
+    kept = [why["kept"] for why in conn.execute(cuts).scalars()]
+    return sum(box[0] for box in kept), sum(box[1] for box in kept)
 
 
 def bounces_to(conn: Connection, image_id: int, target: Stage) -> int:
@@ -125,6 +139,7 @@ def image_row(conn: Connection, image_id: int) -> AnyRow | None:
             Image.round,
             Image.width,
             Image.height,
+            Image.picture,
             Image.file_name,
             Image.rights,
             Supplier.name.label("supplier"),

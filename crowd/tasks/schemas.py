@@ -228,6 +228,7 @@ class ImageSchema(Schema):
     round = fields.Integer()
     width = fields.Integer(allow_none=True)
     height = fields.Integer(allow_none=True)
+    url = fields.String(allow_none=True)
     labels = fields.Nested(LabelsSchema)
     history = fields.List(fields.Nested(EventSchema))
     file_name = fields.String()

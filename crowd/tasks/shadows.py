@@ -5,7 +5,7 @@ Nothing here knows what gold or an exam is: the rooms above say when somebody is
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.policy import Grade, Policy, Stage
-from crowd.tasks import queries, shadow_queries
+from crowd.tasks import image_queries, queries, shadow_queries
 from crowd.tasks.flow import ORDER, Effect, Move
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.tasks.models import Kind, Purpose
@@ -113,7 +113,24 @@ def testify(conn: Connection, testimony: Testimony, move: Move) -> None:
         shadow_queries.next_round(conn, testimony.task.image_id)
     witness = WITNESSES.get(testimony.task.purpose)
     if witness is not None:
-        witness(conn, testimony)
+        witness(conn, _on_the_whole_picture(conn, testimony))
+
+
+def _on_the_whole_picture(conn: Connection, testimony: Testimony) -> Testimony:
+    """The outlines where they lie in the picture that the right ones were drawn on.
+
+    Its holder may have cut off the top of theirs, as of any other.
+    """
+    if testimony.task.stage is not Stage.SEGMENTATION or "regions" not in testimony.result:
+        return testimony
+    dx, dy = image_queries.cut_off(conn, testimony.task.image_id)
+    if (dx, dy) == (0, 0):
+        return testimony
+    regions = [
+        {**region, "rings": [[[x + dx, y + dy] for x, y in ring] for ring in region["rings"]]}
+        for region in testimony.result["regions"]
+    ]
+    return replace(testimony, result={**testimony.result, "regions": regions})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import NotFound
+from crowd.images.files import address_of
 from crowd.images.models import ImageState
 from crowd.images.queries import findings_of
 from crowd.tasks import answer_queries, handover, image_queries, shadows
@@ -32,6 +33,7 @@ def image_view(conn: Connection, image_id: int, viewer_id: int | None, now: date
         "round": image.round,
         "width": image.width,
         "height": image.height,
+        "url": address_of(image.id, image.picture) if image.width else None,
         "labels": handover.labels_view(labels),
         "history": [_event(row, viewer_id) for row in image_queries.events(conn, image_id, viewer_id)],
     }

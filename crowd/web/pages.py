@@ -22,6 +22,8 @@ ADDRESSES = (
     "/admin/<name>",
     "/admin/<name>/<int:number>",
 )
+# Those of people who are no admins: suppliers, the refining team, and whoever asks for a data set.
+OTHERS = ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access")
 # The application makes no HTML out of text; this has the browser see to it.
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 FOR_GOOD = "public, max-age=31536000, immutable"
@@ -46,7 +48,7 @@ def show(**parts: object) -> Response:
     return response
 
 
-for _address in ADDRESSES:
+for _address in (*ADDRESSES, *OTHERS):
     blueprint.add_url_rule(_address, view_func=show)
 
 

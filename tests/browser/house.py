@@ -22,13 +22,17 @@ from sqlalchemy.engine import Connection
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from crowd.accounts import service as accounts
+from crowd.accounts.models import AccountKind
 from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import Settings
 from crowd.core.db import AnyRow
 from crowd.core.migrate import upgrade
+from crowd.images import deliveries, delivery_queries
+from crowd.images import queries as images
 from crowd.images import service as intake
-from crowd.images.models import Rights
+from crowd.images.deliveries import NewDelivery
+from crowd.images.models import Rights, Supplier
 from crowd.images.service import Delivery
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime, build_runtime
@@ -112,6 +116,24 @@ class House:
                 _, token = accounts.issue_token(conn, joined.id)
             self.people[name] = Person(client_of(self.app), joined.id, name, token)
         return self.people[name]
+
+    def handler(self, kind: AccountKind, name: str, supplier: str | None = None) -> None:
+        """Somebody of a supplier or of the refining team, who can log in with PASSWORD."""
+        with self.rt.db.begin() as conn:
+            password = accounts.choose_password(PASSWORD)
+            joined = tiers.join(conn, name, Grade.TRAINEE, by=None, password=password, kind=kind)
+            if supplier:
+                of = images.named(conn, Supplier, supplier, clock.now())
+                delivery_queries.tie_person(conn, joined.id, of)
+
+    def delivery(self, name: str, supplier: str, rights: Rights, *seeds: int) -> int:
+        """A delivery of photographs that its supplier has just sent."""
+        with self.rt.db.begin() as conn:
+            begun = deliveries.open_delivery(conn, NewDelivery(supplier, name, rights), None, clock.now())
+        for seed in seeds:
+            arrival = Delivery(supplier, f"look-{seed}.jpg", rights, delivery_id=begun.id, waiting=True)
+            intake.take_upload(self.rt, photograph(seed), arrival, None)
+        return int(begun.id)
 
     def image(self, until: Stage | None = Stage.SEGMENTATION, *, seed: int | None = None) -> int:
         """A photograph that waits in stage `until` (None: accepted), brought there by its people."""
@@ -265,6 +287,9 @@ def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *r
     # Nobody meets a known picture twice, so each lesson has a learner of its own.
     for number in range(2, 6):
         house.person("trainee", f"trainee-{number}")
+    house.handler(AccountKind.SUPPLIER, "supplier", "Studio")
+    house.handler(AccountKind.REFINER, "refiner")
+    house.delivery("spring", "Studio", Rights.UNKNOWN, 901, 902)
     house.proposing = True
     for stage in stages:
         for _ in range(count):

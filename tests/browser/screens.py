@@ -111,6 +111,36 @@ STEERING = (
     Screen("behind", "admin", "/admin/behind?figure=styled", _behind_style),
 )
 
+def _opened(visitor: Visitor) -> None:
+    visitor.page.locator(".frame").first.click()
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+def _asked_to_end(visitor: Visitor) -> None:
+    visitor.button("contracts.withdraw").click()
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+def _chosen(visitor: Visitor) -> None:
+    # A fresh house has no data set yet; then the page says so.
+    for choice in visitor.page.locator("main td button").all()[:1]:
+        choice.click()
+        visitor.page.locator("main h2").first.wait_for()
+
+
+def _rewritten(visitor: Visitor) -> None:
+    text = visitor.page.locator("textarea")
+    text.wait_for()
+    visitor.page.get_by_role("heading", level=3).first.wait_for()
+    text.fill("## One\n\n- A **point** of ours.\n")
+
+
+def _marked(visitor: Visitor) -> None:
+    visitor.bench.wait_for()
+    visitor.press("c", "Space", "Shift+ArrowRight", "Shift+ArrowDown", "Space")
+    visitor.page.get_by_role("dialog").wait_for()
+
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -149,4 +179,17 @@ SCREENS = (
     Screen("releases", "admin", "/admin/releases", _nothing),
     Screen("models", "admin", "/admin/models", _nothing),
     *STEERING,
+    # What comes in.
+    Screen("cover", "general", "/work/segmentation", _marked),
+    Screen("deliveries", "admin", "/deliveries", _nothing),
+    Screen("delivery", "admin", "/deliveries/1", _nothing),
+    Screen("delivery-image", "refiner", "/deliveries/1", _opened),
+    Screen("contracts", "admin", "/contracts", _nothing),
+    Screen("contract-ending", "supplier", "/contracts", _asked_to_end),
+    Screen("suppliers", "admin", "/admin/suppliers", _nothing),
+    Screen("suppliers-deliveries", "supplier", "/", _nothing),
+    Screen("access", "general", "/access", _chosen),
+    Screen("access-requests", "admin", "/access", _chosen),
+    Screen("guidelines", "admin", "/admin/guidelines", _rewritten),
+    Screen("suppliers-delivery", "supplier", "/deliveries/1", _nothing),
 )

@@ -110,7 +110,7 @@ def walk(events: Sequence[Event], answers: Mapping[int, Given], policy: Policy) 
             case What.REFUSED | What.HELD | What.ACCEPTED | What.WITHDRAWN:
                 image.close()
                 image.state = _STATES[event.what]
-            case What.PREPARED | What.RELEASED | What.ORIGINAL_VIEWED:
+            case What.PREPARED | What.RELEASED | What.ORIGINAL_VIEWED | What.COVERED | What.CROPPED:
                 pass
             case _:
                 image.faults.append(f"{event.what} follows on nothing")

@@ -296,3 +296,25 @@ def test_what_happened_to_contracts_and_deliveries_is_never_changed(house: House
     for change in (f"UPDATE {table} SET id = id", f"DELETE FROM {table}"):
         with pytest.raises(sa.exc.DBAPIError, match="append-only"), house.rt.db.begin() as conn:
             conn.execute(sa.text(change))
+
+
+def test_a_deliverys_images_are_listed_by_state_and_by_finding_with_pictures_for_some(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    doubted = house.delivery("doubtful")
+    (taken,) = house.send(delivery, "a.jpg", jpeg(1)).json["files"]
+    (held,) = house.send(doubted, "b.jpg", jpeg(2)).json["files"]
+
+    def listed(of: int, query: str, who: Headers) -> list[Any]:
+        answer = house.get(f"/deliveries/{of}/images{query}", who)
+        assert answer.status_code == 200, answer.json
+        return list(answer.json["items"])
+
+    assert [each["id"] for each in listed(delivery, "?state=taken", house.refiner)] == [taken["image_id"]]
+    assert listed(delivery, "?state=held", house.refiner) == []
+    codes = [each["code"] for each in listed(doubted, "?state=held", house.admin)[0]["findings"]]
+    (found,) = listed(doubted, f"?code={codes[0]}", house.admin)
+    assert (found["id"], found["state"]) == (held["image_id"], "held")
+    assert listed(doubted, "?code=watermarks", house.admin) == []
+    assert house.get(f"/deliveries/{doubted}/images?state=lost", house.admin).status_code == 422
+    assert house.get(found["url"].removeprefix("/api/v1"), house.refiner).status_code == 200
+    assert listed(doubted, "", house.shop)[0]["url"] is None

@@ -27,6 +27,8 @@ def _built() -> None:
         "/me",
         "/admin",
         "/admin/people/3",
+        "/deliveries/7",
+        "/contracts",
     ],
 )
 def test_a_page_and_what_it_needs_are_served(client: Client, address: str) -> None:

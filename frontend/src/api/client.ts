@@ -6,6 +6,8 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 
 const PATIENCE_MS = 30_000;
+/** Files are large, and a zip is unpacked while one waits. */
+const UPLOAD_PATIENCE_MS = 10 * 60_000;
 
 /** A refusal, or (status 0) no answer at all. `code` is stable; `errors` names the fields at fault. */
 export class Problem extends Error {
@@ -54,7 +56,10 @@ const manners: Middleware = {
 };
 
 export const api = createClient<paths>({
-  fetch: (request) => fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) }),
+  fetch: (request) => {
+    const uploads = request.headers.get("Content-Type")?.startsWith("multipart/");
+    return fetch(request, { signal: AbortSignal.timeout(uploads ? UPLOAD_PATIENCE_MS : PATIENCE_MS) });
+  },
 });
 api.use(manners);
 
@@ -91,4 +96,13 @@ function problemOf({ error, response }: Answered<unknown>): Problem {
     told.errors ?? {},
     Number.isFinite(retry) && retry > 0 ? retry : null,
   );
+}
+
+/** How a form with files goes over the wire. */
+export const asForm = { bodySerializer: (body: unknown) => body as FormData };
+
+/** What a refusal says, with the fields at fault; anything else is no refusal and is thrown on. */
+export function refusal(problem: unknown): string {
+  if (!(problem instanceof Problem)) throw problem;
+  return [problem.message, ...Object.values(problem.errors).flat()].join(" ");
 }

@@ -93,6 +93,9 @@ export interface Me {
   readonly username: string;
   readonly grade: string;
   readonly suspended: boolean;
+  /** Suppliers and refiners have a login, but no grade and no tasks. */
+  readonly kind: "crowd" | "supplier" | "refiner";
+  readonly supplier?: { readonly id: number; readonly name: string } | null;
   readonly stages: readonly Stage[];
   readonly leases: readonly Lease[];
   readonly notices?: { readonly unread: number };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { areaOf, crossing, edgeNear, faultOf, isInside, moved, nearestOn, snapped } from "./rings";
+import { areaOf, crossing, edgeNear, faultOf, isInside, moved, nearestOn, recut, snapped } from "./rings";
 import type { Point, Ring } from "../api/types";
 
 const SQUARE: Ring = [
@@ -65,5 +65,30 @@ describe("a point", () => {
 
   test("on an edge becomes a corner between its ends", () => {
     expect(edgeNear([5, 1], [SQUARE], 2)).toEqual({ ring: 0, index: 1, at: [5, 0] });
+  });
+});
+
+describe("a picture that was cut", () => {
+  test("takes its rings along, and loses what is no longer in it", () => {
+    const below: Ring = [
+      [0, 20],
+      [10, 20],
+      [10, 40],
+    ];
+    expect(recut([SQUARE, below], 0, -15, 100, 100)).toEqual([
+      [
+        [0, 5],
+        [10, 5],
+        [10, 25],
+      ],
+    ]);
+    expect(recut([SQUARE], -4, -4, 100, 100)).toEqual([
+      [
+        [0, 0],
+        [6, 0],
+        [6, 6],
+        [0, 6],
+      ],
+    ]);
   });
 });

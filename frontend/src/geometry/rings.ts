@@ -193,3 +193,13 @@ function meetingPoint(a: Point, b: Point, c: Point, d: Point): Point {
   const share = ((c[0] - a[0]) * (d[1] - c[1]) - (c[1] - a[1]) * (d[0] - c[0])) / across;
   return [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])];
 }
+
+/** The rings as they lie after the picture was cut: moved, and without what is no longer in it. */
+export function recut(rings: readonly Ring[], dx: number, dy: number, width: number, height: number): readonly Ring[] {
+  return rings
+    .map((ring) => {
+      const points = ring.map(([x, y]) => rounded(clamped([x + dx, y + dy], width, height)));
+      return points.filter((point, index) => distance(point, points.at(index - 1) ?? point) > 0);
+    })
+    .filter((ring) => !["few_points", "no_area"].includes(faultOf(ring) ?? ""));
+}

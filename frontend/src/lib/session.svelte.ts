@@ -28,7 +28,7 @@ listeners.unauthorized = () => {
 /** Look who is logged in; null for nobody. Throws Problem when that cannot be known. */
 export async function recognise(): Promise<Me | null> {
   try {
-    const [found, words] = await Promise.all([ask(api.GET("/api/v1/me")), ask(api.GET("/api/v1/taxonomy"))]);
+    const [found, words] = await Promise.all([ask(api.GET("/api/v1/me")), ask(api.GET("/api/v1/taxonomy")).catch(forOthers)]);
     taxonomy = words as unknown as Taxonomy;
     me = found as unknown as Me;
   } catch (problem) {
@@ -36,6 +36,12 @@ export async function recognise(): Promise<Me | null> {
     me = null;
   }
   return me;
+}
+
+/** Suppliers and refiners are told no taxonomy: they label nothing. */
+function forOthers(problem: unknown): null {
+  if (problem instanceof Problem && problem.code === "account_kind") return null;
+  throw problem;
 }
 
 /** Log in; throws Problem. Somebody else than before gets a fresh page: nothing of one person's is shown to another. */

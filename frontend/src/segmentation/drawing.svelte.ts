@@ -1,6 +1,6 @@
 // Regions while they are drawn: what each tool and key does to them. Knows no pointer, key or server.
 
-import type { Point, Region, Ring } from "../api/types";
+import type { Box, Point, Region, Ring } from "../api/types";
 import {
   boundsOf,
   clamped,
@@ -16,7 +16,8 @@ import {
   snapped,
 } from "../geometry/rings";
 
-export type Tool = "select" | "polygon" | "box";
+/** `cover` marks a face: a box that becomes no region. */
+export type Tool = "select" | "polygon" | "box" | "cover";
 
 export const MOST_STEPS_BACK = 200;
 
@@ -39,6 +40,8 @@ export class Drawing {
   into = $state<string | null>(null);
   /** Where the pointer, or the crosshair of the arrow keys, is. */
   at = $state.raw<Point | null>(null);
+  /** The rectangle that was marked with the tool `cover`. */
+  marked = $state.raw<Box | null>(null);
   /** A region while it is dragged, in place of its own rings. */
   live = $state.raw<{ readonly id: string; readonly rings: readonly Ring[] } | null>(null);
   #past = $state.raw<readonly (readonly Region[])[]>([]);
@@ -230,7 +233,7 @@ export class Drawing {
   moveCrosshair(dx: number, dy: number): void {
     const [x, y] = this.at ?? this.middle;
     this.at = clamped([x + dx, y + dy], this.width, this.height);
-    if (this.tool === "box" && this.#boxFrom) this.#stretch(this.at);
+    if (this.boxes && this.#boxFrom) this.#stretch(this.at);
   }
 
   /** Put a point of the ring; near its first point the ring closes. */
@@ -263,11 +266,17 @@ export class Drawing {
     this.path = [];
     this.into = null;
     this.at = null;
+    this.marked = null;
     this.#boxFrom = null;
   }
 
   boxFrom(at: Point): void {
     this.#boxFrom = rounded(clamped(at, this.width, this.height));
+  }
+
+  /** Whether the tool draws rectangles. */
+  get boxes(): boolean {
+    return this.tool === "box" || this.tool === "cover";
   }
 
   get boxing(): boolean {
@@ -283,6 +292,10 @@ export class Drawing {
     this.#boxFrom = null;
     this.path = [];
     if (ring.length < 4 || knownFault(ring)) return;
+    if (this.tool === "cover") {
+      this.marked = boundsOf([ring]);
+      return;
+    }
     this.add(this.part, [ring]);
     this.tool = "select";
   }
@@ -339,7 +352,7 @@ export class Drawing {
     this.live = null;
     this.#grip = null;
     this.#boxFrom = null;
-    if (this.tool === "box") this.path = [];
+    if (this.boxes) this.path = [];
   }
 
   /** The uppermost region below a point. */

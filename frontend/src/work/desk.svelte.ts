@@ -242,6 +242,23 @@ export class WorkDesk implements Desk {
     await send?.();
   }
 
+  /** The picture of a task was made anew, as large as before: what is on screen stays. */
+  repaint(held: Held, url: string): void {
+    held.picture.src = url;
+    void this.keepsakes.put(taskKey(held.task.id), { ...held.task, image: { ...held.task.image, url } });
+  }
+
+  /** The picture of a task was made anew in another size: the task goes on with it, and with a draft that fits. */
+  async renew(held: Held, task: Task, draft: unknown): Promise<void> {
+    const fresh = new Held(task);
+    fresh.extended(new Date(held.expiresAt).toISOString());
+    fresh.spentMs = held.spentMs;
+    await fresh.ready;
+    await this.keepsakes.put(taskKey(task.id), task);
+    this.tasks = this.tasks.map((each) => (each === held ? fresh : each));
+    this.keepDraft(fresh, draft);
+  }
+
   dismiss(notice: Notice): void {
     this.notices = this.notices.filter((each) => each !== notice);
   }
