@@ -111,6 +111,7 @@ STEERING = (
     Screen("behind", "admin", "/admin/behind?figure=styled", _behind_style),
 )
 
+
 def _opened(visitor: Visitor) -> None:
     visitor.page.locator(".frame").first.click()
     visitor.page.get_by_role("dialog").wait_for()

@@ -184,7 +184,7 @@ def test_an_answer_that_was_judged_against_is_appealed(visit: Visit, house: Hous
     house.bot("reviewer", "reviewer").do("first_review", blamed)
     tagger.do("attributes", right)
     house.bot("expert", "stylist").do("styles", styles)
-    fine = {"score": 5, "blame": None, "reasons": [], "comment": ""}
+    fine: dict[str, Any] = {"score": 5, "blame": None, "reasons": [], "comment": ""}
     house.bot("reviewer", "reviewer").do("first_review", fine)
     for name in ("left", "right"):
         house.bot("inspector", name).do("second_review", fine)
