@@ -169,7 +169,7 @@ def _cost(db: Database, database: Built, case: Case, written: Mapping[str, int])
         _keep(db, member.id, book)
         fresh += [_ask(db, claimant, policy, MarkBook(), case)[1] for _ in range(WARM_UP + 1)][WARM_UP:]
         generic += [_ask(db, claimant, policy, book, case, generic=True)[1] for _ in range(CLAIMS)]
-    flaws = [flaw for bill in warm for flaw in bill.flaws]
+    flaws = [flaw for bill in (*warm, *cold, *fresh) for flaw in bill.flaws]
     flaws += [f"generic plan: {flaw}" for bill in generic for flaw in bill.flaws]
     return Cost(
         warm=_kind(warm, written),

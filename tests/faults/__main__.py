@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.faults import injuries
 from tests.faults.drill import Plan, fault_table, run_drill
 from tests.faults.system import Embedded, Production, start_embedded, start_production
 
@@ -21,13 +22,18 @@ def main() -> int:
     parser.add_argument("--bots", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument("--pause", type=float, default=4.0, help="seconds between two faults")
+    parser.add_argument(
+        "--faults", nargs="+", choices=list(injuries.IN_PRODUCTION), default=[], help="only these; else all"
+    )
     parser.add_argument("--keep", type=Path, help="where ledger and logs are to be left")
     given = parser.parse_args()
     plan = Plan(
         seed=given.seed,
         bots=given.bots,
         seconds=60 * given.minutes,
-        pause=4.0,
+        faults=given.faults,
+        pause=given.pause,
         away=1.5,
         think=1.0,
         images=80,

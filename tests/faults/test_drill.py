@@ -13,11 +13,15 @@ from tests.faults.ledger import Act
 from tests.faults.system import start_embedded, start_production
 
 SHORT = Plan(seed=7, bots=100, pause=0.4, away=0.4, think=1.0, images=12, upload_every=2, lease=5)
-# Each fault once, where it tells most; the long form does them all, in ever new order, on both.
+# Where each fault tells most, web processes every few seconds; the long form does them all, in ever new
+# order, on both.
 IN_PRODUCTION = (
     "web worker killed",
     "PostgreSQL crashed",
+    "web worker killed",
     "tidied by many",
+    "Redis killed",
+    "web worker killed",
     "killed while preparing",
     "export forgotten",
 )
