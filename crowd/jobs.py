@@ -17,6 +17,7 @@ from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
 from crowd.review import quality, watch
+from crowd.review.probation import service as probation
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
 from crowd.steering import telling
@@ -66,6 +67,7 @@ def upkeep() -> int:
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
     experts.fold(rt.db, clock.now())
+    probation.upkeep(rt.db, rt.policy, clock.now())
     watch.look_if_due(rt.db, rt.policy, clock.now())
     quality.refit_if_due(rt.db, rt.policy, clock.now())
     proposals.look(rt.db, rt.policy, clock.now())

@@ -47,6 +47,7 @@ from crowd.ml.watch.models import (
 )
 from crowd.review.appeals.models import Appeal, AppealDecision
 from crowd.review.models import Comment
+from crowd.review.probation.models import Probation
 from crowd.review.rechecks.models import Recheck
 from crowd.review.redo_models import Redo, RedoImage
 from crowd.steering.models import (
@@ -147,6 +148,7 @@ __all__ = [
     "NoticeRead",
     "Participation",
     "Plan",
+    "Probation",
     "Proposal",
     "QualityAlert",
     "ReadMark",

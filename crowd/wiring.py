@@ -30,9 +30,11 @@ from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
+from crowd.review import watch as quality_watch
 from crowd.review.appeals import api as appeals_api
 from crowd.review.appeals import service as appeals
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
+from crowd.review.probation import service as probation
 from crowd.review.rechecks.service import Listener, Usher
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
@@ -125,6 +127,8 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
 def _wire_rechecks(rt: Runtime) -> None:
     shadows.ERRANDS[:] = [Usher(rt.policy).seat]
     shadows.WITNESSES[Purpose.APPEAL] = Listener(rt.policy, appeals.heard).take
+    shadows.WITNESSES[Purpose.OVERLAP] = Listener(rt.policy, probation.compared).take
+    quality_watch.OVERLAP_SOURCES[:] = [partial(probation.overlaps, rt.policy)]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

@@ -107,6 +107,7 @@ class ProbationPolicy:
     """Whose first reviews are judged a second time, by whom; `default.yaml` says what each means."""
 
     reviews: int
+    idle_hours: float
     wait_hours: float
     open_most: int
     grades: Names

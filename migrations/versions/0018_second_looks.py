@@ -19,12 +19,13 @@ MOMENT = sa.DateTime(timezone=True)
 
 APPEND_ONLY = ("appeals", "appeal_decisions")
 # In the order in which they may go.
-TABLES = ("appeal_decisions", "appeals", "rechecks")
+TABLES = ("appeal_decisions", "appeals", "probations", "rechecks")
 
 
 def upgrade() -> None:
     """Apply."""
     _rechecks()
+    _probations()
     _appeals()
     for table in APPEND_ONLY:
         _make_append_only(table)
@@ -66,6 +67,16 @@ def _rechecks() -> None:
     _partial("ix_rechecks_waiting", ["id"], "state = 0")
     _partial("ix_rechecks_compared", ["worker_id", "id"], "score IS NOT NULL")
     op.create_index("ix_rechecks_seat", "rechecks", ["seat_id"])
+
+
+def _probations() -> None:
+    op.create_table(
+        "probations",
+        sa.Column("worker_id", ID, nullable=False),
+        sa.Column("reviews", sa.Integer(), nullable=False),
+        _reference("probations", "worker_id", "workers"),
+        sa.PrimaryKeyConstraint("worker_id", name=op.f("pk_probations")),
+    )
 
 
 def _appeals() -> None:
