@@ -36,7 +36,8 @@ class Recheck(Base):
     """The answer `task_id` of `worker_id` at `stage` is looked at once more, on `labels` as they stood then.
 
     From `opened_at` on who has nothing else to do gets it, from `ripe_at` on it comes before new work.
-    `seat_id`: the seat given last, to `judge_id`. `own_score` and `score`: what the answer and the judge gave, where the answer is a verdict.
+    `seat_id`: the seat given last, to `judge_id`. `own_score` and `score`: what the answer and the judge
+    gave, where the answer is a verdict.
     """
 
     __tablename__ = "rechecks"
