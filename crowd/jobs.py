@@ -12,6 +12,7 @@ from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
 from crowd.drafts import service as drafts
+from crowd.gold.refreshers import service as refreshers
 from crowd.images import contracts, deliveries
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
@@ -70,6 +71,7 @@ def upkeep() -> int:
     probation.upkeep(rt.db, rt.policy, clock.now())
     watch.look_if_due(rt.db, rt.policy, clock.now())
     quality.refit_if_due(rt.db, rt.policy, clock.now())
+    refreshers.look_if_due(rt.db, rt.policy, clock.now())
     proposals.look(rt.db, rt.policy, clock.now())
     telling.tell(rt.db)
     telling.retell(rt.db, most=RETOLD_PAGES)

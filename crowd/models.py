@@ -13,6 +13,7 @@ from crowd.datasets.models import (
 )
 from crowd.drafts.models import Draft
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
+from crowd.gold.refreshers.models import Refresher
 from crowd.images.delivery_models import (
     Contract,
     ContractEvent,
@@ -155,6 +156,7 @@ __all__ = [
     "Recheck",
     "Redo",
     "RedoImage",
+    "Refresher",
     "Release",
     "ReleaseImage",
     "Retelling",

@@ -19,6 +19,8 @@ from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
 from crowd.gold.courses import Examiner
 from crowd.gold.dealing import Dealer
+from crowd.gold.refreshers import api as refreshers_api
+from crowd.gold.refreshers import service as refreshers
 from crowd.images import api as images
 from crowd.images import contracts, intake_api
 from crowd.images import service as intake
@@ -88,6 +90,7 @@ BLUEPRINTS = (
     notices_api.blueprint,
     watch.blueprint,
     appeals_api.blueprint,
+    refreshers_api.blueprint,
 )
 
 
@@ -98,6 +101,7 @@ def wire(rt: Runtime) -> None:
     rules.register(Stage.ADJUDICATION, AdjudicationRules())
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
     accounts.ME_SECTIONS["notices"] = notices_api.notices_section
+    accounts.ME_SECTIONS["refreshers"] = refreshers.refreshers_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     contracts.ENDED_HOOKS[:] = [decisions.end_rights]
     accounts.ME_SECTIONS["supplier"] = intake_api.supplier_section

@@ -12,6 +12,7 @@ from crowd.policy.sections import (
     GoldPolicy,
     ProbationPolicy,
     QualityPolicy,
+    RefresherPolicy,
 )
 
 
@@ -82,6 +83,7 @@ class Policy:
     gold: GoldPolicy
     appeals: AppealPolicy
     probation: ProbationPolicy
+    refreshers: RefresherPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

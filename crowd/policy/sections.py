@@ -113,6 +113,17 @@ class ProbationPolicy:
     grades: Names
 
 
+@dataclass(frozen=True, slots=True)
+class RefresherPolicy:
+    """Who is offered practice again; `default.yaml` says what each number means."""
+
+    items: int
+    recent: int
+    margin: float
+    gold_bar: float
+    rest_days: float
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
     "experts": ExpertPolicy,
@@ -120,6 +131,7 @@ SECTIONS: dict[str, type[Any]] = {
     "gold": GoldPolicy,
     "appeals": AppealPolicy,
     "probation": ProbationPolicy,
+    "refreshers": RefresherPolicy,
 }
 
 _SHARES_OF_ONE = {
@@ -147,6 +159,7 @@ _ABOVE_ZERO = {
 _AT_LEAST_ONE = {
     "days",
     "open_most",
+    "recent",
     "every_seconds",
     "one_in",
     "fast_last",
