@@ -13,12 +13,14 @@ from crowd.core import clock
 from crowd.core.config import load_settings
 from crowd.datasets.jobs import run_exports
 from crowd.drafts import service as drafts
+from crowd.gold.refreshers import service as refreshers
 from crowd.images import contracts, deliveries
 from crowd.images.jobs import prepare_images
 from crowd.ml import service as models
 from crowd.ml import uses
 from crowd.ml.watch import service as models_watch
 from crowd.review import quality, watch
+from crowd.review.probation import service as probation
 from crowd.review.redo import run_redos
 from crowd.runtime import Runtime, build_runtime
 from crowd.steering import telling
@@ -68,8 +70,10 @@ def upkeep() -> int:
     uses.fold(rt.db)
     counts.reconcile_if_due(rt.db, clock.now())
     experts.fold(rt.db, clock.now())
+    probation.upkeep(rt.db, rt.policy, clock.now())
     watch.look_if_due(rt.db, rt.policy, clock.now())
     quality.refit_if_due(rt.db, rt.policy, clock.now())
+    refreshers.look_if_due(rt.db, rt.policy, clock.now())
     proposals.look(rt.db, rt.policy, clock.now())
     telling.tell(rt.db)
     telling.retell(rt.db, most=RETOLD_PAGES)

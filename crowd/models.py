@@ -14,6 +14,7 @@ from crowd.datasets.models import (
 )
 from crowd.drafts.models import Draft
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
+from crowd.gold.refreshers.models import Refresher
 from crowd.images.delivery_models import (
     Contract,
     ContractEvent,
@@ -48,6 +49,7 @@ from crowd.ml.watch.models import (
 )
 from crowd.review.appeals.models import Appeal, AppealDecision
 from crowd.review.models import Comment
+from crowd.review.probation.models import Probation
 from crowd.review.rechecks.models import Recheck
 from crowd.review.redo_models import Redo, RedoImage
 from crowd.steering.models import (
@@ -155,12 +157,14 @@ __all__ = [
     "NoticeRead",
     "Participation",
     "Plan",
+    "Probation",
     "Proposal",
     "QualityAlert",
     "ReadMark",
     "Recheck",
     "Redo",
     "RedoImage",
+    "Refresher",
     "Release",
     "ReleaseImage",
     "Retelling",

@@ -23,6 +23,8 @@ from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
 from crowd.gold.courses import Examiner
 from crowd.gold.dealing import Dealer
+from crowd.gold.refreshers import api as refreshers_api
+from crowd.gold.refreshers import service as refreshers
 from crowd.images import api as images
 from crowd.images import batch_api, contracts, intake_api
 from crowd.images import service as intake
@@ -34,9 +36,11 @@ from crowd.ml.watch import api as watch
 from crowd.policy import Policy, Stage
 from crowd.review import api as review
 from crowd.review import evidence, redo, redo_api
+from crowd.review import watch as quality_watch
 from crowd.review.appeals import api as appeals_api
 from crowd.review.appeals import service as appeals
 from crowd.review.policy import AdjudicationRules, FirstReviewRules, SecondReviewRules
+from crowd.review.probation import service as probation
 from crowd.review.rechecks.service import Listener, Usher
 from crowd.runtime import Runtime
 from crowd.steering import api as steering
@@ -99,6 +103,7 @@ BLUEPRINTS = (
     watch.blueprint,
     audits.blueprint,
     appeals_api.blueprint,
+    refreshers_api.blueprint,
 )
 
 
@@ -109,6 +114,7 @@ def wire(rt: Runtime) -> None:
     rules.register(Stage.ADJUDICATION, AdjudicationRules())
     accounts.ME_SECTIONS["leases"] = tasks.leases_section
     accounts.ME_SECTIONS["notices"] = notices_api.notices_section
+    accounts.ME_SECTIONS["refreshers"] = refreshers.refreshers_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     contracts.ENDED_HOOKS[:] = [decisions.end_rights]
     accounts.ME_SECTIONS["supplier"] = intake_api.supplier_section
@@ -145,6 +151,8 @@ def _wire_audits(rt: Runtime) -> None:
 def _wire_rechecks(rt: Runtime) -> None:
     shadows.ERRANDS[:] = [Usher(rt.policy).seat]
     shadows.WITNESSES[Purpose.APPEAL] = Listener(rt.policy, appeals.heard).take
+    shadows.WITNESSES[Purpose.OVERLAP] = Listener(rt.policy, probation.compared).take
+    quality_watch.OVERLAP_SOURCES[:] = [partial(probation.overlaps, rt.policy)]
 
 
 def register_rooms(api: flask_smorest.Api) -> None:

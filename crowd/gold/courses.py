@@ -11,6 +11,7 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.gold import queries, service
 from crowd.gold.guide import GUIDE, explain
+from crowd.gold.refreshers import service as refreshers
 from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import leases, shadow_queries
 from crowd.tasks import queries as tasks
@@ -144,6 +145,7 @@ class Examiner:
     def practised(self, conn: Connection, said: Testimony) -> None:
         """A practice answer: kept with its notes, and no evidence about anybody."""
         service.judge(conn, said, self.policy)
+        refreshers.practised(conn, said)
 
     def answered(self, conn: Connection, said: Testimony) -> None:
         """An exam's answer; the last one ends the exam."""

@@ -12,6 +12,7 @@ from crowd.policy.sections import (
     GoldPolicy,
     ProbationPolicy,
     QualityPolicy,
+    RefresherPolicy,
 )
 from crowd.policy.targets import Targets
 
@@ -97,6 +98,7 @@ class Policy:
     audit: AuditPolicy
     appeals: AppealPolicy
     probation: ProbationPolicy
+    refreshers: RefresherPolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -107,9 +107,21 @@ class ProbationPolicy:
     """Whose first reviews are judged a second time, by whom; `default.yaml` says what each means."""
 
     reviews: int
+    idle_hours: float
     wait_hours: float
     open_most: int
     grades: Names
+
+
+@dataclass(frozen=True, slots=True)
+class RefresherPolicy:
+    """Who is offered practice again; `default.yaml` says what each number means."""
+
+    items: int
+    recent: int
+    margin: float
+    gold_bar: float
+    rest_days: float
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -119,6 +131,7 @@ SECTIONS: dict[str, type[Any]] = {
     "gold": GoldPolicy,
     "appeals": AppealPolicy,
     "probation": ProbationPolicy,
+    "refreshers": RefresherPolicy,
 }
 
 _SHARES_OF_ONE = {
@@ -146,6 +159,7 @@ _ABOVE_ZERO = {
 _AT_LEAST_ONE = {
     "days",
     "open_most",
+    "recent",
     "every_seconds",
     "one_in",
     "fast_last",

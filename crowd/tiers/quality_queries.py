@@ -149,6 +149,22 @@ def standing_about(conn: Connection, task_ids: Collection[int]) -> list[Known]:
     return [Known(**row._mapping) for row in conn.execute(query)]
 
 
+def newest_evidence(
+    conn: Connection, worker_id: int, stage: Stage, since: datetime | None, limit: int
+) -> Sequence[AnyRow]:
+    """Up to `limit` of what counts of a person's evidence at a stage, newest first; `since`: only later."""
+    query = (
+        sa.select(EvidenceRow.value, EvidenceRow.weight)
+        .where(EvidenceRow.worker_id == worker_id, EvidenceRow.stage == stage, _counts())
+        .where(EvidenceRow.weight > sa.literal_column("0"))
+        .order_by(EvidenceRow.id.desc())
+        .limit(limit)
+    )
+    if since is not None:
+        query = query.where(EvidenceRow.at > since)
+    return conn.execute(query).all()
+
+
 def latest_gold(
     conn: Connection, worker_id: int, since: datetime | None, limit: int
 ) -> dict[Stage, list[float]]:

@@ -1,4 +1,4 @@
-"""Answers that are looked at once more: appeals and probation"""
+"""Answers that are looked at once more: appeals and probation; practice for whoever drifts"""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,15 @@ MOMENT = sa.DateTime(timezone=True)
 
 APPEND_ONLY = ("appeals", "appeal_decisions")
 # In the order in which they may go.
-TABLES = ("appeal_decisions", "appeals", "rechecks")
+TABLES = ("refreshers", "appeal_decisions", "appeals", "probations", "rechecks")
 
 
 def upgrade() -> None:
     """Apply."""
     _rechecks()
+    _probations()
     _appeals()
+    _refreshers()
     for table in APPEND_ONLY:
         _make_append_only(table)
 
@@ -68,6 +70,16 @@ def _rechecks() -> None:
     op.create_index("ix_rechecks_seat", "rechecks", ["seat_id"])
 
 
+def _probations() -> None:
+    op.create_table(
+        "probations",
+        sa.Column("worker_id", ID, nullable=False),
+        sa.Column("reviews", sa.Integer(), nullable=False),
+        _reference("probations", "worker_id", "workers"),
+        sa.PrimaryKeyConstraint("worker_id", name=op.f("pk_probations")),
+    )
+
+
 def _appeals() -> None:
     op.create_table(
         "appeals",
@@ -102,6 +114,31 @@ def _appeals() -> None:
         _reference("appeal_decisions", "seat_id", "tasks"),
         sa.PrimaryKeyConstraint("appeal_id", name=op.f("pk_appeal_decisions")),
     )
+
+
+def _refreshers() -> None:
+    op.create_table(
+        "refreshers",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("worker_id", ID, nullable=False),
+        sa.Column("stage", sa.SmallInteger(), nullable=False),
+        sa.Column("items", sa.Integer(), nullable=False),
+        sa.Column("why", JSON, nullable=False),
+        sa.Column("offered_at", MOMENT, nullable=False),
+        sa.Column("done_at", MOMENT, nullable=True),
+        _reference("refreshers", "worker_id", "workers"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_refreshers")),
+    )
+    is_open = sa.text("done_at IS NULL")
+    op.create_index(
+        "uq_refreshers_open",
+        "refreshers",
+        ["worker_id", "stage"],
+        unique=True,
+        sqlite_where=is_open,
+        postgresql_where=is_open,
+    )
+    op.create_index("ix_refreshers_worker", "refreshers", ["worker_id", "stage", "offered_at"])
 
 
 def _partial(name: str, columns: list[str], condition: str) -> None:

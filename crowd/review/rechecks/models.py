@@ -35,8 +35,9 @@ _COMPARED = sa.text("score IS NOT NULL")
 class Recheck(Base):
     """The answer `task_id` of `worker_id` at `stage` is looked at once more, on `labels` as they stood then.
 
-    From `ripe_at` on it comes before new work. `seat_id`: the seat given last, to `judge_id`. `own_score`
-    and `score`: what the answer and the judge gave, where the answer is a verdict.
+    From `opened_at` on who has nothing else to do gets it, from `ripe_at` on it comes before new work.
+    `seat_id`: the seat given last, to `judge_id`. `own_score` and `score`: what the answer and the judge
+    gave, where the answer is a verdict.
     """
 
     __tablename__ = "rechecks"

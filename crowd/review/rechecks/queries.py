@@ -1,7 +1,7 @@
 """All SQL of rechecks: their small queue, who may sit, and what came of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from crowd.tasks.models import TASK_STATE, Claim, Participation, Purpose, Task, 
 OPEN, WAITING = (literal(state, RECHECK_STATE) for state in (RecheckState.OPEN, RecheckState.WAITING))
 # While an image is in work, who looks at it now might be needed for it later.
 SETTLED = (literal(ImageState.ACCEPTED, IMAGE_STATE), literal(ImageState.HELD, IMAGE_STATE))
+FAR_OFF = datetime(9999, 1, 1, tzinfo=UTC)
 GONE = (ImageState.REFUSED, ImageState.WITHDRAWN)
 
 _WHO = sa.bindparam("who", type_=Recheck.worker_id.type)
@@ -54,6 +55,7 @@ _NEXT = Statement(
     .where(
         Recheck.state == OPEN,
         Recheck.ripe_at <= sa.bindparam("ripe_by", type_=Recheck.ripe_at.type),
+        Recheck.opened_at <= sa.bindparam("opened_by", type_=Recheck.opened_at.type),
         Recheck.purpose.in_(sa.bindparam("for_purposes", type_=Recheck.purpose.type, expanding=True)),
         _IS_FREE,
         _IS_SETTLED,
@@ -67,10 +69,12 @@ _NEXT = Statement(
 
 
 def next_for(
-    conn: Connection, worker_id: int, purposes: Sequence[Purpose], ripe_by: datetime
+    conn: Connection, worker_id: int, purposes: Sequence[Purpose], now: datetime, *, ripe: bool
 ) -> AnyRow | None:
     """The recheck that this person may sit for and that has waited longest, locked; None: there is none."""
-    return _NEXT.run(conn, {"who": worker_id, "for_purposes": purposes, "ripe_by": ripe_by}).first()
+    ripe_by = now if ripe else FAR_OFF
+    values = {"who": worker_id, "for_purposes": purposes, "ripe_by": ripe_by, "opened_by": now}
+    return _NEXT.run(conn, values).first()
 
 
 def add(conn: Connection, values: Mapping[str, Any]) -> int | None:
@@ -138,10 +142,10 @@ def settled_waiting(conn: Connection, limit: int) -> Sequence[AnyRow]:
     ).all()
 
 
-def open_up(conn: Connection, recheck_id: int, labels: Any, now: datetime, ripe_at: datetime) -> None:
+def open_up(conn: Connection, recheck_id: int, labels: Any, opened_at: datetime, ripe_at: datetime) -> None:
     """Waiting → open, on these labels. The caller has locked it."""
     changed = sa.update(Recheck).where(Recheck.id == recheck_id)
-    conn.execute(changed.values(state=OPEN, labels=labels, opened_at=now, ripe_at=ripe_at))
+    conn.execute(changed.values(state=OPEN, labels=labels, opened_at=opened_at, ripe_at=ripe_at))
 
 
 def count_open(conn: Connection, most: int) -> int:

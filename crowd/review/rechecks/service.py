@@ -6,7 +6,7 @@ who adjudicates asks here, and the seat is made when it is taken (docs/decisions
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -39,8 +39,7 @@ class Usher:
         `pressing`: before new work, hence only what is ripe.
         """
         purposes = self._purposes(errand.grade)
-        ripe_by = errand.now if errand.pressing else datetime.max.replace(tzinfo=errand.now.tzinfo)
-        found = queries.next_for(conn, errand.worker_id, purposes, ripe_by)
+        found = queries.next_for(conn, errand.worker_id, purposes, errand.now, ripe=errand.pressing)
         if found is None:
             return None
         seconds = self.policy.stages[SEAT_STAGE].lease_seconds

@@ -1,0 +1,1 @@
+"""Refreshers: who drifts is offered practice at the stage where it shows."""

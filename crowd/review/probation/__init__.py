@@ -1,0 +1,1 @@
+"""Probation: somebody's first reviews are judged a second time, by people who are known to see well."""
