@@ -237,7 +237,10 @@ def _known(ground: Ground, wish: Wish, stage: Stage, shown: Mapping[str, Any], f
         return _checked(ground, stage, wish.answer, labels, "answer")
     if wish.answer is None:
         return {"passes": fault is None, "blame": fault}
-    return _known_verdict(wish.answer, stage)
+    known = _known_verdict(wish.answer, stage)
+    if fault is not None and known["passes"]:
+        raise field_error("answer.passes", f"{fault} is made wrong here: passing it is not right")
+    return known
 
 
 def _known_verdict(answer: Any, stage: Stage) -> dict[str, Any]:

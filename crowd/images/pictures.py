@@ -57,12 +57,12 @@ def covered(rt: Runtime, image_id: int, regions: Sequence[Rectangle]) -> NewPict
 def cut_below(rt: Runtime, image_id: int, regions: Sequence[Rectangle]) -> NewPicture:
     """The picture below the lowest of these regions, not yet shown.
 
-    Raises as `covered` does; a 422 about `regions` too where less than half of the picture would be left.
+    Raises as `covered` does; a 422 about `regions` too where less than half of the picture, or than LEAST_KEPT pixels, would be left.
     """
     image = _shown(rt, image_id)
     lowest = max(bottom for _, _, _, bottom in _boxes(regions, image))
-    if lowest > image.height / 2:
-        raise field_error("regions", "Less than half of the picture would be left: cover it instead.")
+    if lowest > image.height / 2 or image.height - lowest < LEAST_KEPT:
+        raise field_error("regions", "Too little of the picture would be left: cover it instead.")
     return _make(rt, image, Changes(keep=(0, lowest, image.width, image.height)))
 
 

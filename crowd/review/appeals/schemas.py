@@ -13,7 +13,9 @@ _REASON = validate.Length(1, LONGEST_REASON)
 class NewAppealSchema(Schema):
     """Which answer of one's own was wrongly judged, and why."""
 
-    task_id = fields.Integer(required=True, metadata={"description": "The task that one answered."})
+    task_id = fields.Integer(
+        required=True, strict=True, metadata={"description": "The task that one answered."}
+    )
     reason = fields.String(required=True, validate=_REASON)
 
 

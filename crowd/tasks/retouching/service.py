@@ -19,10 +19,11 @@ from crowd.policy import Stage
 from crowd.runtime import Runtime
 from crowd.tasks import image_queries, leases
 from crowd.tasks import queries as tasks
-from crowd.tasks.models import TaskState
+from crowd.tasks.models import Purpose, TaskState
 from crowd.tasks.retouching import queries
 
 _ENDED = (ImageState.REFUSED, ImageState.WITHDRAWN)
+_LESSONS = (Purpose.PRACTICE, Purpose.EXAM)
 
 
 class How(StrEnum):
@@ -45,13 +46,15 @@ def cover_at_hand(rt: Runtime, worker_id: int, task_id: int, token: int, marked:
     """Cover faces in the image of a segmentation that this person holds; the image and its shift.
 
     Raises NotFound, Forbidden (never theirs), Conflict (`lease_lost`, `superseded`, `not_segmentation`,
-    `labelled`, `changed`), and a 422 about `regions`.
+    `lesson`, `labelled`, `changed`), and a 422 about `regions`.
     """
     with rt.db.read() as conn:
         task = leases.own_task(conn, worker_id, task_id, token)
         _require_held(task, worker_id, token)
         if task.stage is not Stage.SEGMENTATION:
             raise Conflict("not_segmentation", "Faces are covered while the outlines are drawn.")
+        if task.purpose in _LESSONS:
+            raise Conflict("lesson", "The picture of a lesson is a copy: tell an admin of the face instead.")
         if marked.how is How.CROP:
             _require_unlabelled(conn, task.image_id)
     new = _made(rt, task.image_id, marked)
