@@ -57,7 +57,8 @@ def covered(rt: Runtime, image_id: int, regions: Sequence[Rectangle]) -> NewPict
 def cut_below(rt: Runtime, image_id: int, regions: Sequence[Rectangle]) -> NewPicture:
     """The picture below the lowest of these regions, not yet shown.
 
-    Raises as `covered` does; a 422 about `regions` too where less than half of the picture, or than LEAST_KEPT pixels, would be left.
+    Raises as `covered` does; a 422 about `regions` too where less than half of the picture, or less than
+    LEAST_KEPT pixels of it, would be left.
     """
     image = _shown(rt, image_id)
     lowest = max(bottom for _, _, _, bottom in _boxes(regions, image))
