@@ -381,11 +381,11 @@ def _judged(
 
 
 def _view(session: Session, task: Values, stage: Stage, image_id: int) -> Values:
-    rows = session.run(image_queries._SIZE_AND_LABELS, {"of_image": image_id}).fetchall()
+    rows = session.run(image_queries._PICTURE_AND_LABELS, {"of_image": image_id}).fetchall()
     labels: dict[str, Any] = {each.value: None for each in LABELLING}
     for row in rows:
-        if row[2] is not None:
-            labels[_STAGES[row[2]].value] = row[3]
+        if row[3] is not None:
+            labels[_STAGES[row[3]].value] = row[4]
     cause = None if task["cause"] is None else _CAUSES[task["cause"]]
     return {
         "id": task["id"],

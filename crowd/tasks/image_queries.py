@@ -30,7 +30,7 @@ def lock_image(conn: Connection, image_id: int) -> AnyRow | None:
     return _LOCK.run(conn, {"of_image": image_id}).one_or_none()
 
 
-_SIZE_AND_LABELS = Statement(
+_PICTURE_AND_LABELS = Statement(
     sa.select(Image.width, Image.height, Image.picture, Label.stage, Label.value)
     .join_from(Image, Label, Label.image_id == Image.id, isouter=True)
     .where(Image.id == sa.bindparam("of_image", type_=Image.id.type))
@@ -40,7 +40,7 @@ _SIZE_AND_LABELS = Statement(
 
 def picture_and_labels(conn: Connection, image_id: int) -> tuple[AnyRow, Sequence[AnyRow]]:
     """The working image (size in pixels, `picture`), and every version of its labels, oldest first."""
-    rows = _SIZE_AND_LABELS.run(conn, {"of_image": image_id}).all()
+    rows = _PICTURE_AND_LABELS.run(conn, {"of_image": image_id}).all()
     return rows[0], [row for row in rows if row.stage is not None]
 
 

@@ -97,6 +97,6 @@ def test_small_lots_need_less_and_at_last_everything() -> None:
 
 
 def test_a_sample_that_nobody_would_see_the_end_of_is_none() -> None:
-    assert sample_size(8_000_000, 0.0006, 0.95, 0) == 4991
+    assert sample_size(8_000_000, 0.0006, 0.95, 0) == 4989
     assert sample_size(8_000_000, 0.0005, 0.95, 0) is None
     assert sample_size(8_000_000, 0.0000001, 0.99, 0) is None

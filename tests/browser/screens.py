@@ -85,7 +85,7 @@ def _behind_style(visitor: Visitor) -> None:
 
 
 def _person_of_a_proposal(visitor: Visitor) -> None:
-    visitor.page.locator("[data-proposal] h2 a").click()
+    visitor.page.locator("[data-proposal] h2 a").first.click()
     visitor.page.locator(".by-stage dt").first.wait_for()
 
 

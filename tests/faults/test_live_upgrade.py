@@ -35,13 +35,16 @@ HOOKS: tuple[tuple[ModuleType, str], ...] = (
     (decisions, "DECIDED_HOOKS"),
     (moves, "BOUNCED_HOOKS"),
     (shadows, "STAND_INS"),
+    (shadows, "FIRST_CALLS"),
+    (shadows, "ERRANDS"),
 )
 WRITES = ("INSERT", "UPDATE", "DELETE")
 # What the engine cannot do without. The table stands aside, so that the upgrade makes its own.
 OF_LATER_TIMES = (
     "ALTER TABLE tasks ADD COLUMN purpose smallint NOT NULL DEFAULT 0, ADD COLUMN assignment_id bigint",
     "ALTER TABLE images ADD COLUMN contract_id bigint, ADD COLUMN delivery_id bigint,"
-    " ADD COLUMN waiting boolean NOT NULL DEFAULT false, ADD COLUMN faces smallint",
+    " ADD COLUMN waiting boolean NOT NULL DEFAULT false, ADD COLUMN faces smallint,"
+    " ADD COLUMN picture bytea",
     "CREATE SCHEMA IF NOT EXISTS later",
     "CREATE TABLE IF NOT EXISTS later.assignments (id bigint, ended_at timestamptz)",
 )

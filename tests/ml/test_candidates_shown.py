@@ -16,7 +16,7 @@ from crowd.ml.service import roll_back
 from crowd.ml.serving import Shelf, Waiter
 from crowd.policy import Grade, PolicyError, Stage, load_policy
 from crowd.runtime import Runtime
-from crowd.tasks import handover, leases
+from crowd.tasks import handover, leases, shadows
 from tests.ml import shelf
 from tests.ml.shelf import add_card, claim, hear_at_once, make, promote, styles_card, submit, with_policy
 from tests.tasks.engine import Engine
@@ -262,8 +262,12 @@ def test_figures_tell_acceptance_edits_time_and_bias(rt: Runtime, tmp_path: Path
     assert (after["stage"], after["model"], after["serving"]) == (Stage.STYLES, "small@1", True)
 
 
-def test_without_any_model_a_claim_runs_no_statement_more(engine: Engine) -> None:
+def test_without_any_model_a_claim_runs_no_statement_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The registry is asked once in a while, not at each claim."""
+    # Those look now and then, too.
+    monkeypatch.setattr(shadows, "FIRST_CALLS", [])
     waiter = Waiter(engine.policy, Shelf(remember=1000.0))
     handover.PROPOSERS[:] = [waiter.candidates]
     engine.image_at(Stage.STYLES)

@@ -4,6 +4,7 @@ Making an application and a database takes far longer than a scenario, so both a
 the database is emptied: SQLite's file is put back, PostgreSQL's tables are truncated.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from crowd.tasks.taxonomies import shelf
 from tests.conftest import DATABASES, Migrated
 from tests.scenarios.people import Clock, Crew
 from tests.servers import Postgres
+
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def sqlite_place(
 def postgresql_place(
     postgres: Postgres, process_name: str, redis_server: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
-    name = f"crowd_scenarios_{process_name}_{os.getpid()}"
+    # Another folder that borrows this fixture has one of its own.
+    name = f"crowd_scenarios_{process_name}_{os.getpid()}_{next(_NUMBERS)}"
     url = "postgresql+psycopg://" + postgres.create_database(name).removeprefix("postgresql://")
     upgrade(url)
     rt = _runtime(url, redis_server, tmp_path_factory.mktemp("scenarios"))
