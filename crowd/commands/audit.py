@@ -1,5 +1,7 @@
 """`crowd audit`: the final audit, as an administrator at the machine itself draws it and reads it."""
 
+import json
+
 import click
 
 from crowd.audits import figures, queries, service
@@ -72,7 +74,9 @@ def show(audit_id: int | None) -> None:
                     f"{rate['by']:<9} {name:<30} {rate['wrong']:>5}/{rate['judged']:<5} {share:>7} {bounds}"
                 )
             for row in signed:
-                click.echo(f"signed {rfc3339(row.at)} {row.who}: {row.opinion} {row.comment}")
+                # In one line, whatever somebody wrote: another line would read as another signature.
+                comment = json.dumps(row.comment, ensure_ascii=False)
+                click.echo(f"signed {rfc3339(row.at)} {row.who}: {row.opinion} {comment}")
             return
         after: int | None = None
         while True:
