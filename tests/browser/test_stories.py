@@ -228,8 +228,6 @@ def test_a_grid_of_second_reviews_is_sent_in_one_go(visit: Visit, house: House) 
     house.person("inspector", "inspector")
     inspector = visit("inspector", "/work/grid")
     expect(inspector.page.locator(".tile")).to_have_count(3)
-    # What was claimed is kept in the browser a moment after it is shown.
-    inspector.page.wait_for_timeout(2000)
     inspector.visit("/work/grid")
     expect(inspector.page.locator(".tile")).to_have_count(3)
     inspector.page.locator(".tile").first.focus()
