@@ -45,7 +45,7 @@ from crowd.tasks.flow import (
     move_for,
 )
 from crowd.tasks.marks import MarkBook
-from crowd.tasks.models import Kind, Part, Purpose, Standing
+from crowd.tasks.models import Kind, Part, Standing
 from crowd.tasks.rules import RULES, Answer
 from crowd.tasks.taxonomies import shelf
 from crowd.wiring import wire
@@ -202,7 +202,8 @@ class Floor:
             return None
         found = self._search(session, who, stages, now)
         if Stage.ADJUDICATION in stages and not (found and (found[4] or found[6])):
-            self._ask_for_rechecks(session, who, found is not None, now)
+            # Of those who adjudicate; the built queue has none.
+            assert session.run(rechecks._ANY_OPEN, {}).fetchone() is None
         if found is None:
             return None
         task_id, image_id, stage = found[0], found[1], _STAGES[found[2]]
@@ -217,16 +218,6 @@ class Floor:
         claim = {"task_id": task_id, "token": task["token"], "worker_id": who, "at": now}
         session.run(queries._ADD_CLAIM, claim)
         return _view(session, task, stage, image_id)
-
-    def _ask_for_rechecks(self, session: Session, who: int, pressing: bool, now: datetime) -> None:
-        """Of those who adjudicate; the built queue has none."""
-        asked = {
-            "who": who,
-            "for_purposes": [_code(purpose) for purpose in (Purpose.APPEAL, Purpose.OVERLAP)],
-            "ripe_by": now if pressing else rechecks.FAR_OFF,
-            "opened_by": now,
-        }
-        assert session.run(rechecks._NEXT, asked).fetchone() is None
 
     def _search(self, session: Session, who: int, stages: tuple[Stage, ...], now: datetime) -> Any:
         asked = {"who": who, "at_now": now, "at_most": 1}

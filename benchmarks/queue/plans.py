@@ -96,7 +96,7 @@ class Plan:
         sorts = [
             f"{node} of {node.fed:.0f} rows"
             for node in self.nodes_of("Sort", "Incremental Sort")
-            if node.fed > sorted_rows
+            if sorted_rows == 0 or node.fed > sorted_rows
         ]
         return scans + sorts
 

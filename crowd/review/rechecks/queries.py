@@ -50,6 +50,8 @@ _IS_FREE = sa.or_(
     ),
 )
 _IS_SETTLED = sa.exists(sa.select(Image.id).where(Image.id == Recheck.image_id, Image.state.in_(SETTLED)))
+# Asked by every claim of those who adjudicate, so it puts nothing in order: mostly there is nothing.
+_ANY_OPEN = Statement(sa.select(Recheck.id).where(Recheck.state == OPEN).limit(sa.literal_column("1")))
 _NEXT = Statement(
     sa.select(Recheck.id, Recheck.purpose, Recheck.image_id, Recheck.labels)
     .where(
@@ -72,6 +74,8 @@ def next_for(
     conn: Connection, worker_id: int, purposes: Sequence[Purpose], now: datetime, *, ripe: bool
 ) -> AnyRow | None:
     """The recheck that this person may sit for and that has waited longest, locked; None: there is none."""
+    if _ANY_OPEN.run(conn, {}).first() is None:
+        return None
     ripe_by = now if ripe else FAR_OFF
     values = {"who": worker_id, "for_purposes": purposes, "ripe_by": ripe_by, "opened_by": now}
     return _NEXT.run(conn, values).first()
