@@ -17,12 +17,14 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 
 from crowd.core.config import DEFAULT_DATA_DIR, Settings, SettingsError, load_settings
+from crowd.core.db import Database
 from crowd.core.embedded import (
     EmbeddedUnavailable,
     redis_address,
     redis_answers,
     redis_command,
 )
+from crowd.core.health import current_revision
 from crowd.core.migrate import upgrade
 from crowd.core.supervisor import (
     AlreadyRunning,
@@ -72,9 +74,10 @@ def run_standalone(
         with exclusive(settings.data_dir / LOCK_FILE):
             _check_files(settings)
             port = _free_port(host, port)
+            is_new = _is_new(settings)
             upgrade(settings.database_url)
             supervisor = Supervisor(_children(settings, host, port, os.environ))
-            supervisor.run(lambda: (ready_callback or _greet(settings))(_base_url(host, port)))
+            supervisor.run(lambda: (ready_callback or _greet(settings, is_new))(_base_url(host, port)))
     except AlreadyRunning as problem:
         return _fail(f"Crowd is running on this data dir already: {problem}", 2)
     except OperationalError as problem:
@@ -98,6 +101,12 @@ def _check_files(settings: Settings) -> None:
     """Read policy and taxonomy here once, so that a mistake in them is told once and not by every child."""
     load_policy(settings.policy_file)
     load_taxonomy(settings.taxonomy_file)
+
+
+def _is_new(settings: Settings) -> bool:
+    """Whether nothing was ever set up here; whoever mistyped the data dir wants to be told."""
+    with contextlib.closing(Database(settings.database_url)) as db:
+        return current_revision(db) is None
 
 
 @contextlib.contextmanager
@@ -222,7 +231,7 @@ def _base_url(host: str, port: int) -> str:
     return f"http://{_bracketed(_reachable(host))}:{port}"
 
 
-def _greet(settings: Settings) -> Callable[[str], None]:
+def _greet(settings: Settings, is_new: bool) -> Callable[[str], None]:
     """What tells a person on stdout that the system is up and what to do next."""
     usual = settings.data_dir == Path(DEFAULT_DATA_DIR).resolve()
     where = "" if usual else f"CROWD_DATA_DIR={shlex.quote(str(settings.data_dir))} "
@@ -230,7 +239,7 @@ def _greet(settings: Settings) -> Callable[[str], None]:
     def greet(url: str) -> None:
         print(
             f"Crowd is ready:   {url}\n"
-            f"  data dir        {settings.data_dir}\n"
+            f"  data dir        {settings.data_dir}{' (new: there was nothing before)' if is_new else ''}\n"
             f"  database        {'SQLite, embedded' if settings.is_sqlite else 'PostgreSQL'}\n"
             f"  first admin     {where}crowd workers add NAME --grade admin\n"
             f"  Ctrl-C stops everything",

@@ -29,9 +29,9 @@ SETTLED_AFTER = timedelta(seconds=90)
 LEAST_PASSED = 50
 MOST_MARKS = 3
 
-# Priorities looked at for marks, best first; and below all of them.
+# Priorities looked at for marks, best first; below all of them, and the last of all.
 MOST_PRIORITIES = 16
-LEAST_PRIORITY = -(2**15)
+LEAST_PRIORITY, MOST_PRIORITY = -(2**15), 2**15 - 1
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
@@ -105,23 +105,41 @@ def marks_beyond(
     end = conn.execute(
         _first_open(stage, len(marks.by_priority)), {"who": worker_id, "at_most": 1, **_places(marks)}
     ).first()
-    known = [priority for priority in marks.by_priority if end is None or priority < end.priority]
-    moved = {priority: _behind_settled(conn, stage, priority, settled) for priority in known}
+    known = {
+        priority: mark
+        for priority, mark in marks.by_priority.items()
+        if end is None or priority < end.priority
+    }
+    moved = {
+        priority: _behind_settled(conn, stage, priority, settled, mark) for priority, mark in known.items()
+    }
     moved |= _long_runs(conn, stage, end, known, settled)
-    if end is not None:
-        here = _behind_settled(conn, stage, end.priority, settled, before=end.id)
-        moved[end.priority] = end.id if end.opened_at < settled else here
+    if end is not None and end.opened_at < settled:
+        moved[end.priority] = end.id
+    elif end is not None:
+        mark = marks.by_priority.get(end.priority, 1)
+        moved[end.priority] = _behind_settled(conn, stage, end.priority, settled, mark, before=end.id)
     worth = [(priority, mark) for priority, mark in moved.items() if mark > 1]
     return dict(worth[-MOST_MARKS:])
 
 
 def _behind_settled(
-    conn: Connection, stage: Stage, priority: int, settled: datetime, before: int = sys.maxsize
+    conn: Connection, stage: Stage, priority: int, settled: datetime, mark: int, before: int = sys.maxsize
 ) -> int:
-    """The id after the last settled task of a priority."""
-    values = {"at_stage": stage, "at_priority": priority, "before": before, "opened_before": settled}
+    """The id after the last settled task of a priority, or the mark where none stands behind it.
+
+    What stands before the mark is not read again: while an old snapshot is held, that is every task
+    that was claimed since.
+    """
+    values = {
+        "at_stage": stage,
+        "at_priority": priority,
+        "mark": mark,
+        "before": before,
+        "opened_before": settled,
+    }
     last = conn.execute(_LAST_SETTLED, values).first()
-    return 1 if last is None else int(last.id) + 1
+    return mark if last is None else int(last.id) + 1
 
 
 def _long_runs(
@@ -134,15 +152,16 @@ def _long_runs(
     """
     long: dict[int, tuple[int, int]] = {}
     beyond = LEAST_PRIORITY
+    last = MOST_PRIORITY if end is None else end.priority - 1
     for _ in range(MOST_PRIORITIES):
-        step = {"at_stage": stage, "beyond": beyond}
+        step = {"at_stage": stage, "beyond": beyond, "last": last}
         found = conn.execute(_NEXT_PRIORITY, step).first()
-        if found is None or (end is not None and found.priority >= end.priority):
+        if found is None:
             break
         beyond = found.priority
         here = {"at_stage": stage, "at_priority": beyond, "passed": LEAST_PASSED - 1}
         if beyond not in known and conn.execute(_FAR, here).first() is not None:
-            mark = _behind_settled(conn, stage, beyond, settled)
+            mark = _behind_settled(conn, stage, beyond, settled, found.id)
             long[beyond] = (mark - found.id, mark)
     return {priority: mark for priority, (_, mark) in sorted(long.items(), key=lambda run: run[1])}
 
@@ -306,7 +325,12 @@ _NEW_AT_STAGE = sa.and_(
 )
 _NEXT_PRIORITY = (
     sa.select(Task.priority, Task.id)
-    .where(_NEW_AT_STAGE, Task.priority > sa.bindparam("beyond", type_=Task.priority.type))
+    .where(
+        _NEW_AT_STAGE,
+        Task.priority > sa.bindparam("beyond", type_=Task.priority.type),
+        # The end is where the search stopped, and dead rows may stand between the head and there.
+        Task.priority <= sa.bindparam("last", type_=Task.priority.type),
+    )
     .order_by(Task.priority, Task.id)
     .limit(1)
 )
@@ -324,6 +348,7 @@ _LAST_SETTLED = (
         _NEW_AT_STAGE,
         _AT_PRIORITY,
         Task.opened_at < _SETTLED,
+        Task.id >= sa.bindparam("mark", type_=Task.id.type),
         Task.id < sa.bindparam("before", type_=Task.id.type),
     )
     .order_by(Task.id.desc())

@@ -77,6 +77,9 @@ def test_a_style_leads_to_accepted_images_of_that_main_style(lived: Steered) -> 
         ({"figure": "all"}, "figure"),
         ({"figure": "ready"}, "stage"),
         ({"figure": "done", "since": "2026-03-02", "until": "2026-03-01"}, "until"),
+        ({"figure": "done", "code": "missing"}, "code"),
+        ({"figure": "accepted", "style": "street"}, "style"),
+        ({"figure": "ready", "stage": "segmentation", "since": "2026-03-02"}, "since"),
     ],
 )
 def test_what_is_asked_wrongly_is_named(steered: Steered, query: dict[str, str], field: str) -> None:

@@ -92,6 +92,7 @@ def test_labellers_read_and_do_not_write(house: House) -> None:
         ({"text": "x" * 20_001}, "text"),
         ({"language": "fr"}, "language"),
         ({"after": "0"}, "after"),
+        ({"after": 5}, "after"),
         ({"text": "a\x00b"}, "text"),
     ],
 )

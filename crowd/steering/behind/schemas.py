@@ -10,6 +10,9 @@ from crowd.images.models import ImageState
 from crowd.steering.behind.queries import STANDING, Behind
 from crowd.steering.schemas import stage_field
 
+# What narrows one figure alone; with another one it would be passed over in silence.
+_NARROWS = {"code": Behind.BOUNCED, "style": Behind.STYLED}
+
 
 class BehindArgs(PageArgs):
     """Which figure, and which part of it."""
@@ -32,6 +35,12 @@ class BehindArgs(PageArgs):
             raise ma.ValidationError("must be given for this figure", "stage")
         if data.get("since") and data.get("until") and data["since"] > data["until"]:
             raise ma.ValidationError("must not be before since", "until")
+        for name, figure in _NARROWS.items():
+            if data.get(name) and data.get("figure") not in (figure, None):
+                raise ma.ValidationError(f"narrows the figure {figure.value} alone", name)
+        for name in ("since", "until"):
+            if data.get(name) and data.get("figure") in STANDING:
+                raise ma.ValidationError("does not narrow tasks as they stand", name)
 
 
 class BehindSchema(Schema):

@@ -54,7 +54,12 @@ def write(conn: Connection, edition: Edition, admin_id: int, now: datetime) -> d
     before = present(conn, edition.stage, edition.language)
     if before["text"].strip() == edition.text.strip():
         raise field_error("text", "is the same as before")
-    if before["version"] != edition.after:
+    if edition.after > before["version"]:
+        present_one = before["version"]
+        raise field_error(
+            "after", f"there is no version {edition.after} yet: the present one is {present_one}"
+        )
+    if edition.after < before["version"]:
         raise _changed(before["version"])
     try:
         with conn.begin_nested():
