@@ -28,7 +28,7 @@ PAUSE = 1.0
 HELD, END_SHARE = 2, 0.25
 # By how much it may slow a claim down.
 MOST = 2.0
-# A crowd that claims has no backlog of rework, which comes first: it is worked off before anything is compared.
+# Rework comes first, so a crowd that claims has no backlog of it: worked off before anything is compared.
 MOST_REWORK, MOST_SETTLING = 20, 40
 
 
