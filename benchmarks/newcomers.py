@@ -1,6 +1,6 @@
 """How soon are bad new reviewers found, and people who get worse little by little?
 
-    python -m benchmarks.newcomers [--seeds 30] [--processes 2]
+    python -m benchmarks.newcomers [--seeds 30] [--processes 2] [--part new|fading]
 
 New reviewers of known habits give the reviews of their probation, each beside one expert's; labellers who
 were good lose a little of their accuracy with every answer, beside others who stay as they are. Both are
@@ -238,10 +238,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.newcomers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--part", choices=("new", "fading"), help="one of the two tables alone")
     options = parser.parse_args(arguments)
-    print(f"### New reviewers ({options.seeds} seeds)\n")
-    for line in probation(options.seeds):
-        print(line, flush=True)
+    if options.part != "fading":
+        print(f"### New reviewers ({options.seeds} seeds)\n")
+        for line in probation(options.seeds):
+            print(line, flush=True)
+    if options.part == "new":
+        return 0
     runs = []
     with ProcessPoolExecutor(options.processes) as pool:
         for run in pool.map(fade, range(1, options.seeds + 1)):

@@ -293,12 +293,10 @@ def reviewer(overlaps: Sequence[Overlap], policy: FlagPolicy) -> Finding | None:
     pairs = [(each.score, each.reference) for each in window]
     selected = any(each.selected for each in window)
     kappa = None if selected else quadratic_kappa(pairs)
-    surely = None if kappa is None else kappa + policy.kappa_errors * kappa_error(pairs)
     bias = statistics.fmean(score - reference for score, reference in pairs)
     evidence = {
         "n": len(pairs),
         "kappa": None if kappa is None else round(kappa, 3),
-        "kappa_at_most": None if surely is None else round(surely, 3),
         "bias": round(bias, 3),
         "images": [each.image_id for each in window[-20:]],
     }
@@ -313,8 +311,10 @@ def reviewer(overlaps: Sequence[Overlap], policy: FlagPolicy) -> Finding | None:
         if chance * policy.one_sided_in < 1:
             told = {"higher": higher, "lower": lower, "chance": _short(chance)}
             return Finding(FlagCode.LENIENT_REVIEWER, evidence | told)
-    if surely is not None and surely < policy.least_kappa:
-        return Finding(FlagCode.UNRELIABLE_REVIEWER, evidence)
+    if kappa is not None and kappa < policy.least_kappa:
+        at_most = kappa + policy.kappa_errors * kappa_error(pairs)
+        if at_most < policy.least_kappa:
+            return Finding(FlagCode.UNRELIABLE_REVIEWER, evidence | {"kappa_at_most": round(at_most, 3)})
     return None
 
 

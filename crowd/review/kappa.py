@@ -2,36 +2,12 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 Pairs = Sequence[tuple[float, float]]
 
-
-class _Sums(NamedTuple):
-    """What kappa is reckoned from: how many pairs, both sums, those of squares, and of squared distances."""
-
-    n: int
-    x: float
-    y: float
-    xx: float
-    yy: float
-    apart: float
-
-    def without(self, x: float, y: float) -> "_Sums":
-        return _Sums(
-            self.n - 1,
-            self.x - x,
-            self.y - y,
-            self.xx - x * x,
-            self.yy - y * y,
-            self.apart - (x - y) ** 2,
-        )
-
-    @property
-    def kappa(self) -> float | None:
-        by_chance = self.xx + self.yy - 2 * self.x * self.y / self.n
-        return 1 - self.apart / by_chance if by_chance > 1e-9 else None
+# So little is what additions of halves leave of nothing.
+_NOTHING = 1e-9
 
 
 def quadratic_kappa(pairs: Pairs) -> float | None:
@@ -39,7 +15,7 @@ def quadratic_kappa(pairs: Pairs) -> float | None:
 
     None where neither of the two ever differs from one and the same score.
     """
-    return _sums(pairs).kappa
+    return _kappa(len(pairs), *_sums(pairs))
 
 
 def kappa_error(pairs: Pairs) -> float:
@@ -51,25 +27,24 @@ def kappa_error(pairs: Pairs) -> float:
     n = len(pairs)
     if n < 2:
         return math.inf
-    left = list(_left_out(pairs))
-    middle = statistics.fmean(left)
-    return math.sqrt((n - 1) / n * sum((each - middle) ** 2 for each in left))
+    x, y, squares, apart = _sums(pairs)
+    left = [_kappa(n - 1, x - a, y - b, squares - a * a - b * b, apart - (a - b) * (a - b)) for a, b in pairs]
+    known = [1.0 if each is None else each for each in left]
+    middle = statistics.fmean(known)
+    return math.sqrt((n - 1) / n * math.fsum((each - middle) ** 2 for each in known))
 
 
-def _left_out(pairs: Pairs) -> Iterator[float]:
-    whole = _sums(pairs)
-    for x, y in pairs:
-        kappa = whole.without(x, y).kappa
-        yield 1.0 if kappa is None else kappa
+def _kappa(n: int, x: float, y: float, squares: float, apart: float) -> float | None:
+    by_chance = squares - 2 * x * y / n
+    return 1 - apart / by_chance if by_chance > _NOTHING else None
 
 
-def _sums(pairs: Pairs) -> _Sums:
-    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
-    return _Sums(
-        len(pairs),
-        sum(xs),
-        sum(ys),
-        sum(x * x for x in xs),
-        sum(y * y for y in ys),
-        sum((x - y) ** 2 for x, y in pairs),
-    )
+def _sums(pairs: Pairs) -> tuple[float, float, float, float]:
+    """The sums of either's scores, of all their squares, and of squared distances."""
+    x = y = squares = apart = 0.0
+    for a, b in pairs:
+        x += a
+        y += b
+        squares += a * a + b * b
+        apart += (a - b) * (a - b)
+    return x, y, squares, apart
