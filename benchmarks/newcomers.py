@@ -226,8 +226,9 @@ def fading(runs: Sequence[Faded]) -> Iterator[str]:
     for pace in PACES:
         refreshed, fallen = Found(), Found()
         for _, offered, fell in (each for run in runs for each in run.people if each[0] == pace):
-            refreshed.add(*offered or (None,))
-            fallen.add(*fell or (None,))
+            for found, noticed in ((refreshed, offered), (fallen, fell)):
+                after, accuracy = noticed or (None, 0.0)
+                found.add(after, accuracy)
         cells = (refreshed.rate, refreshed.median, refreshed.accuracy)
         more = (fallen.rate, fallen.median, fallen.accuracy)
         yield f"| {pace} | " + " | ".join(map(str, (*cells, *more))) + " |"

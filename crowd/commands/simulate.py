@@ -2,7 +2,7 @@
 
 import json
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 from click.core import ParameterSource
@@ -106,7 +106,7 @@ def simulate(
         raise click.BadParameter(str(error), param_hint="--workers") from None
     address, plan = _checked(url), Plan(seed, think, timeout, influence)
     try:
-        with nullcontext(token) if token else passing_admin() as known, Screen() as screen:
+        with _admin(token) as known, Screen() as screen:
             target = Target(address, known)
             crew = enlist(target, personas, seed)
             screen.say(
@@ -121,6 +121,10 @@ def simulate(
         raise click.ClickException(str(failure)) from None
     _report(figures, as_json)
     sys.exit(1 if figures.failed else 0)
+
+
+def _admin(token: str | None) -> AbstractContextManager[str]:
+    return nullcontext(token) if token else passing_admin()
 
 
 def _planted(adopt_wrong: float | None, faster: float | None, think: float) -> Influence | None:
