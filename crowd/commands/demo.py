@@ -17,7 +17,8 @@ import click
 from rich.console import Console
 
 from crowd.commands.opening import open_runtime
-from crowd.commands.simulate import DEFAULT_CARELESS, DEFAULT_TIMEOUT, admin_token
+from crowd.commands.passing_admin import passing_admin
+from crowd.commands.simulate import DEFAULT_CARELESS, DEFAULT_TIMEOUT
 from crowd.datasets import queries as releases
 from crowd.images.models import ImageState
 from crowd.simulation import keepsakes
@@ -160,12 +161,12 @@ class Demo:
         if not waiting:
             self._say("no image is in work: there is nothing to label")
             return None
-        target = Target(url, admin_token())
-        bots = self._bots(target)
-        self._say(f"{len(bots)} bots take {waiting} images through all stages over the JSON API")
         plan = Plan(self._show.seed, think=0.0, timeout=DEFAULT_TIMEOUT)
         knowledge = Gallery(self._show.data_dir).knowledge()
-        with self._screen as screen:
+        with passing_admin() as token, self._screen as screen:
+            target = Target(url, token)
+            bots = self._bots(target)
+            self._say(f"{len(bots)} bots take {waiting} images through all stages over the JSON API")
             return simulate(target, bots, 0, plan, screen.observer, knowledge)
 
     def _bots(self, target: Target) -> list[Account]:

@@ -2,16 +2,14 @@
 
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
 
-from crowd.accounts import queries as people
-from crowd.accounts import service as accounts
 from crowd.commands import comparing
-from crowd.commands.opening import open_runtime
-from crowd.policy import Grade
+from crowd.commands.passing_admin import admin_token, passing_admin
 from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
 from crowd.simulation.crew import CrewTooSmall, assemble
 from crowd.simulation.crowd import Plan
@@ -21,9 +19,7 @@ from crowd.simulation.line.comparing import Population
 from crowd.simulation.run import Target, enlist
 from crowd.simulation.run import simulate as run_crowd
 from crowd.simulation.screen import Screen
-from crowd.tiers import service as tiers
 
-ADMIN = "simulation-admin"
 DEFAULT_CARELESS = 0.12
 DEFAULT_TIMEOUT = 1800.0
 
@@ -66,7 +62,8 @@ DEFAULT_TIMEOUT = 1800.0
 @click.option(
     "--token",
     envvar="CROWD_TOKEN",
-    help="An admin's API token, else CROWD_TOKEN; without one the installation at hand makes an admin.",
+    help="An admin's API token, else CROWD_TOKEN; without one the installation at hand makes an admin "
+    "for the time of the run.",
 )
 @click.option(
     "--compare",
@@ -107,10 +104,10 @@ def simulate(
         personas = assemble(workers, seed, careless)
     except CrewTooSmall as error:
         raise click.BadParameter(str(error), param_hint="--workers") from None
-    target = Target(_checked(url), token or admin_token())
-    plan = Plan(seed, think, timeout, influence)
+    address, plan = _checked(url), Plan(seed, think, timeout, influence)
     try:
-        with Screen() as screen:
+        with _admin(token) as known, Screen() as screen:
+            target = Target(address, known)
             crew = enlist(target, personas, seed)
             screen.say(
                 f"{len(crew)} bots taken on, {sum(each.persona.careless for each in crew)} of them careless"
@@ -126,13 +123,8 @@ def simulate(
     sys.exit(1 if figures.failed else 0)
 
 
-def admin_token() -> str:
-    """A new token of the installation's own simulation admin, who is made if need be."""
-    with open_runtime() as rt, rt.db.begin() as conn:
-        person = people.person_named(conn, ADMIN)
-        if person is None:
-            person = tiers.join(conn, ADMIN, Grade.ADMIN, by=None, reason="runs simulated crowds")
-        return accounts.issue_token(conn, person.id)[1]
+def _admin(token: str | None) -> AbstractContextManager[str]:
+    return nullcontext(token) if token else passing_admin()
 
 
 def _planted(adopt_wrong: float | None, faster: float | None, think: float) -> Influence | None:

@@ -57,6 +57,8 @@ class GoldItem(Base):
     __table_args__ = (
         sa.Index("ix_gold_items_active", "stage", "place", **_where("active")),
         sa.Index("ix_gold_items_image", "image_id", "stage"),
+        # In the pool once at a time: two would be two chances to meet the same picture.
+        sa.Index("uq_gold_items_active", "image_id", "stage", unique=True, **_where("active")),
         # Of one image by itself only once, whatever is accepted again.
         sa.Index("uq_gold_items_adjudicated", "image_id", "stage", unique=True, **_where("origin = 0")),
     )

@@ -244,7 +244,7 @@ def first_task(conn: Connection, image_id: int, stage: Stage) -> int | None:
 
 
 def add_item(conn: Connection, **values: Any) -> int | None:
-    """A new item, active; None if the rule has made this one before."""
+    """A new item, active; None if the image has one at the stage, or the rule has made this one before."""
     added: int | None = conn.execute(
         INSERT[conn.dialect.name](GoldItem)
         .values(**values, active=True)
@@ -252,6 +252,14 @@ def add_item(conn: Connection, **values: Any) -> int | None:
         .returning(GoldItem.id)
     ).scalar_one_or_none()
     return added
+
+
+def active_item(conn: Connection, image_id: int, stage: Stage) -> int | None:
+    """The item of an image and stage that is in the pool."""
+    found = sa.select(GoldItem.id).where(
+        GoldItem.image_id == image_id, GoldItem.stage == stage, GoldItem.active
+    )
+    return conn.execute(found).scalar_one_or_none()
 
 
 def add_event(

@@ -80,7 +80,10 @@ def add(
     taxonomy: tuple[int, Taxonomy],
     now: datetime,
 ) -> list[int]:
-    """New items of an accepted image; their ids. Raises NotFound, Conflict `not_accepted`, Unprocessable."""
+    """New items of an accepted image; their ids.
+
+    Raises NotFound, Conflict `not_accepted` or `already_gold`, Unprocessable.
+    """
     image = image_queries.lock_image(conn, wish.image_id)
     if image is None:
         raise NotFound("no_such_image", f"There is no image {wish.image_id}.")
@@ -120,8 +123,16 @@ def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgem
 def set_active(
     conn: Connection, gold_id: int, active: bool, actor_id: int, reason: str, now: datetime
 ) -> None:
-    """Take an item out of the pool, or put it back; again changes nothing. Raises NotFound."""
-    find(conn, gold_id)
+    """Take an item out of the pool, or put it back; again changes nothing.
+
+    Raises NotFound, and Conflict `already_gold` when another item of the image and stage is in the pool.
+    """
+    item = find(conn, gold_id)
+    if active:
+        # Whoever adds one holds this lock, too.
+        image_queries.lock_image(conn, item.image_id)
+        if queries.active_item(conn, item.image_id, item.stage) not in (None, gold_id):
+            raise _already_gold(item.image_id, item.stage)
     if queries.set_active(conn, gold_id, active):
         step = Step.REACTIVATED if active else Step.RETIRED
         queries.add_event(conn, gold_id, step, actor_id, reason, now)
@@ -206,8 +217,14 @@ def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: i
     added = _keep(
         conn, ground.image.id, stage, shown, known, origin, ground.taxonomy_id, now, actor_id, wish.reason
     )
-    assert added is not None, "the rule alone makes an item only once"
+    if added is None:
+        raise _already_gold(ground.image.id, stage)
     return added
+
+
+def _already_gold(image_id: int, stage: Stage) -> Conflict:
+    text = f"Image {image_id} is gold at {stage} already: retire that item before another goes in."
+    return Conflict("already_gold", text)
 
 
 def _planted(ground: Ground, wish: Wish, stage: Stage) -> tuple[dict[str, Any], Stage | None]:

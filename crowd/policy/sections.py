@@ -33,7 +33,10 @@ class FlagPolicy:
     overlap_least: int
     overlap_most: int
     least_kappa: float
+    kappa_errors: float
     most_bias: float
+    one_sided_bias: float
+    one_sided_in: int
     stamp_least: int
     stamp_most: int
 

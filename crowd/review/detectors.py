@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from crowd.policy import Stage
 from crowd.policy.codes import FlagCode
 from crowd.policy.sections import FlagPolicy
+from crowd.review.kappa import kappa_error, quadratic_kappa
 
 # What was to be labelled, as far as others know it: coarse first, e.g. (part,) and (part, supplier).
 Context: TypeAlias = Hashable
@@ -278,8 +279,13 @@ class Overlap:
 def reviewer(overlaps: Sequence[Overlap], policy: FlagPolicy) -> Finding | None:
     """One reviewer's overlaps, oldest first: scores that say nothing, or lie too high or too low.
 
-    Of `selected` overlaps only leniency can be told: their scores are 4 and 5 by themselves, so that kappa
-    is low for everybody, and the reference can hardly lie above them.
+    Of `selected` overlaps only great leniency can be told: their scores are 4 and 5 by themselves, so that
+    kappa is low for everybody, and the reference can hardly lie above them.
+
+    A kappa is as sure as its overlaps make it: where nearly all images are good, a few that are not decide
+    it, and one more person's noise with them. So it speaks against somebody when even so many standard
+    errors above it are too little. Who is lenient shows there as well by where scores differ at all: theirs
+    is the higher one nearly always.
     """
     window = overlaps[-policy.overlap_most :]
     if len(window) < policy.overlap_least:
@@ -298,8 +304,17 @@ def reviewer(overlaps: Sequence[Overlap], policy: FlagPolicy) -> Finding | None:
         return Finding(FlagCode.LENIENT_REVIEWER, evidence)
     if bias < -policy.most_bias and not selected:
         return Finding(FlagCode.SEVERE_REVIEWER, evidence)
+    if not selected and bias > policy.one_sided_bias:
+        higher = sum(score > reference for score, reference in pairs)
+        lower = sum(score < reference for score, reference in pairs)
+        chance = binomial_tail(higher, higher + lower, 0.5)
+        if chance * policy.one_sided_in < 1:
+            told = {"higher": higher, "lower": lower, "chance": _short(chance)}
+            return Finding(FlagCode.LENIENT_REVIEWER, evidence | told)
     if kappa is not None and kappa < policy.least_kappa:
-        return Finding(FlagCode.UNRELIABLE_REVIEWER, evidence)
+        at_most = kappa + policy.kappa_errors * kappa_error(pairs)
+        if at_most < policy.least_kappa:
+            return Finding(FlagCode.UNRELIABLE_REVIEWER, evidence | {"kappa_at_most": round(at_most, 3)})
     return None
 
 
@@ -326,18 +341,6 @@ def rubber_stamp(scores: Sequence[int], peers: Sequence[Sequence[int]], policy: 
         "chance": _short(chance),
     }
     return Finding(FlagCode.RUBBER_STAMP, evidence)
-
-
-def quadratic_kappa(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Cohen's kappa with quadratic weights; medians between two points of the scale are taken as they are.
-
-    None where neither of the two ever differs from one and the same score.
-    """
-    xs, ys = [x for x, _ in pairs], [y for _, y in pairs]
-    seen = statistics.fmean((x - y) ** 2 for x, y in pairs)
-    apart = statistics.fmean(xs) - statistics.fmean(ys)
-    by_chance = statistics.pvariance(xs) + statistics.pvariance(ys) + apart**2
-    return 1 - seen / by_chance if by_chance else None
 
 
 def chi_squared_tail(value: float, degrees: int) -> float:

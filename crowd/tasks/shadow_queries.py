@@ -91,7 +91,8 @@ _GHOST = sa.bindparam("of_ghost", type_=Image.id.type)
 _SOURCE = sa.bindparam("of_source", type_=Image.id.type)
 _TAXONOMY = sa.bindparam("by_taxonomy", type_=Task.taxonomy_id.type)
 _SHOWN = sa.alias(Image.__table__, "shown")
-_TAKEN_OVER = ("sha256", "width", "height", "file_name", "supplier_id", "rights")
+# With `picture`: what was covered or cut off since must not come back into sight.
+_TAKEN_OVER = ("sha256", "picture", "width", "height", "file_name", "supplier_id", "rights")
 
 _FILL = (
     sa.update(Image)

@@ -61,6 +61,10 @@ def steer(house: House) -> None:
     now = clock.now()
     accepted = [image for image in house.seeds if house.seen(image)["state"] == "accepted"]
     for image in accepted[:2]:
+        for item in boss.read("/gold?stage=first_review&limit=200")["items"]:
+            if item["image_id"] == image and item["active"]:
+                boss.post(f"/gold/{item['id']}/retire", {"reason": "a fault is planted instead"})
+        # Refused where it is gold there already.
         stages = ["segmentation", "attributes"]
         boss.post("/gold", {"image_id": image, "stages": stages, "reason": "clear in every detail"})
         boss.post(

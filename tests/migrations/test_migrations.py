@@ -1,6 +1,7 @@
 """The migrations lead to what the models say, there and back, on both databases."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from alembic.migration import MigrationContext
 from crowd import models
 from crowd.core.db import Base, Database
 from crowd.core.migrate import downgrade, upgrade
+from crowd.gold.models import GoldEvent, GoldItem, Step
 from crowd.policy import Grade
 from crowd.runtime import Runtime
 from tests.tasks.engine import Engine
@@ -17,6 +19,9 @@ from tests.tasks.engine import Engine
 assert models  # importing it registers every table
 
 APPEND_ONLY = ("claims", "comments", "grade_events", "image_events", "labels", "submissions")
+
+# Up to here an image could be gold at a stage more than once.
+BEFORE_ONE_ITEM = "0022"
 
 CATALOGUE = {
     "sqlite": {
@@ -72,6 +77,33 @@ def test_down_and_up_work_with_rows_in_the_tables(rt: Runtime) -> None:
     upgrade(rt.db.url)
     with rt.db.read() as conn:
         assert conn.execute(sa.text("SELECT count(*) FROM tasks")).scalar_one() == 0
+
+
+def test_of_several_gold_items_of_an_image_and_stage_the_newest_stays_in_the_pool(rt: Runtime) -> None:
+    engine = Engine(rt)
+    image = engine.add_image()
+    rt.db.close()
+    downgrade(rt.db.url, BEFORE_ONE_ITEM)
+    with rt.db.begin() as conn:
+        taxonomy = conn.execute(sa.text("SELECT max(id) FROM taxonomies")).scalar_one()
+        items = [(1, 0, True), (2, 0, True), (3, 0, False), (4, 1, True)]
+        for gold_id, stage, active in items:
+            conn.execute(
+                sa.text(
+                    "INSERT INTO gold_items"
+                    " (id, image_id, stage, taxonomy_id, labels, answer, origin, active, place, created_at)"
+                    " VALUES (:id, :image, :stage, :taxonomy, '{}', '{}', 1, :active, 0, '2026-03-02')"
+                ),
+                {"id": gold_id, "image": image, "stage": stage, "taxonomy": taxonomy, "active": active},
+            )
+    rt.db.close()
+    upgrade(rt.db.url)
+    with rt.db.read() as conn:
+        kept = conn.execute(sa.select(GoldItem.id).where(GoldItem.active)).scalars().all()
+        told = conn.execute(sa.select(GoldEvent.gold_id, GoldEvent.step, GoldEvent.at)).all()
+    assert sorted(kept) == [2, 4]
+    assert [(each.gold_id, each.step) for each in told] == [(1, Step.RETIRED)]
+    assert abs(told[0].at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY)

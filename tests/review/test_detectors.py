@@ -2,6 +2,7 @@
 
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from crowd.policy import Stage, load_policy
 from crowd.policy.codes import FlagCode
 from crowd.review import detectors
 from crowd.review.detectors import Chosen, Finding, Mix, Overlap
+from crowd.review.kappa import kappa_error, quadratic_kappa
 
 POLICY = load_policy().flags
 COLOURS = {"white": 0.3, "black": 0.25, "blue": 0.2, "red": 0.15, "green": 0.1}
@@ -147,6 +149,42 @@ def test_of_images_that_the_reviewer_let_pass_only_leniency_can_be_told() -> Non
     assert code(detectors.reviewer(overlaps(lenient, selected=True), POLICY)) is FlagCode.LENIENT_REVIEWER
 
 
+def test_where_one_image_decides_about_agreement_it_speaks_against_nobody() -> None:
+    one_missed = [(5, 5.0)] * 18 + [(4, 5.0), (5, 4.0)] * 4 + [(4, 4.0)] * 2 + [(3, 3.0), (5, 2.0)]
+    kappa = quadratic_kappa(one_missed)
+    assert kappa is not None
+    assert kappa < POLICY.least_kappa < kappa + kappa_error(one_missed)
+    assert detectors.reviewer(overlaps(one_missed), POLICY) is None
+    often = one_missed + [(1, 5.0), (5, 2.0), (3, 5.0), (5, 3.0)] * 6
+    assert code(detectors.reviewer(overlaps(often), POLICY)) is FlagCode.UNRELIABLE_REVIEWER
+
+
+def test_among_good_images_who_differs_on_one_side_only_is_lenient() -> None:
+    agreed = [(5, 5.0)] * 24 + [(2, 2.0), (1, 1.0), (3, 3.0)]
+    above = [*agreed, *[(5, 4.0)] * 9, (5, 3.0), (5, 3.0)]
+    found = detectors.reviewer(overlaps(above), POLICY)
+    assert found is not None
+    assert found.code is FlagCode.LENIENT_REVIEWER
+    assert found.evidence["bias"] < POLICY.most_bias
+    assert (found.evidence["higher"], found.evidence["lower"]) == (11, 0)
+    both_ways = [*agreed, *[(5, 3.0)] * 10, *[(4, 5.0)] * 6]
+    assert detectors.reviewer(overlaps(both_ways), POLICY) is None
+    below = [(int(reference), float(score)) for score, reference in above]
+    assert detectors.reviewer(overlaps(below), POLICY) is None, "nobody scores above 5, so below is usual"
+    assert detectors.reviewer(overlaps(above, selected=True), POLICY) is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=3, max_size=30))
+def test_the_error_of_kappa_is_how_much_each_pair_moves_it(pairs: list[tuple[int, int]]) -> None:
+    left = [quadratic_kappa(pairs[:place] + pairs[place + 1 :]) for place in range(len(pairs))]
+    known = [1.0 if each is None else each for each in left]
+    n, middle = len(pairs), statistics.fmean(known)
+    plain = math.sqrt((n - 1) / n * sum((each - middle) ** 2 for each in known))
+    assert kappa_error(pairs) == pytest.approx(plain, abs=1e-6)
+    assert kappa_error(pairs[:1]) == math.inf
+
+
 def test_one_score_for_all_is_a_stamp_where_others_differ_more() -> None:
     peers = [[5, 5, 4, 3, 5, 2, 5, 4, 5, 5] * 4 for _ in range(6)]
     found = detectors.rubber_stamp([5] * 40, peers, POLICY)
@@ -161,7 +199,7 @@ def test_one_score_for_all_is_a_stamp_where_others_differ_more() -> None:
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=60))
 def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
-    ours = detectors.quadratic_kappa(pairs)
+    ours = quadratic_kappa(pairs)
     if ours is None:
         assert len({value for pair in pairs for value in pair}) == 1
         return

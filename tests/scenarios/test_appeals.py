@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from crowd.images.models import Image
 from crowd.policy import Stage
 from crowd.tiers.quality_models import ScoreRow, SeverityRow
 from crowd.tiers.rebuild import rebuild, refit
@@ -156,6 +157,15 @@ def test_who_judges_again_sees_what_was_judged_and_nothing_of_the_dispute(crew: 
     assert own["history"] == []
     assert own["state"] == "in_work"
     refused(umpire.get(f"/images/{image_id}"), 403)
+
+
+def test_who_judges_again_sees_the_picture_as_it_was_covered_since(crew: Crew) -> None:
+    image_id = corrected(crew)
+    appealed(crew.stylist, task_of(crew, crew.stylist, image_id, "styles"))
+    with crew.rt.db.begin() as conn:
+        conn.execute(sa.update(Image).where(Image.id == image_id).values(picture=b"c" * 32))
+    umpire = crew.hire("expert", "umpire")
+    assert umpire.claim()["image"]["url"].endswith(f"?v={(b'c' * 8).hex()}")
 
 
 def test_the_seat_counts_nowhere_in_the_progress(crew: Crew) -> None:

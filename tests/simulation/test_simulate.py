@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from crowd.commands.passing_admin import passing_admin
 from crowd.simulation.client import Client, Lost, Stopped, Unreachable, open_http
 from crowd.simulation.crew import assemble
 from crowd.simulation.crowd import recruit
@@ -132,6 +136,57 @@ def test_a_bot_hands_back_what_an_earlier_run_left_in_its_hands(system: System, 
         stop.clear()
         assert claimed["image"]["id"] in board.images
         assert client.fetch("/me")["leases"] == []
+
+
+def left_behind(system: System) -> tuple[bool, int]:
+    """Whether the admin of simulated crowds may work, and how many tokens of theirs are good."""
+    with closing(sqlite3.connect(system.data_dir / "crowd.sqlite")) as database:
+        (person,) = database.execute(
+            "SELECT id, suspended_at IS NULL FROM workers WHERE username = 'simulation-admin'"
+        ).fetchall()
+        good = "SELECT count(*) FROM api_tokens WHERE worker_id = ? AND revoked_at IS NULL"
+        return bool(person[1]), database.execute(good, person[:1]).fetchone()[0]
+
+
+def test_nobody_can_use_the_admin_of_a_run_after_it(system: System, admin_token: str) -> None:
+    ended = system.simulate("--workers", "6", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert left_behind(system) == (False, 0)
+    away = system.crowd("simulate", "--workers", "6", "--url", "http://127.0.0.1:9")
+    assert away.returncode == 1
+    assert left_behind(system) == (False, 0), "not even where the system could not be reached"
+
+
+def test_the_admin_of_a_run_stays_while_another_run_works(
+    system: System, admin_token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROWD_DATA_DIR", str(system.data_dir))
+    with passing_admin() as other:
+        assert system.simulate("--workers", "6", "--json").returncode == 0
+        assert left_behind(system) == (True, 1)
+        with open_http(system.url, 1) as http:
+            assert Client(http, other, Ledger(), threading.Event()).fetch("/me")["grade"] == "admin"
+    assert left_behind(system) == (False, 0)
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_broken_off_leaves_no_admin_either(
+    system: System, admin_token: str, asked: signal.Signals
+) -> None:
+    env = {**ENVIRONMENT, "CROWD_DATA_DIR": str(system.data_dir)}
+    words = ["simulate", "--url", system.url, "--workers", "6", "--images", "40", "--think", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "crowd", *words], env=env, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stderr is not None
+        # Said once everybody was taken on, so by then there is an admin.
+        assert any("bots taken on" in line for line in run.stderr)
+        assert left_behind(system) == (True, 1)
+        run.send_signal(asked)
+        _, said = run.communicate(timeout=60)
+    assert run.returncode not in (0, None)
+    assert "Traceback" not in said
+    assert left_behind(system) == (False, 0)
 
 
 @dataclass

@@ -16,22 +16,35 @@ from crowd.review.appeals.rules import APPEALABLE
 from crowd.review.appeals.states import AppealState
 from crowd.review.rechecks.models import Recheck
 from crowd.review.rechecks.queries import SETTLED
-from crowd.tasks.models import Standing, Submission, Task
+from crowd.tasks.models import Label, Standing, Submission, Task
 from crowd.tiers.quality_models import EvidenceRow
 from crowd.tiers.score import Kind
 
 
 def own_answer(conn: Connection, task_id: int, worker_id: int) -> AnyRow | None:
-    """The person's answer to a task if it counted: its image and stage."""
+    """The person's answer to a task if it counted, or looked as if it did (gold): its image and stage."""
     return conn.execute(
         sa.select(Submission.image_id, Submission.stage)
         .where(
             Submission.task_id == task_id,
             Submission.worker_id == worker_id,
-            Submission.standing == Standing.COUNTED,
+            # Somebody told otherwise of an answer on gold would know it by that.
+            Submission.standing.in_((Standing.COUNTED, Standing.EVIDENCE)),
         )
         .limit(1)
     ).one_or_none()
+
+
+def settled_styles(conn: Connection, image_id: int, image_round: int) -> list[str]:
+    """What the votes of a round came to, main style first."""
+    value: dict[str, Any] = conn.execute(
+        sa.select(Label.value)
+        .where(Label.image_id == image_id, Label.stage == Stage.STYLES, Label.round == image_round)
+        .order_by(Label.id)
+        .limit(1)
+    ).scalar_one()
+    found: list[str] = value["styles"]
+    return found
 
 
 def count_open(conn: Connection, worker_id: int) -> int:
@@ -162,11 +175,18 @@ def possible(
         .where(
             EvidenceRow.worker_id == worker_id,
             EvidenceRow.kind.in_(sorted(APPEALABLE)),
-            EvidenceRow.value == sa.literal_column("0"),
+            sa.or_(
+                EvidenceRow.value == sa.literal_column("0"),
+                # A vote on hard styles, of which not all was settled.
+                sa.and_(
+                    EvidenceRow.stage == Stage.STYLES,
+                    EvidenceRow.kind == Kind.AGREEMENT,
+                    EvidenceRow.value < sa.literal_column("1"),
+                ),
+            ),
             EvidenceRow.weight > sa.literal_column("0"),
             EvidenceRow.cancels_id.is_(None),
             EvidenceRow.at >= since,
-            sa.or_(EvidenceRow.stage != Stage.STYLES, EvidenceRow.kind != Kind.AGREEMENT),
             ~sa.exists(sa.select(cancelling.c.id).where(cancelling.c.cancels_id == EvidenceRow.id)),
             ~sa.exists(sa.select(Appeal.id).where(Appeal.task_id == EvidenceRow.task_id)),
             sa.exists(sa.select(Image.id).where(Image.id == EvidenceRow.image_id, Image.state.in_(SETTLED))),

@@ -4,7 +4,7 @@ Upheld, the evidence against them is taken out and counts for them, and who judg
 mark. The image is left as it is: what is wrong with it is an admin's to decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from crowd.review.rechecks import service as seats
 from crowd.review.rechecks.models import RecheckState
 from crowd.tasks import answer_queries, image_queries
 from crowd.tasks import queries as tasks
+from crowd.tasks.flow import Cause
 from crowd.tasks.models import Purpose
 from crowd.tasks.shadows import Testimony
 from crowd.tiers import evidence, quality_queries
@@ -40,6 +41,25 @@ class Ground:
     story: Story
     place: int
     standing: Sequence[Known]
+
+    @property
+    def is_vote(self) -> bool:
+        """Whether it is a vote on hard styles: then styles are named anew, and no verdict is given."""
+        return rules.is_vote(self.story, self.place)
+
+    def labels(self) -> dict[str, Any]:
+        """By stage what whoever judges again is shown."""
+        if self.is_vote:
+            return seats.labels_before_votes(self.story, rules.place_voted(self.story, self.place))
+        return seats.labels_at(self.story, rules.place_judged(self.story, self.place, self.judges()))
+
+    def is_upheld(self, conn: Connection, said: Mapping[str, Any]) -> bool:
+        """Whether what somebody uninvolved has said finds for the appellant."""
+        own = self.story[self.place]
+        if not self.is_vote:
+            return rules.is_upheld(own, said)
+        settled = queries.settled_styles(conn, self.image_id, own.round)
+        return rules.is_vote_upheld(own.result, settled, said["styles"])
 
     def against(self) -> list[Known]:
         """What counts against the answer."""
@@ -72,7 +92,6 @@ def appeal(
         raise Conflict("too_late", f"An appeal is possible for {policy.appeals.days} days.")
     if queries.count_open(conn, worker_id) >= policy.appeals.open_most:
         raise Conflict("too_many_appeals", f"At most {policy.appeals.open_most} may be open at a time.")
-    shown = rules.place_judged(ground.story, ground.place, ground.judges())
     answer = ground.story[ground.place]
     recheck_id = rechecks.add(
         conn,
@@ -83,7 +102,8 @@ def appeal(
             "task_id": task_id,
             "worker_id": worker_id,
             "stage": own.stage,
-            "labels": seats.labels_at(ground.story, shown),
+            "cause": Cause.STYLES if ground.is_vote else Cause.SPLIT,
+            "labels": ground.labels(),
             "opened_at": now,
             "ripe_at": now,
             "own_score": answer.score if answer.is_verdict else None,
@@ -109,8 +129,8 @@ def heard(conn: Connection, policy: Policy, recheck: AnyRow, said: Testimony) ->
     (found,) = queries.appeals(conn, recheck_id=recheck.id)
     ground = _ground(conn, found.image_id, found.task_id)
     assert ground is not None, "an answer that counted stays in its image's story"
-    upheld = rules.is_upheld(ground.story[ground.place], said.result)
-    bench = Bench(said.worker_id, said.result, said.at)
+    upheld = ground.is_upheld(conn, said.result)
+    bench = Bench(said.worker_id, None if ground.is_vote else said.result, said.at)
     _decide(conn, policy, found, ground, bench, upheld=upheld, why="", seat_id=said.task.id)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
 from crowd.images.models import STAGE
 from crowd.policy import Stage
+from crowd.tasks.flow import Cause
 from crowd.tasks.models import PURPOSE, Purpose
 
 
@@ -37,7 +38,8 @@ class Recheck(Base):
 
     From `opened_at` on who has nothing else to do gets it, from `ripe_at` on it comes before new work.
     `seat_id`: the seat given last, to `judge_id`. `own_score` and `score`: what the answer and the judge
-    gave, where the answer is a verdict.
+    gave, where the answer is a verdict. The seat looks like an adjudication of this `cause`: a split, which
+    asks for a verdict, or styles, which asks for them anew.
     """
 
     __tablename__ = "rechecks"
@@ -49,6 +51,7 @@ class Recheck(Base):
     task_id: Mapped[int] = mapped_column(sa.ForeignKey("tasks.id"))
     worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
     stage: Mapped[Stage] = mapped_column(STAGE)
+    cause: Mapped[Cause] = mapped_column(Coded(Cause), server_default="1")
     labels: Mapped[Any | None] = mapped_column(Json)
     opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ripe_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -53,7 +53,7 @@ _IS_SETTLED = sa.exists(sa.select(Image.id).where(Image.id == Recheck.image_id, 
 # Asked by every claim of those who adjudicate, so it puts nothing in order: mostly there is nothing.
 _ANY_OPEN = Statement(sa.select(Recheck.id).where(Recheck.state == OPEN).limit(sa.literal_column("1")))
 _NEXT = Statement(
-    sa.select(Recheck.id, Recheck.purpose, Recheck.image_id, Recheck.labels)
+    sa.select(Recheck.id, Recheck.purpose, Recheck.image_id, Recheck.cause, Recheck.labels)
     .where(
         Recheck.state == OPEN,
         Recheck.ripe_at <= sa.bindparam("ripe_by", type_=Recheck.ripe_at.type),

@@ -1,7 +1,8 @@
 """Rechecks: an answer is judged once more, blind, by somebody who had no part in its image.
 
-The seat looks like the adjudication of a split. Nothing is put into the queue for it: a claim of somebody
-who adjudicates asks here, and the seat is made when it is taken (docs/decisions/0018-second-looks.md).
+The seat looks like the adjudication of a split, or of styles. Nothing is put into the queue for it: a claim
+of somebody who adjudicates asks here, and the seat is made when it is taken
+(docs/decisions/0018-second-looks.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,6 @@ from crowd.review.rechecks import queries
 from crowd.review.rechecks.labels import completed, rows_before
 from crowd.review.rechecks.models import RecheckState
 from crowd.tasks import answer_queries, handover, shadow_queries
-from crowd.tasks.flow import Cause
 from crowd.tasks.models import Part, Purpose
 from crowd.tasks.shadows import Errand, Testimony
 
@@ -53,7 +53,7 @@ class Usher:
             errand.taxonomy_id,
             errand.now,
             errand.now + timedelta(seconds=seconds),
-            cause=Cause.SPLIT,
+            cause=found.cause,
         )
         queries.seated(conn, found.id, task.id, errand.worker_id)
         # From now on they never label or review this image, should it be opened again.
@@ -86,6 +86,12 @@ def labels_at(story: Story, place: int) -> dict[str, Any]:
     """By stage the labels as they stood before the answer at `place`, made complete."""
     shown = handover.present_labels(rows_before(story, place))  # type: ignore[arg-type]  # stage and value
     return {stage.value: value for stage, value in completed(shown, story).items()}
+
+
+def labels_before_votes(story: Story, place: int) -> dict[str, Any]:
+    """By stage what experts were shown who voted on the styles from `place` on: no vote, nor the outcome."""
+    shown = handover.present_labels(rows_before(story, place))  # type: ignore[arg-type]  # stage and value
+    return {stage.value: value for stage, value in shown.items()}
 
 
 def place_of(story: Story, task_id: int) -> int | None:
