@@ -4,10 +4,12 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import Rule
 
 from crowd.accounts.auth import actor_of, install_auth
 from crowd.core.config import Settings, SettingsError, load_settings
@@ -25,8 +27,18 @@ SESSION_LIFETIME = timedelta(days=7)
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip")
 
 
+class _Rule(Rule):
+    """A route whose way back, from a view to its address, is compiled when first used: hardly any ever is."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        made = cache(partial(super()._compile_builder, append_unknown))
+        return lambda rule, **values: made()(rule, **values)
+
+
 class _App(Flask):
     """Flask without looking anew, at each call of each function, whether it is a coroutine: none is."""
+
+    url_rule_class = _Rule
 
     def ensure_sync(self, func: F) -> F:
         """The function as it is."""

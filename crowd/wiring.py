@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import flask_smorest
 from flask import Flask
 from sqlalchemy.engine import Connection
 
@@ -14,6 +13,7 @@ from crowd.accounts.auth import AUDITORS_WRITE
 from crowd.audits import api as audits
 from crowd.audits import seats
 from crowd.core import clock
+from crowd.core.http import Api
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
 from crowd.datasets.offered import api as offered_models
@@ -155,11 +155,11 @@ def _wire_rechecks(rt: Runtime) -> None:
     quality_watch.OVERLAP_SOURCES[:] = [partial(probation.overlaps, rt.policy)]
 
 
-def register_rooms(api: flask_smorest.Api) -> None:
+def register_rooms(api: Api) -> None:
     """Register every room's part of the API."""
     for schema in (*results.EVERY_RESULT, *EVERY_CANDIDATES):
         name = type(schema).__name__.removesuffix("Schema")
-        api.spec.components.schema(name, schema=schema)
+        api.name_schema(name, schema)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
 

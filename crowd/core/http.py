@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -172,9 +173,45 @@ class ProblemSchema(ma.Schema):
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """The API's description at `/api/v1/openapi.json`, with problem+json for every failure."""
+    """The API's description at `/api/v1/openapi.json`, with problem+json for every failure.
+
+    It is written when it is first asked for: a web process that is asked for none starts in half the time.
+    """
 
     ERROR_SCHEMA = ProblemSchema
+
+    def __init__(self, app: Flask) -> None:
+        self._undescribed: list[Callable[[Any], None]] = []
+        # Two requests at once may be the first to ask.
+        self._describing = threading.RLock()
+        super().__init__(app)
+
+    @property
+    def spec(self) -> Any:
+        """The description of all that is registered."""
+        with self._describing:
+            while self._undescribed:
+                self._undescribed.pop(0)(self._spec)
+            return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec = spec
+
+    def name_schema(self, name: str, schema: ma.Schema) -> None:
+        """Have the schema described under this name."""
+        self._undescribed.append(lambda spec: spec.components.schema(name, schema=schema))
+
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        """Serve a room's part of the API, and describe it later."""
+        name = options.get("name", blueprint.name)
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][name] = self
+        self._app.register_blueprint(blueprint, **options)
+        self._undescribed.append(lambda spec: self._describe(spec, blueprint, name))
+
+    def _describe(self, spec: Any, blueprint: Blueprint, name: str) -> None:
+        blueprint.register_views_in_doc(self, self._app, spec, name=name, parameters=None)
+        spec.tag({"name": name, "description": blueprint.description})
 
     def _register_error_handlers(self) -> None:
         register_problems(self._app)
