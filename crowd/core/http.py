@@ -27,10 +27,12 @@ from crowd.core.schemas import (
     Page,
     PageArgs,
     Schema,
+    Text,
     cursor_of,
     flat,
     page,
     paged,
+    said,
 )
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Page",
     "PageArgs",
     "Schema",
+    "Text",
     "UnsupportedMedia",
     "cursor_of",
     "install_http",
@@ -49,6 +52,7 @@ __all__ = [
     "paged",
     "problem_response",
     "retry_after",
+    "said",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
