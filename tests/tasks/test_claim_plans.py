@@ -3,7 +3,7 @@
 The databases are those of `benchmarks.queue`, small: a realistic mix of stages, states, people and rounds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -12,16 +12,19 @@ from typing import cast
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from benchmarks.queue import people
 from benchmarks.queue.build import add_variant, pinned_person
 from benchmarks.queue.fates import HALF_REVIEWED, VARIANTS, Fate
-from benchmarks.queue.plans import Bill, explain_claim
+from benchmarks.queue.plans import Bill, explain, explain_claim
 from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import load_settings
+from crowd.core.db import AnyRow
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
+from crowd.tasks import leases
 from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
@@ -122,16 +125,19 @@ def test_a_search_from_the_head_steps_over_each_task_once(
     place = built_places[1]
     ahead = add_variant(place.built, fate)
     stage = Stage.SECOND_REVIEW if fate is HALF_REVIEWED else Stage.FIRST_REVIEW
-    person = pinned_person(place.built.seed, fate)
-    claimant = Claimant(person.id, place.built.taxonomy_id)
+    worker = pinned_person(place.built.seed, fate).id
     book = MarkBook()
-    found, first = explain_claim(place.db, claimant, load_policy(), book, stage)
-    assert not isinstance(found, QueueState)
+
+    def search(conn: Connection) -> Sequence[AnyRow]:
+        return leases._Search(conn, worker, [stage], clock.now(), book)._new(stage, 1)
+
+    found, first = explain(place.db, search)
+    assert found
     of_tasks = [node for plan in first.plans for node in plan.nodes if node.relation == "tasks"]
     assert ahead <= sum(node.removed for node in of_tasks) <= ahead + MOST_READ
     # The task itself, and one look-up that is enough to know that it is closed.
     assert first.buffers <= ahead * (1 + 4) + MOST_READ
-    assert book.of(person.id, stage).by_priority
+    assert book.of(worker, stage).by_priority
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
