@@ -34,6 +34,10 @@ QUEUES = ("upkeep", "images", "exports", "redos", "candidates")
 # What a job worker looks at that was not told: candidates need packages, and a GPU if there is one.
 USUAL_QUEUES = ("upkeep", "images", "exports", "redos")
 
+# A job worker does one thing at a time. An export keeps its lease by a second connection, and candidates are
+# written by a thread of their own; one more is to spare.
+CONNECTIONS = 3
+
 # Of history from before at each upkeep, so that the next one is not late.
 RETOLD_PAGES = 20
 
@@ -41,7 +45,7 @@ RETOLD_PAGES = 20
 @lru_cache(maxsize=1)
 def job_runtime() -> Runtime:
     """The runtime of this job worker process."""
-    rt = build_runtime(load_settings())
+    rt = build_runtime(load_settings(), connections=CONNECTIONS)
     wire(rt)
     return rt
 

@@ -26,11 +26,14 @@ class Runtime:
     taxonomy: Taxonomy
 
 
-def build_runtime(settings: Settings) -> Runtime:
-    """Everything `settings` describes. Raises SettingsError, PolicyError or TaxonomyError."""
+def build_runtime(settings: Settings, *, connections: int | None = None) -> Runtime:
+    """Everything `settings` describes; with so many connections to PostgreSQL at most.
+
+    Raises SettingsError, PolicyError or TaxonomyError.
+    """
     return Runtime(
         settings=settings,
-        db=Database(settings.database_url),
+        db=Database(settings.database_url, most=connections),
         storage=open_storage(settings.storage, settings.scratch),
         queue=JobQueue(settings.redis_url),
         policy=load_policy(

@@ -44,7 +44,7 @@ from crowd.tasks.flow import (
     downstream_first,
     move_for,
 )
-from crowd.tasks.marks import MarkBook
+from crowd.tasks.marks import NONE, MarkBook, Marks
 from crowd.tasks.models import Kind, Part, Standing
 from crowd.tasks.rules import RULES, Answer
 from crowd.tasks.taxonomies import shelf
@@ -228,15 +228,28 @@ class Floor:
             if not self._book.knows(who, stage):
                 kept = claim_queries.kept_marks(session, who, stage, now)  # type: ignore[arg-type]  # execute()
                 self._book.begin(who, stage, kept.by_priority, age=kept.age)
+            if self._book.is_at_head(who, stage):
+                self._look_ahead(session, who, stage, now)
             marks = self._book.of(who, stage)
             construct = claim_queries._new(stage, len(marks.by_priority))
             found = session.run(construct, asked | claim_queries._places(marks)).fetchone()
             row = SimpleNamespace(id=found[0], priority=found[3]) if found else None
             if self._book.is_worth_moving(who, stage, row):  # type: ignore[arg-type]  # has what is asked for
-                moved = claim_queries.marks_beyond(session, who, stage, marks, now)  # type: ignore[arg-type]  # execute()
-                made_at = now - timedelta(seconds=self._book.move(who, stage, moved))
-                claim_queries.keep_marks(session, who, stage, moved, made_at)  # type: ignore[arg-type]  # execute()
+                end = claim_queries.first_open(session, who, stage, marks)  # type: ignore[arg-type]  # execute()
+                self._keep(session, who, stage, marks, end, now)
         return found
+
+    def _look_ahead(self, session: Session, who: int, stage: Stage, now: datetime) -> None:
+        end = claim_queries.first_open(session, who, stage, NONE)  # type: ignore[arg-type]  # execute()
+        if self._book.is_worth_moving(who, stage, end):
+            self._keep(session, who, stage, NONE, end, now)
+        else:
+            self._book.move(who, stage, {})
+
+    def _keep(self, session: Session, who: int, stage: Stage, marks: Marks, end: Any, now: datetime) -> None:
+        moved = claim_queries.marks_before(session, stage, marks, end, now)  # type: ignore[arg-type]  # execute()
+        made_at = now - timedelta(seconds=self._book.move(who, stage, moved))
+        claim_queries.keep_marks(session, who, stage, moved, made_at)  # type: ignore[arg-type]  # execute()
 
     def _submit(self, session: Session, who: int, task_id: int, body: Values) -> None:
         now, token, result = clock.now(), body["token"], body["result"]

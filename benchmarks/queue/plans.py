@@ -149,16 +149,19 @@ def explain_claim(
     only: Stage | None = None,
     *,
     generic: bool = False,
+    leaning: str = "",
     roster: Roster | None = None,
 ) -> tuple[AnyRow | QueueState, Bill]:
     """What a claim comes to, and its bill; nothing of it stays, but for the marks in `book`.
 
     `generic`: with plans made without knowing the parameters, as a server may choose for prepared ones.
+    `leaning`: the name of a way to run statements that the planner is talked out of, such as `enable_sort`.
     """
     return explain(
         db,
         lambda conn: leases.claim(conn, claimant, policy, clock.now(), only, book=book, roster=roster),
         generic=generic,
+        leaning=leaning,
     )
 
 
@@ -170,18 +173,24 @@ def explain_batch(
     limit: int,
     *,
     generic: bool = False,
+    leaning: str = "",
 ) -> tuple[Sequence[AnyRow], Bill]:
     """The same of a claim for the grid."""
     return explain(
         db,
         lambda conn: leases.claim_batch(conn, claimant, policy, clock.now(), limit, book=book),
         generic=generic,
+        leaning=leaning,
     )
 
 
-def explain(db: Database, do: Callable[[Connection], T], *, generic: bool = False) -> tuple[T, Bill]:
+def explain(
+    db: Database, do: Callable[[Connection], T], *, generic: bool = False, leaning: str = ""
+) -> tuple[T, Bill]:
     """What `do` returns, and the bill of its statements; what it changed is rolled back."""
     with db.engine.connect() as conn, conn.begin() as transaction:
+        if leaning:
+            conn.exec_driver_sql(f"SET LOCAL {leaning} = off")
         if generic:
             conn.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
         with watching(conn, generic=generic) as plans:

@@ -118,12 +118,12 @@ def literal(member: E, kind: Coded[E]) -> sa.ColumnElement[E]:
 
 
 class Database:
-    """One engine and its transactions."""
+    """One engine and its transactions. `most`: connections at most, whatever the address asks for."""
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, most: int | None = None) -> None:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _engine(url, pool_size)
+        self.engine = _engine(url, pool_size, most)
         # On PostgreSQL each statement sees what was committed before it, in a transaction or not: reading
         # without one spares two round trips.
         self._reader = self.engine.execution_options(
@@ -156,9 +156,9 @@ class Database:
         self.engine.dispose()
 
 
-def _engine(url: str, pool_size: int) -> Engine:
+def _engine(url: str, pool_size: int, most: int | None) -> Engine:
     if not url.startswith("sqlite"):
-        return _postgres_engine(sa.make_url(url), pool_size)
+        return _postgres_engine(sa.make_url(url), pool_size, most)
     engine = sa.create_engine(
         url,
         poolclass=QueuePool,
@@ -171,7 +171,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     return engine
 
 
-def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
+def _postgres_engine(url: sa.URL, pool_size: int, most: int | None) -> Engine:
     """An engine for an address in which `pool` and `pooler` of crowd.core.config may stand."""
     chosen = {**url.query}
     options: dict[str, Any] = {"connect_timeout": 5, "fallback_application_name": "crowd"}
@@ -183,9 +183,10 @@ def _postgres_engine(url: sa.URL, pool_size: int) -> Engine:
         # The session's own time-out keeps a stalled client from holding a snapshot open. No query here runs
         # as long as compiling it to machine code takes.
         options["options"] = "-c idle_in_transaction_session_timeout=60000 -c timezone=UTC -c jit=off"
+    wanted = int(str(chosen.get("pool", pool_size)))
     engine = sa.create_engine(
         url.difference_update_query(["pool", "pooler"]),
-        pool_size=int(str(chosen.get("pool", pool_size))),
+        pool_size=wanted if most is None else min(wanted, most),
         max_overflow=0,
         pool_timeout=20,
         connect_args=options,

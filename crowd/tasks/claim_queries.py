@@ -92,19 +92,25 @@ def bounced_at(
     return _bounced_lane(stage).run(conn, {"who": worker_id, "at_now": now, "at_most": limit}).all()
 
 
-def marks_beyond(
-    conn: Connection, worker_id: int, stage: Stage, marks: Marks, now: datetime
-) -> dict[int, int]:
-    """By priority, the id before which nothing new is or will be for this person; where it is worth a mark.
+def first_open(conn: Connection, worker_id: int, stage: Stage, marks: Marks) -> AnyRow | None:
+    """The first new task from the marks on that the person may take now or later.
 
-    The first ready task that the person may take now or later ends the search. It is read without a
-    lock, so a task that somebody is just taking counts as ready, and stays in sight should they roll
-    back. No mark goes beyond the last task that is settled: one that commits late may stand there.
+    It is read without a lock, so a task that somebody is just taking counts as ready, and stays in sight
+    should they roll back.
+    """
+    values = {"who": worker_id, "at_most": 1, **_places(marks)}
+    return conn.execute(_first_open(stage, len(marks.by_priority)), values).first()
+
+
+def marks_before(
+    conn: Connection, stage: Stage, marks: Marks, end: AnyRow | None, now: datetime
+) -> dict[int, int]:
+    """By priority, the id before which nothing new is or will be for a person; where it is worth a mark.
+
+    `end`: their `first_open` from `marks` on. No mark goes beyond the last task that is settled: one that
+    commits late may stand there.
     """
     settled = now - SETTLED_AFTER
-    end = conn.execute(
-        _first_open(stage, len(marks.by_priority)), {"who": worker_id, "at_most": 1, **_places(marks)}
-    ).first()
     known = {
         priority: mark
         for priority, mark in marks.by_priority.items()

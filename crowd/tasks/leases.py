@@ -297,9 +297,20 @@ class _Search:
 
     def _move(self, book: MarkBook, stage: Stage, marks: Marks, found: AnyRow | None) -> None:
         if book.is_worth_moving(self.worker_id, stage, found):
-            moved = claim_queries.marks_beyond(self.conn, self.worker_id, stage, marks, self.now)
-            made_at = self.now - timedelta(seconds=book.move(self.worker_id, stage, moved))
-            claim_queries.keep_marks(self.conn, self.worker_id, stage, moved, made_at)
+            self._keep(book, stage, marks, claim_queries.first_open(self.conn, self.worker_id, stage, marks))
+
+    def _keep(self, book: MarkBook, stage: Stage, marks: Marks, end: AnyRow | None) -> None:
+        moved = claim_queries.marks_before(self.conn, stage, marks, end, self.now)
+        made_at = self.now - timedelta(seconds=book.move(self.worker_id, stage, moved))
+        claim_queries.keep_marks(self.conn, self.worker_id, stage, moved, made_at)
+
+    def _look_ahead(self, book: MarkBook, stage: Stage) -> None:
+        """Make marks before the search: whatever stands at the head is stepped over once, not twice."""
+        end = claim_queries.first_open(self.conn, self.worker_id, stage, NONE)
+        if book.is_worth_moving(self.worker_id, stage, end):
+            self._keep(book, stage, NONE, end)
+        else:
+            book.move(self.worker_id, stage, {})
 
     def _marks(self, stage: Stage) -> Marks:
         """Where to begin; a process that does not know it yet begins where another one did."""
@@ -308,6 +319,8 @@ class _Search:
         if not self.book.knows(self.worker_id, stage):
             kept = claim_queries.kept_marks(self.conn, self.worker_id, stage, self.now)
             self.book.begin(self.worker_id, stage, kept.by_priority, age=kept.age)
+        if self.may_move and self.book.is_at_head(self.worker_id, stage):
+            self._look_ahead(self.book, stage)
         return self.book.of(self.worker_id, stage)
 
 

@@ -79,6 +79,11 @@ class MarkBook:
         """Have these marks, made `age` seconds ago, to begin with."""
         self._keep(worker_id, stage, Marks(by_priority, self._monotonic() - age, float("-inf")))
 
+    def is_at_head(self, worker_id: int, stage: Stage) -> bool:
+        """Whether the search begins at the head, and it was not tried yet to have it begin further on."""
+        marks = self.of(worker_id, stage)
+        return not marks.by_priority and marks.tried_at == NONE.tried_at
+
     def is_worth_moving(self, worker_id: int, stage: Stage, found: AnyRow | None) -> bool:
         """Whether the search that ended at this task, or at none, passed over enough to move the marks."""
         marks = self.of(worker_id, stage)

@@ -15,7 +15,7 @@ from crowd.core.db import AnyRow, literal
 from crowd.core.statements import Statement
 from crowd.images.models import IMAGE_STATE, Image, ImageState
 from crowd.policy import Grade, Stage
-from crowd.tasks.flow import Cause
+from crowd.tasks.flow import STAGES, Cause
 from crowd.tasks.models import (
     PART,
     PURPOSE,
@@ -166,19 +166,30 @@ def may_not(
         if own is None
         else Participation.part != literal(own, PART)
     )
+    taken = sa.select(_SAME.c.id).where(
+        _SAME.c.image_id == Task.image_id,
+        _SAME.c.stage == Task.stage,
+        _SAME.c.round == Task.round,
+        _SAME.c.worker_id == worker_id,
+        _SAME.c.state == DONE if for_good else _SAME.c.state.in_((LEASED, DONE)),
+    )
+    # The likelier first: where an image has several seats, somebody who has one meets the other ones.
+    both = [parts.where(other_part), taken]
+    rows = map(_look_up, reversed(both) if STAGES[stage].seats > 1 else both)
     return [
-        sa.exists(parts.where(other_part)),
-        sa.exists(
-            sa.select(_SAME.c.id).where(
-                _SAME.c.image_id == Task.image_id,
-                _SAME.c.stage == Task.stage,
-                _SAME.c.round == Task.round,
-                _SAME.c.worker_id == worker_id,
-                _SAME.c.state == DONE if for_good else _SAME.c.state.in_((LEASED, DONE)),
-            )
-        ),
+        sa.func.coalesce(*rows).is_not(None),
         sa.and_(Task.excluded_id.is_not(None), Task.excluded_id == worker_id),
     ]
+
+
+def _look_up(found: sa.Select[Any]) -> sa.ScalarSelect[Any]:
+    """Such a row of the task at hand and the person, or null: asked for one task after the other.
+
+    As EXISTS it would be joined, and a planner that expects few tasks to do reads all that a person ever
+    had part in, by way of everybody's parts, to keep it in a hash.
+    """
+    one = sa.literal_column("1", sa.Integer)
+    return found.limit(one).correlate(Task, Worker).scalar_subquery()
 
 
 _TAKE = Statement(

@@ -245,6 +245,9 @@ class StageProgressSchema(Schema):
     done = fields.Integer()
     bounced = fields.Integer()
     blocked = fields.Integer()
+    blocked_at_least = fields.Boolean(
+        metadata={"description": "Only what is next in line was looked at; more may be blocked."}
+    )
     blocked_for = fields.List(fields.String())
     stuck = fields.Integer()
     oldest_ready_seconds = fields.Float(allow_none=True)

@@ -18,6 +18,7 @@ from crowd.core.config import Settings, SettingsError, load_settings
 from crowd.core.db import Database
 from crowd.core.health import database_fault
 from crowd.core.statements import Statement
+from crowd.jobs import CONNECTIONS, job_runtime
 from tests.conftest import Migrated
 from tests.core.processes import eventually
 from tests.hosts import Balancer, Site, is_ready, start_pooler, work_through
@@ -30,6 +31,7 @@ SERVER_CONNECTIONS = 4
 CONNECTED = """\
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND datname = %s
+AND application_name LIKE %s
 """
 
 
@@ -96,7 +98,7 @@ def test_statements_repeat_on_sessions_that_never_prepared_them(
         assert 0 < max(seen) <= SERVER_CONNECTIONS
 
 
-def test_a_web_process_holds_no_more_connections_than_it_may(
+def test_web_processes_and_job_workers_hold_no_more_connections_than_they_may(
     migrated: Migrated, redis_url: str, tmp_path: Path
 ) -> None:
     migrated.empty()
@@ -105,15 +107,30 @@ def test_a_web_process_holds_no_more_connections_than_it_may(
     # A copy of its own: what a killed process leaves connected for a moment is in nobody's way.
     with migrated.copied() as address:
         site = Site(tmp_path, address, redis_url, more)
-        with site.web("one") as web:
+        job_site = Site(tmp_path, address, redis_url, {"CROWD_DB_CONNECTIONS": "16", "PGAPPNAME": "jobs"})
+        database = address.partition("?")[0].rpartition("/")[2]
+        with site.web("one") as web, _counting(migrated.server, database, "jobs") as by_jobs:
             token = _admin(site)
             ask = partial(_progress, web.url, token)
-            counting = _counting(migrated.server, address.partition("?")[0].rpartition("/")[2])
-            with counting as seen, ThreadPoolExecutor(16) as pool:
+            with _counting(migrated.server, database, "crowd") as seen, ThreadPoolExecutor(16) as pool:
                 answers = list(pool.map(lambda _number: ask(), range(200)))
+            with job_site.jobs("jobs"):
+                _export(web.url, token)
     assert answers == [200] * 200
     # All of them were in use, so the bound was felt and not just never reached.
     assert max(seen) == most
+    assert 0 < max(by_jobs) <= CONNECTIONS
+
+
+@pytest.mark.parametrize(("wanted", "given"), [("16", CONNECTIONS), ("2", 2)])
+def test_a_job_worker_keeps_to_its_own_bound_whatever_web_processes_may(
+    wanted: str, given: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROWD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@/crowd")
+    monkeypatch.setenv("CROWD_DB_CONNECTIONS", wanted)
+    with closing(job_runtime.__wrapped__().db) as db:
+        assert db.engine.pool.size() == given  # type: ignore[attr-defined]
 
 
 def test_how_to_connect_travels_in_the_address(tmp_path: Path) -> None:
@@ -187,8 +204,8 @@ def _settings(folder: Path, **environment: str) -> Settings:
 class _counting:  # noqa: N801 - read as a word of the test
     """How many connections a database has, asked again and again during the block."""
 
-    def __init__(self, server: Postgres, database: str) -> None:
-        self._server, self._database = server, database
+    def __init__(self, server: Postgres, database: str, program: str = "%") -> None:
+        self._server, self._names = server, [database, program]
         self._over = threading.Event()
         self._seen: list[int] = []
         self._thread = threading.Thread(target=self._count)
@@ -204,5 +221,5 @@ class _counting:  # noqa: N801 - read as a word of the test
     def _count(self) -> None:
         with psycopg.connect(self._server.url, autocommit=True) as conn:
             while not self._over.wait(0.02):
-                (count,) = conn.execute(CONNECTED, [self._database]).fetchall()[0]
+                (count,) = conn.execute(CONNECTED, self._names).fetchall()[0]
                 self._seen.append(count)

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 from flask.testing import FlaskClient
+from sqlalchemy.engine import Connection
 
 from benchmarks.queue.build import Built
-from benchmarks.queue.plans import Bill, Plan, explain_batch, explain_claim, watching
+from benchmarks.queue.plans import Bill, Plan, explain, explain_batch, explain_claim, watching
+from crowd.core import clock
 from crowd.core.db import Database
 from crowd.policy import Stage, load_policy
+from crowd.tasks import claim_queries
 from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
-from crowd.tasks.marks import MarkBook
+from crowd.tasks.marks import MarkBook, Marks
 
 SMALL, LARGE = 2_000, 20_000
 CLAIMS = 4
@@ -29,13 +32,15 @@ class Place:
     built: Built
     db: Database
 
-    def claim(self, worker_id: int, *, generic: bool = False, roster: Roster | None = None) -> Bill:
+    def claim(
+        self, worker_id: int, *, generic: bool = False, leaning: str = "", roster: Roster | None = None
+    ) -> Bill:
         """The smallest bill of a few claims: the first costs more, and so does a page that fills up."""
         book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
         bills = []
         for _ in range(CLAIMS):
             found, bill = explain_claim(
-                self.db, claimant, load_policy(), book, generic=generic, roster=roster
+                self.db, claimant, load_policy(), book, generic=generic, leaning=leaning, roster=roster
             )
             assert not isinstance(found, QueueState)
             bills.append(bill)
@@ -63,15 +68,43 @@ class Place:
             assert isinstance(found, QueueState)
         return Bill(tuple(plan for plan in bill.plans if is_search(plan)))
 
-    def claim_batch(self, worker_id: int) -> Bill:
-        """The same for the grid."""
+    def claim_batch(self, worker_id: int, *, generic: bool = False, leaning: str = "") -> Bill:
+        """The same as `claim` for the grid."""
         book, claimant = MarkBook(pause=0.0), Claimant(worker_id, self.built.taxonomy_id)
         bills = []
         for _ in range(CLAIMS):
-            found, bill = explain_batch(self.db, claimant, load_policy(), book, GRID)
+            found, bill = explain_batch(
+                self.db, claimant, load_policy(), book, GRID, generic=generic, leaning=leaning
+            )
             assert len(found) == GRID
             bills.append(bill)
         return min(bills, key=lambda bill: bill.buffers)
+
+    def move_marks(self, worker_id: int, stage: Stage, *, generic: bool = False) -> Bill:
+        """What it reads to move marks that were found before, and to keep them."""
+        none = Marks()
+        with self.db.read() as conn:
+            end = claim_queries.first_open(conn, worker_id, stage, none)
+            found = Marks(claim_queries.marks_before(conn, stage, none, end, clock.now()))
+
+        def move(conn: Connection) -> None:
+            now = clock.now()
+            end = claim_queries.first_open(conn, worker_id, stage, found)
+            moved = claim_queries.marks_before(conn, stage, found, end, now)
+            claim_queries.keep_marks(conn, worker_id, stage, moved, now)
+            claim_queries.kept_marks(conn, worker_id, stage, now)
+
+        return min(
+            (explain(self.db, move, generic=generic)[1] for _ in range(CLAIMS)), key=lambda bill: bill.buffers
+        )
+
+
+def joins(bill: Bill) -> list[str]:
+    """Searches through the queue that put tables side by side, and do not ask for one task after another."""
+    kinds = ("Hash Join", "Merge Join", "Hash", "Materialize")
+    return [
+        f"{plan.name}: {node}" for plan in bill.plans if is_search(plan) for node in plan.nodes_of(*kinds)
+    ]
 
 
 def is_search(plan: Plan) -> bool:

@@ -3,7 +3,7 @@
 The databases are those of `benchmarks.queue`, small: a realistic mix of stages, states, people and rounds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -12,21 +12,24 @@ from typing import cast
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from benchmarks.queue import people
-from benchmarks.queue.build import pinned_person
-from benchmarks.queue.fates import VARIANTS, Fate
-from benchmarks.queue.plans import Bill, explain_claim
+from benchmarks.queue.build import add_variant, pinned_person
+from benchmarks.queue.fates import HALF_REVIEWED, VARIANTS, Fate
+from benchmarks.queue.plans import Bill, explain, explain_claim
 from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import load_settings
+from crowd.core.db import AnyRow
 from crowd.policy import Grade, Stage, load_policy
 from crowd.runtime import build_runtime
+from crowd.tasks import leases
 from crowd.tasks.assignments import Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.marks import MarkBook
 from crowd.tasks.models import Assignment, Task, TaskState
-from tests.tasks.places import MOST_READ, Place, assert_flat, clean
+from tests.tasks.places import MORE_PER_DESCENT, MOST_READ, Place, assert_flat, clean, joins
 
 GRADES = (Grade.GENERAL, Grade.SEMI_EXPERT, Grade.EXPERT, Grade.REVIEWER, Grade.INSPECTOR)
 # Labels and verdicts of one image that a request may put in order.
@@ -55,6 +58,7 @@ def test_a_claim_of_any_grade_reads_no_more_in_a_longer_queue(
     worker = people.of_grade(places[0].built.seed, grade)[0].id
     small, large = (place.claim(worker, generic=generic) for place in places)
     assert_flat(small, large)
+    assert joins(large) == []
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
@@ -65,6 +69,37 @@ def test_own_or_half_reviewed_work_at_the_head_costs_a_claim_nothing(
     worker = pinned_person(places[0].built.seed, fate).id
     small, large = (place.claim(worker, generic=generic) for place in places)
     assert_flat(small, large)
+    assert joins(large) == []
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("grade", [Grade.GENERAL, Grade.REVIEWER, Grade.INSPECTOR])
+def test_who_may_not_is_asked_for_each_task_whatever_the_planner_prefers(
+    built_places: tuple[Place, Place], grade: Grade, generic: bool
+) -> None:
+    """Where it could choose, it chose now and then to read all parts that people have, to sort out theirs."""
+    worker = people.of_grade(built_places[0].built.seed, grade)[0].id
+    grids = [Place.claim_batch] if grade is Grade.INSPECTOR else []
+    for ask in (Place.claim, *grids):
+        usual = ask(built_places[1], worker, generic=generic)
+        leaning = ask(built_places[1], worker, generic=generic, leaning="enable_nestloop")
+        assert joins(leaning) == []
+        assert leaning.buffers <= usual.buffers + MORE_PER_DESCENT
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+@pytest.mark.parametrize("fate", [None, *VARIANTS], ids=lambda fate: str(fate and fate.name))
+def test_to_move_marks_reads_no_more_in_a_longer_queue(
+    places: tuple[Place, Place], fate: Fate | None, generic: bool
+) -> None:
+    """Also where the first 2,000 tasks are closed to somebody, ten times as many as in the shorter queue."""
+    seed = places[0].built.seed
+    person = people.of_grade(seed, Grade.SEMI_EXPERT)[0] if fate is None else pinned_person(seed, fate)
+    stage = Stage.SECOND_REVIEW if fate is HALF_REVIEWED else Stage.FIRST_REVIEW
+    small, large = (place.move_marks(person.id, stage, generic=generic) for place in places)
+    assert {"ix_tasks_ready"} <= {node.index for plan in large.plans for node in plan.nodes}
+    assert_flat(small, large)
+    assert joins(large) == []
 
 
 @pytest.mark.parametrize("grade", GRADES)
@@ -82,10 +117,35 @@ def test_all_that_a_request_for_a_task_reads_is_no_more_in_a_longer_queue(
     assert_flat(*bills, sorted_rows=ONE_IMAGES_ROWS)
 
 
-def test_a_grid_reads_no_more_in_a_longer_queue(places: tuple[Place, Place]) -> None:
+@pytest.mark.parametrize("fate", VARIANTS, ids=lambda fate: fate.name.replace(" ", "-"))
+def test_a_search_from_the_head_steps_over_each_task_once(
+    built_places: tuple[Place, Place], fate: Fate
+) -> None:
+    """What the first search of somebody costs to whom the head is closed, or once an hour."""
+    place = built_places[1]
+    ahead = add_variant(place.built, fate)
+    stage = Stage.SECOND_REVIEW if fate is HALF_REVIEWED else Stage.FIRST_REVIEW
+    worker = pinned_person(place.built.seed, fate).id
+    book = MarkBook()
+
+    def search(conn: Connection) -> Sequence[AnyRow]:
+        return leases._Search(conn, worker, [stage], clock.now(), book)._new(stage, 1)
+
+    found, first = explain(place.db, search)
+    assert found
+    of_tasks = [node for plan in first.plans for node in plan.nodes if node.relation == "tasks"]
+    assert ahead <= sum(node.removed for node in of_tasks) <= ahead + MOST_READ
+    # The task itself, and one look-up that is enough to know that it is closed.
+    assert first.buffers <= ahead * (1 + 4) + MOST_READ
+    assert book.of(worker, stage).by_priority
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+def test_a_grid_reads_no_more_in_a_longer_queue(places: tuple[Place, Place], generic: bool) -> None:
     worker = people.of_grade(places[0].built.seed, Grade.INSPECTOR)[0].id
-    small, large = (place.claim_batch(worker) for place in places)
+    small, large = (place.claim_batch(worker, generic=generic) for place in places)
     assert_flat(small, large)
+    assert joins(large) == []
 
 
 @pytest.mark.parametrize("stage", [Stage.FIRST_REVIEW, Stage.SEGMENTATION])

@@ -3,7 +3,7 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from crowd.accounts.models import Worker
 from crowd.images.models import ImageEvent, What
 from crowd.policy import Grade, Policy, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import counts, progress
+from crowd.tasks import blocked, counts, progress
 from crowd.tasks.models import Part, Participation, Standing, Submission, Task, TaskState
 from crowd.tasks.queries import LEASED, READY, STUCK
 from tests.tasks.engine import Engine, Lease, later, open_database
@@ -55,7 +55,7 @@ def by_scanning(conn: Connection, policy: Policy, now: datetime) -> dict[Stage, 
         bounces = sa.select(sa.func.count(ImageEvent.id)).where(
             ImageEvent.target == stage, ImageEvent.what == What.BOUNCED
         )
-        blocked = len(blocked_by_scanning(conn, stage, policy))
+        nobodys = len(blocked_by_scanning(conn, stage, policy))
         found[stage] = {
             "ready": conn.execute(of_tasks.where(waiting, here)).scalar_one(),
             "leased": conn.execute(
@@ -63,8 +63,9 @@ def by_scanning(conn: Connection, policy: Policy, now: datetime) -> dict[Stage, 
             ).scalar_one(),
             "done": conn.execute(answers).scalar_one(),
             "bounced": conn.execute(bounces).scalar_one(),
-            "blocked": blocked,
-            "blocked_for": sorted(policy.stages[stage].grades) if blocked else [],
+            "blocked": nobodys,
+            "blocked_at_least": False,
+            "blocked_for": sorted(policy.stages[stage].grades) if nobodys else [],
             "stuck": conn.execute(of_tasks.where(Task.state == STUCK, here)).scalar_one(),
             "oldest_ready_seconds": oldest and (now - oldest).total_seconds(),
         }
@@ -103,18 +104,18 @@ def check(engine: Engine) -> int:
         scanned = by_scanning(conn, engine.policy, engine.now)
         for stage in Stage:
             assert asdict(figures[stage]) == scanned[stage], stage
-        blocked = sorted(pair for stage in Stage for pair in blocked_by_scanning(conn, stage, engine.policy))
+        nobodys = sorted(pair for stage in Stage for pair in blocked_by_scanning(conn, stage, engine.policy))
         listed: list[tuple[int, int]] = []
         after = (0, 0)
         while page := progress.troubles(conn, progress.Trouble.BLOCKED, engine.policy, after, 2):
             listed += map(progress.trouble_key, page)
             after = listed[-1]
-        assert listed == blocked
+        assert listed == nobodys
         for image in sorted({task.image_id for task in engine.open_tasks()})[:20]:
             stuck = any(task.state is TaskState.STUCK for task in engine.open_tasks(image))
-            expected = stuck or image in {pair[0] for pair in blocked}
+            expected = stuck or image in {pair[0] for pair in nobodys}
             assert progress.needs_admin(conn, image, engine.policy) == expected
-    return len(blocked)
+    return len(nobodys)
 
 
 def meddle(engine: Engine, chance: random.Random) -> None:
@@ -140,7 +141,7 @@ def meddle(engine: Engine, chance: random.Random) -> None:
 def test_figures_equal_a_scan_in_small_crews(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, seed: int, looked_at: int
 ) -> None:
-    monkeypatch.setattr(progress, "LOOKED_AT", looked_at)
+    monkeypatch.setattr(blocked, "LOOKED_AT", looked_at)
     chance = random.Random(seed)
     engine.hire(Grade.ADMIN)
     for grade in (Grade.GENERAL, Grade.REVIEWER, Grade.EXPERT, Grade.INSPECTOR):
@@ -179,7 +180,7 @@ def test_a_lease_that_ran_out_counts_as_ready_with_its_age(engine: Engine) -> No
 def test_work_that_a_round_of_unsure_experts_leaves_is_blocked(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "LOOKED_AT", 0)
+    monkeypatch.setattr(blocked, "LOOKED_AT", 0)
     for grade in (Grade.GENERAL, Grade.EXPERT, Grade.EXPERT):
         engine.hire(grade)
     engine.image_at(Stage.STYLES)
@@ -191,7 +192,7 @@ def test_work_that_a_round_of_unsure_experts_leaves_is_blocked(
 
 
 def test_the_one_inspector_blocks_the_other_seat(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LOOKED_AT", 0)
+    monkeypatch.setattr(blocked, "LOOKED_AT", 0)
     for grade in (Grade.GENERAL, Grade.GENERAL, Grade.EXPERT, Grade.REVIEWER, Grade.INSPECTOR):
         engine.hire(grade)
     engine.image_at(Stage.SECOND_REVIEW)
@@ -204,7 +205,7 @@ def test_in_a_large_crew_only_late_rounds_are_looked_at_and_found(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty reviewers, each with a verdict on three images: in the third round that can be."""
-    monkeypatch.setattr(progress, "LOOKED_AT", 3)
+    monkeypatch.setattr(blocked, "LOOKED_AT", 3)
     for _ in range(20):
         engine.hire(Grade.REVIEWER)
     for _ in range(12):
@@ -275,11 +276,11 @@ HISTORY = (
 )
 
 
-def grow(engine: Engine, first: int, last: int) -> None:
+def grow(engine: Engine, first: int, last: int, statements: Sequence[str] = HISTORY) -> None:
     """More images with all that happened to them, written at once; then time for upkeep and vacuum."""
     with engine.db.begin() as conn:
         before = conn.execute(sa.text("SELECT max(id) FROM images")).scalar_one()
-        for statement in HISTORY:
+        for statement in statements:
             conn.execute(sa.text(statement), {"first": first, "last": last, "before": before})
     counts.fold(engine.db)
     with engine.db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
@@ -308,7 +309,7 @@ def test_figures_are_read_without_a_scan_however_much_there_is(
 ) -> None:
     if engine.db.is_sqlite:
         pytest.skip("what PostgreSQL plans is read here")
-    monkeypatch.setattr(progress, "LOOKED_AT", 20)
+    monkeypatch.setattr(blocked, "LOOKED_AT", 20)
     # The first forty have all the history, in rounds too few to block; of the inspectors one has a little.
     for grade, count in {Grade.REVIEWER: 24, Grade.EXPERT: 16, Grade.INSPECTOR: 4}.items():
         for _ in range(count):
@@ -328,3 +329,100 @@ def test_figures_are_read_without_a_scan_however_much_there_is(
         assert not SCANNED.search(plan), plan
     assert sum(buffers for _, buffers in many) < 1.5 * sum(buffers for _, buffers in few)
     check(engine)
+
+
+# Images of which all that is left is their second review; so many of them that no figure can be exact.
+WAITING = (
+    """
+    INSERT INTO images
+        (supplier_id, file_name, rights, sha256, state, round, priority, width, height, created_at)
+    SELECT (SELECT min(id) FROM suppliers), 'a.jpg', 0, sha256(n::text::bytea), 0, 1, 0, 10, 10, now()
+    FROM generate_series(CAST(:first AS int), CAST(:last AS int)) n
+    """,
+    """
+    INSERT INTO tasks (image_id, stage, round, seat, state, bounced, batch, priority, token, opened_at)
+    SELECT id, 4, 1, seat, 0, id % 4 = 0, false, 0, 0, now()
+    FROM images, generate_series(1, 2) seat WHERE id > :before
+    """,
+    """
+    INSERT INTO participations (image_id, worker_id, part, round)
+    SELECT images.id, workers.id, 0, 1
+    FROM images, workers WHERE images.id > :before AND images.id % (2 + workers.id % 2) = 0
+    """,
+)
+
+
+def test_two_inspectors_with_long_histories_do_not_have_the_whole_queue_read(engine: Engine) -> None:
+    """Both had another part in more images than are looked at: in each second, and in each third one."""
+    if engine.db.is_sqlite:
+        pytest.skip("what PostgreSQL plans is read here")
+    people = [engine.hire(Grade.INSPECTOR) for _ in range(2)]
+    engine.add_image()
+    grow(engine, 1, 1100, WAITING)
+    few = plans(engine)
+    grow(engine, 1101, 6000, WAITING)
+    many = plans(engine)
+    with engine.db.read() as conn:
+        for person in people:
+            other_parts = blocked._images_of_other_parts(conn, person, Stage.SECOND_REVIEW, 251)
+            assert len(other_parts) > 250
+        figures = progress.progress(conn, engine.policy, engine.now)[Stage.SECOND_REVIEW]
+        troubles = progress.troubles(conn, progress.Trouble.BLOCKED, engine.policy, (0, 0), 9000)
+        listed = {each["task_id"] for each in troubles if each["stage"] is Stage.SECOND_REVIEW}
+        nobodys = {task for _, task in blocked_by_scanning(conn, Stage.SECOND_REVIEW, engine.policy)}
+        lanes = [
+            sa.select(Task.id).where(Task.stage == Stage.SECOND_REVIEW, Task.bounced == lane)
+            for lane in (sa.true(), sa.false())
+        ]
+        ahead = [conn.execute(lane.order_by(Task.id).limit(500)).scalars().all() for lane in lanes]
+    assert listed == nobodys & {task for lane in ahead for task in lane}
+    assert (figures.ready, figures.blocked, figures.blocked_at_least) == (12_000, len(listed), True)
+    assert 0 < len(listed) < len(nobodys)
+    assert sum(buffers for _, buffers in many) < 1.5 * sum(buffers for _, buffers in few)
+
+
+def test_where_a_queue_is_too_long_for_its_crew_the_next_in_line_are_told(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As "at least": in the order in which they would be claimed, what was bounced by itself."""
+    people = [engine.hire(Grade.GENERAL), engine.hire(Grade.GENERAL)]
+    images = [engine.add_image() for _ in range(12)]
+    with engine.db.begin() as conn:
+        parts = [{"image_id": image, "worker_id": person} for image in images for person in people]
+        conn.execute(sa.insert(Participation).values(part=Part.FIRST_REVIEW, round=1), parts)
+        conn.execute(sa.update(Task).where(Task.image_id.in_(images[-3:])).values(bounced=True))
+        conn.execute(sa.update(Task).where(Task.image_id == images[5]).values(priority=-1))
+    assert check(engine) == 12
+    monkeypatch.setattr(blocked, "LOOKED_AT", 3)
+    assert check(engine) == 12
+    monkeypatch.setattr(blocked, "IN_LINE", 4)
+    assert told(engine) == (7, True, [*images[:3], images[5], *images[-3:]])
+    # One more with a short history, and all can be told again: that this one may take them.
+    engine.hire(Grade.GENERAL)
+    assert told(engine) == (0, False, [])
+
+
+def test_of_much_rework_in_a_large_crew_the_latest_rounds_are_told(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "LOOKED_AT", 3)
+    monkeypatch.setattr(blocked, "IN_LINE", 5)
+    for _ in range(20):
+        engine.hire(Grade.REVIEWER)
+    images = [engine.add_image() for _ in range(12)]
+    with engine.db.begin() as conn:
+        for nth, image in enumerate(images):
+            conn.execute(sa.update(Task).where(Task.image_id == image).values(round=3 + nth))
+            conn.execute(
+                sa.insert(Participation).values(image_id=image, part=Part.FIRST_REVIEW, round=2),
+                [{"worker_id": person} for person in engine.crew[Grade.REVIEWER]],
+            )
+    assert told(engine) == (5, True, images[-5:])
+
+
+def told(engine: Engine) -> tuple[int, bool, list[int]]:
+    """What is said of segmentation: how many tasks are blocked, whether more may be, and of which images."""
+    with engine.db.read() as conn:
+        figures = progress.progress(conn, engine.policy, engine.now)[Stage.SEGMENTATION]
+        listed = progress.troubles(conn, progress.Trouble.BLOCKED, engine.policy, (0, 0), 99)
+    return figures.blocked, figures.blocked_at_least, [each["image_id"] for each in listed]

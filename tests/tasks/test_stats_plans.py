@@ -12,7 +12,7 @@ from tests.tasks.places import MORE_PER_DESCENT, Place
 # One page of a listing, for each of the stages, and what one more says whether there is more.
 MOST_ROWS = 6 * 51
 PAGES_AN_ITEM = 10
-# A queue of so few is looked through for what nobody may take; see progress.blocked_tasks.
+# A queue of so few is looked through for what nobody may take; see crowd.tasks.blocked.
 LOOKED_THROUGH = ("/stats/progress", "/stats/attention?kind=blocked")
 LOOKERS = [(path, True) for path in LOOKS if path not in LOOKED_THROUGH] + [
     (path, False) for path in OWN_LOOKS

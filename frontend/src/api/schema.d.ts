@@ -9672,6 +9672,8 @@ export interface components {
         };
         StageProgress: {
             blocked?: number;
+            /** @description Only what is next in line was looked at; more may be blocked. */
+            blocked_at_least?: boolean;
             blocked_for?: string[];
             bounced?: number;
             done?: number;
