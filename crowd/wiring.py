@@ -15,9 +15,12 @@ from crowd.audits import seats
 from crowd.audits.blocked import service as blocked_audits
 from crowd.core import clock
 from crowd.core.http import Api
+from crowd.datasets import access as data_access
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
+from crowd.datasets import service as data_sets
 from crowd.datasets.offered import api as offered_models
+from crowd.datasets.services import api as offered_services
 from crowd.drafts import api as drafts
 from crowd.gold import api as gold
 from crowd.gold import course_api as courses_api
@@ -27,9 +30,10 @@ from crowd.gold.dealing import Dealer
 from crowd.gold.refreshers import api as refreshers_api
 from crowd.gold.refreshers import service as refreshers
 from crowd.images import api as images
-from crowd.images import batch_api, contracts, intake_api
+from crowd.images import batch_api, contracts, intake_api, pictures
 from crowd.images import service as intake
 from crowd.ml import api as models_api
+from crowd.ml import service as model_registry
 from crowd.ml.schemas import EVERY_CANDIDATES
 from crowd.ml.serving import Shelf, Waiter
 from crowd.ml.uses import Observer
@@ -88,6 +92,7 @@ BLUEPRINTS = (
     guidelines.blueprint,
     datasets.blueprint,
     offered_models.blueprint,
+    offered_services.blueprint,
     tiers.blueprint,
     flags.blueprint,
     redo_api.blueprint,
@@ -127,6 +132,8 @@ def wire(rt: Runtime) -> None:
     answers.ANSWERED_HOOKS[:] = [observer.answered]
     moves.BOUNCED_HOOKS[:] = [observer.bounced]
     redo.RELEASED[:] = [releases.released_among]
+    pictures.TAKEN_HOOKS[:] = [data_sets.note_picture]
+    model_registry.ADDED_HOOKS[:] = [data_access.note_trained]
     answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
     decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
     _wire_gold(rt, shelf)

@@ -1,30 +1,35 @@
-"""`python -m benchmarks.data [--parts export,import,hashes]`: each part beside its floor.
+"""`python -m benchmarks.data [--parts export,import,memory,hashes]`: each part beside its floor.
 
-A part is a module of this package with `measure(given) -> list[Line]`; the exit code is 1 if a bar is missed.
+A part is a function of a module of this package, `(given) -> list[Line]`; the exit code is 1 if a bar is
+missed.
 """
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.data.lines import Line, table
 
-PARTS = {"export": "exporting", "import": "importing", "hashes": "hashes"}
+# Module and function of each part.
+PARTS = {
+    "export": ("exporting", "speed"),
+    "import": ("importing", "speed"),
+    "memory": ("memory", "both"),
+    "memory-export": ("memory", "exports"),
+    "memory-import": ("memory", "imports"),
+    "hashes": ("hashes", "measure"),
+}
+USUAL = ("export", "import", "memory", "hashes")
 
 
 def main() -> int:
     given = arguments()
     lines: list[Line] = []
     for part in given.parts:
-        name = f"benchmarks.data.{PARTS[part]}"
-        if find_spec(name) is None:
-            print(f"{part}: this part is not here", file=sys.stderr)
-            return 2
-        lines += import_module(name).measure(given)
+        module, function = PARTS[part]
+        lines += getattr(import_module(f"benchmarks.data.{module}"), function)(given)
     print(table(lines))
     if given.json:
         given.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))
@@ -33,7 +38,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
-    parser.add_argument("--parts", type=_parts, default=list(PARTS), help="export, import, hashes")
+    parser.add_argument("--parts", type=_parts, default=list(USUAL), help=", ".join(PARTS))
     parser.add_argument("--images", type=int, default=2000, help="for the speed")
     parser.add_argument("--few", type=int, default=1000, help="images for the memory: from so many …")
     parser.add_argument("--many", type=int, default=100_000, help="… to so many")

@@ -29,49 +29,29 @@ from crowd.simulation.looks import as_jpeg
 WIDTH = 1080
 SPEED_IMAGES = 100
 TURNS = 3
-LEAST_SHARE, MOST_GROWTH = 0.6, 1.1
+LEAST_SHARE = 0.6
 DRAWN = 24
 
 
-def measure(given: argparse.Namespace) -> list[Line]:
-    """Images a second beside the floor, and the peak memory of a large import beside a small one."""
-    with tempfile.TemporaryDirectory() as folder:
+def speed(given: argparse.Namespace) -> list[Line]:
+    """Images a second beside the floor."""
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         place = Path(folder)
-        _write_images(place / "few", SPEED_IMAGES, WIDTH)
+        write_images(place / "few", SPEED_IMAGES, WIDTH)
         # Starting Python, loading the rooms and warming a decoder up is done once for a million images,
         # so it is none of the import's work: what the import of one tiny picture takes is taken off.
-        _write_images(place / "one", 1, 64)
-        start = _import(place / "one", place / "start")
+        write_images(place / "one", 1, 64)
+        start = import_folder(place / "one", place / "start")
         turns = [
-            (_floor(place / "few"), _import(place / "few", place / f"data{turn}").less(start))
+            (_floor(place / "few"), import_folder(place / "few", place / f"data{turn}").less(start))
             for turn in range(TURNS)
         ]
-        speeds = [
+        return [
             _speed_row("import, images/s of CPU time", [(floor.cpu, ours.cpu) for floor, ours in turns]),
             _speed_row(
                 "import, images/s by the clock", [(floor.seconds, ours.seconds) for floor, ours in turns]
             ),
         ]
-        # Small pictures: what grows with their number is asked for, not with their size.
-        small, large = given.few, given.many
-        _write_images(place / "many", large, 64)
-        few = _import(place / "many", place / "small", only=small)
-        many = _import(place / "many", place / "large")
-        memory = [
-            Line(
-                f"{name}, peak memory at {large:,} images beside {small:,}",
-                after / 1024,
-                before / 1024,
-                "MiB",
-                MOST_GROWTH,
-                at_most=True,
-            )
-            for name, before, after in (
-                ("crowd import", few.import_kib, many.import_kib),
-                ("job worker", few.prepare_kib, many.prepare_kib),
-            )
-        ]
-    return [*speeds, *memory]
 
 
 def _speed_row(what: str, turns: list[tuple[float, float]]) -> Line:
@@ -158,7 +138,8 @@ def _floor(folder: Path) -> Ran:
     return Ran(["-c", FLOOR, str(folder)], dict(os.environ)).less(_start_of("benchmarks.data.importing"))
 
 
-def _import(folder: Path, data_dir: Path, only: int | None = None) -> Spent:
+def import_folder(folder: Path, data_dir: Path, only: int | None = None) -> Spent:
+    """Import the images of a folder, or the first `only` of them, into an installation of its own."""
     data_dir.mkdir()
     env = {**os.environ, "CROWD_DATA_DIR": str(data_dir), "REDIS_URL": "unix:///nowhere"}
     env.pop("DATABASE_URL", None)
@@ -182,7 +163,7 @@ def _on_one_core() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def _write_images(folder: Path, count: int, width: int) -> None:
+def write_images(folder: Path, count: int, width: int) -> None:
     """Different pictures: a few drawings, each marked anew so that no two are alike."""
     folder.mkdir()
     drawings = [draw(seed).image.convert("RGB") for seed in range(DRAWN)]

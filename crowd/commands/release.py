@@ -1,5 +1,6 @@
 """`crowd release`: freeze what is accepted, and write it as files, in the foreground and resumable."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,8 +133,11 @@ def export(
         if word_vectors:
             plan = replace(plan, words=_vectors(word_vectors, plan.taxonomy))
         _write(rt, plan, out)
+        _refuse_revised(rt, plan, out)
     if check:
         _check(plan, out, report, audits)
+    # What is called done is to survive the power going off.
+    os.sync()
     click.echo(f"{plan.release.images} images of {name} as {plan.format.name} ({plan.layout}) in {out}")
 
 
@@ -178,6 +182,16 @@ def _write(rt: Runtime, plan: Plan, out: Path) -> None:
             raise Problem("export_failed", str(error)) from None
         except OSError as error:
             raise Problem("export_failed", f"{error.filename or out}: {error.strerror or error}") from None
+
+
+def _refuse_revised(rt: Runtime, plan: Plan, out: Path) -> None:
+    """Raises Problem where an image was withdrawn, or its picture made anew, while all this was written."""
+    service.revise(rt.db, plan.release.id, clock.now())
+    with rt.db.read() as conn:
+        newest = service.find_release(conn, plan.release.id).revision
+    if newest != plan.release.revision:
+        text = f"{out}: the release has revision {newest} by now; export it again, into another folder"
+        raise Problem("revised", text)
 
 
 def _check(plan: Plan, out: Path, report_file: Path | None, audits: Sequence[str]) -> None:

@@ -155,6 +155,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Describe another answer of the view."""
         return cast(Callable[[F], F], super().alt_response(status_code, response, **options))
 
+    def _prepare_arguments_doc(self, doc: Any, doc_info: Any, **options: Any) -> Any:
+        # Described one by one, the fields beside a file would be `formData`, which OpenAPI 3 does not know.
+        if operation := doc_info.get("arguments"):
+            operation["parameters"] = _one_form(operation["parameters"])
+        return super()._prepare_arguments_doc(doc, doc_info, **options)
+
     @staticmethod
     def doc(**described: Any) -> Callable[[F], F]:
         """Describe the view further; the words are OpenAPI's."""
@@ -317,6 +323,17 @@ def _unkeepable_value(value: Any) -> str | None:
     elif isinstance(value, float) and not math.isfinite(value):
         return "Is no finite number."
     return None
+
+
+def _one_form(parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The parts of a request with those of one form, texts and files, as one: `multipart/form-data`."""
+    places = {each["in"]: each for each in parameters}
+    if not places.keys() >= {"form", "files"}:
+        return parameters
+    text, files = places["form"]["schema"], places["files"]["schema"]
+    whole = Schema.from_dict({**text.declared_fields, **files.declared_fields}, name=type(text).__name__)()
+    rest = [each for each in parameters if each["in"] not in ("form", "files")]
+    return [*rest, {**places["files"], "schema": whole}]
 
 
 def _limit_body() -> None:

@@ -1,5 +1,6 @@
 """Who may fetch a release: people ask and say what for, admins decide and say why; each fetch is noted."""
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -7,11 +8,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.accounts.auth import Actor
+from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
-from crowd.datasets import access_queries, service
+from crowd.datasets import access_queries, queries, service
 from crowd.datasets.models import Verdict
 from crowd.datasets.records import Split
+from crowd.ml.service import Added
 
 # The verdicts that may follow the one that holds (None: nobody has decided yet).
 NEXT: Mapping[Verdict | None, frozenset[Verdict]] = {
@@ -93,13 +96,25 @@ def grant_of(conn: Connection, actor: Actor, release_id: int) -> int | None:
     """
     if actor.sees_all:
         return None
+    request_id = _approved(conn, actor, release_id)
+    if request_id is None:
+        raise Forbidden(
+            "not_granted", f"Ask for release {release_id} first: POST /releases/{release_id}/requests."
+        )
+    return request_id
+
+
+def is_granted(conn: Connection, actor: Actor, release_id: int) -> bool:
+    """Whether the caller may fetch the release."""
+    return actor.sees_all or _approved(conn, actor, release_id) is not None
+
+
+def _approved(conn: Connection, actor: Actor, release_id: int) -> int | None:
     for request in access_queries.requests_of(conn, actor.id, release_id):
         if request.verdict is Verdict.APPROVED:
             request_id: int = request.id
             return request_id
-    raise Forbidden(
-        "not_granted", f"Ask for release {release_id} first: POST /releases/{release_id}/requests."
-    )
+    return None
 
 
 def standing(conn: Connection, actor: Actor, release_id: int) -> str | None:
@@ -147,3 +162,29 @@ def add_result(
             )
     except IntegrityError:
         raise field_error("model_id", f"there is no model {model_id}") from None
+
+
+def note_trained(conn: Connection, added: Added, now: datetime) -> None:
+    """A model that was trained on a release of ours brings its test result along when it is registered."""
+    trained = added.card.release
+    if trained is None or trained.split not in set(Split):
+        return
+    release = queries.release_named(conn, trained.name)
+    figures = {
+        name: value
+        for name, value in added.card.metrics.items()
+        if isinstance(value, float) and math.isfinite(value)
+    }
+    # Another installation may have had a release of that name.
+    if release is None or rfc3339(release.created_at) != trained.created_at or not figures:
+        return
+    access_queries.add_result(
+        conn,
+        release_id=release.id,
+        model_id=added.model_id,
+        model=added.title,
+        split=Split(trained.split),
+        figures=figures,
+        actor_id=added.by,
+        at=now,
+    )

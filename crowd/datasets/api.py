@@ -26,6 +26,7 @@ from crowd.datasets.schemas import (
     NewTestResultSchema,
     OfferedSchema,
     OrderedSchema,
+    ReleasePictureSchema,
     ReleaseSchema,
     TestResultSchema,
     TombstoneSchema,
@@ -121,6 +122,19 @@ def list_tombstones(query: dict[str, Any], release_id: int) -> Page:
         service.find_release(conn, release_id)
         rows = queries.tombstones(conn, release_id, after=query["cursor"] or 0, limit=limit + 1)
     return page(rows, limit, lambda row: row.image_id)
+
+
+@blueprint.route("/releases/<int:release_id>/pictures")
+@admins_only
+@blueprint.arguments(PageArgs, location="query")
+@blueprint.response(200, paged(ReleasePictureSchema))
+def list_pictures(query: dict[str, Any], release_id: int) -> Page:
+    """Images of the release that are another picture than at first, by revision."""
+    limit = query["limit"]
+    with runtime().db.read() as conn:
+        service.find_release(conn, release_id)
+        rows = queries.pictures(conn, release_id, after=query["cursor"] or 0, limit=limit + 1)
+    return page([_picture(row) for row in rows], limit, lambda row: row["revision"])
 
 
 @blueprint.route("/releases/<int:release_id>/diff/<int:other_id>")
@@ -262,7 +276,8 @@ def show_job(job_id: int) -> dict[str, Any]:
 def download(job_id: int) -> Response:
     """The files of an export that is done, as one ZIP file, for admins and those who may fetch the release.
 
-    Each fetch is noted. After an image was withdrawn, what holds it is not handed out any more.
+    Each fetch is noted. After an image was withdrawn, or a face in it covered, what holds it as it was is not
+    handed out any more.
     """
     rt = runtime()
     with rt.db.read() as conn:
@@ -285,6 +300,10 @@ def download(job_id: int) -> Response:
 def _job(export: AnyRow) -> dict[str, Any]:
     done = export.state is ExportState.DONE
     return {**export._mapping, "download": url_for("datasets.download", job_id=export.id) if done else None}
+
+
+def _picture(row: AnyRow) -> dict[str, Any]:
+    return {**row._mapping, "before": row.before and row.before.hex(), "picture": row.picture.hex()}
 
 
 def _decide(body: dict[str, Any], release_id: int, request_id: int, verdict: Verdict) -> AnyRow:

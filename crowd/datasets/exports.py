@@ -68,6 +68,7 @@ class Plan:
     taxonomy: Taxonomy
     words: Vectors = field(default_factory=dict)
     suppliers: Mapping[str, int] = field(default_factory=dict)
+    targets: Targets = field(default_factory=Targets)
     results: Sequence[Result] = ()
 
     @property
@@ -82,8 +83,9 @@ class Plan:
             release.withdrawn,
             self.suppliers,
             release.about or {},
-            Targets(**release.targets) if release.targets else Targets(),
+            self.targets,
             self.results,
+            release.remade,
         )
 
     @property
@@ -105,7 +107,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder to write to. Linked images cost no space, but may only lie where nobody changes them."""
+    """A folder to write to. Linked images cost no space, but may only lie where nobody changes them.
+
+    That is inside the system, where all is on the disk before it is called done. Somebody else's folder is
+    theirs to bring there (`os.sync`), as with any other copy.
+    """
 
     folder: Path
     link: bool
@@ -144,8 +150,9 @@ def _close(plan: Plan, place: Place, tally: Tally) -> None:
     listed = _digest_of(place.folder / JOURNAL)
     told = croissant.describe(plan.header, plan.format.file_sets(plan.layout), listed, tally.images)
     _put(place.folder / CROISSANT, told)
-    # What is called done is to survive the power going off.
-    os.sync()
+    if place.link:
+        # What is called done inside the system is to survive the power going off.
+        os.sync()
     (place.folder / JOURNAL).replace(place.folder / MANIFEST)
 
 
@@ -277,12 +284,17 @@ class _Pictures:
 
     def __init__(self) -> None:
         self._digests: dict[int, str] = {}
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
 
-    def make_folder(self, folder: Path) -> None:
+    def make_folder(self, folder: str) -> None:
         """The folder is there; the file system is asked once."""
         if folder not in self._folders:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                os.mkdir(folder)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                os.makedirs(folder, exist_ok=True)
             self._folders.add(folder)
 
     def fetch(self, record: ReleasedImage) -> bytes:
@@ -302,35 +314,33 @@ class _Pictures:
 
 
 def _write_file(file: File, place: Place, pictures: _Pictures) -> None:
-    target = place.folder / file.path
-    pictures.make_folder(target.parent)
+    # As text: for a million files the classes of paths take longer than the copying of their names.
+    target = os.path.join(place.folder, file.path)
+    pictures.make_folder(os.path.dirname(target))
     content = file.content
     if isinstance(content, bytes):
         _put(target, content)
     elif not isinstance(content, ReleasedImage):
-        part = _part_of(target)
-        with part.open("wb") as out:
+        with _created(target) as out:
             content(out, pictures.fetch)
-        part.replace(target)
     elif not (place.link and _linked(content, target)):
         _put(target, pictures.fetch(content))
 
 
-def _linked(record: ReleasedImage, target: Path) -> bool:
+def _linked(record: ReleasedImage, target: str) -> bool:
     """Whether the working image could be linked to `target`; other file systems take only copies."""
     if not isinstance(record.working, Path):
         return False
-    part = _part_of(target)
     try:
-        part.unlink(missing_ok=True)
-        os.link(record.working, part)
+        try:
+            os.link(record.working, target)
+        except FileExistsError:
+            os.unlink(target)
+            os.link(record.working, target)
     except FileNotFoundError:
         raise _file_gone(record) from None
     except OSError:
         return False
-    # Renaming one link onto another of the same file does nothing, and leaves both.
-    part.replace(target)
-    part.unlink(missing_ok=True)
     return True
 
 
@@ -338,16 +348,21 @@ def _file_gone(record: ReleasedImage) -> ExportError:
     return ExportError(f"image {record.id} ({record.file_name}): its working image is missing in the storage")
 
 
-def _put(target: Path, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all; the name beside it is taken again next time."""
-    part = _part_of(target)
-    part.write_bytes(data)
-    part.replace(target)
+def _put(target: str | Path, data: bytes) -> None:
+    with _created(target) as out:
+        out.write(data)
 
 
-def _part_of(target: Path) -> Path:
-    # One after the other is written here, by one process: one name does for all of them.
-    return target.with_name(".part")
+def _created(target: str | Path) -> IO[bytes]:
+    """A new file. What is there, whole, torn by a kill, or a link to the storage, is not written into.
+
+    A torn file needs no other name: its page is not in the journal, so the page is written again.
+    """
+    try:
+        return open(target, "xb")
+    except FileExistsError:
+        os.unlink(target)
+        return open(target, "xb")
 
 
 class _Journal:

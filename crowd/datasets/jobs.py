@@ -18,6 +18,7 @@ from crowd.runtime import Runtime
 
 # How long an export is left to the job worker that took it, from the last page it wrote.
 HOLD = timedelta(minutes=5)
+CHANGED = "an image of the release was withdrawn, or its picture made anew, meanwhile; order the export again"
 AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -49,9 +50,18 @@ class Held:
             queries.hold_export(conn, self.export_id, self.until, clock.now())
 
     def end(self, state: ExportState, error: str | None = None) -> None:
-        """It is done, or has failed."""
+        """It has failed, or is superseded."""
         with self.db.begin() as conn:
             queries.end_export(conn, self.export_id, self.until, state, clock.now(), error)
+
+    def finish(self, export: AnyRow) -> None:
+        """It is done. Raises ExportError where the release has a newer revision by now."""
+        with self.db.begin() as conn:
+            # Under this lock revisions are made: each supersedes what is done then.
+            queries.lock_release(conn, export.release_id)
+            if service.find_release(conn, export.release_id).revision != export.revision:
+                raise ExportError(CHANGED)
+            queries.end_export(conn, self.export_id, self.until, ExportState.DONE, clock.now())
 
 
 def run_exports(rt: Runtime) -> int:
@@ -72,7 +82,7 @@ def export_key(export_id: int) -> str:
 
 
 def _clear_superseded(rt: Runtime) -> None:
-    """Remove files in which an image is that was withdrawn since."""
+    """Remove files in which an image is that was withdrawn since, or whose picture was made anew."""
     with rt.db.read() as conn:
         for export_id in queries.superseded_exports(conn):
             shutil.rmtree(rt.storage.root / export_key(export_id), ignore_errors=True)
@@ -96,6 +106,7 @@ def _run(rt: Runtime, held: Held) -> bool:
         export = service.find_export(conn, held.export_id)
     try:
         _write(rt, held, export)
+        held.finish(export)
     except Overtaken:
         log.warning("export_overtaken", export=held.export_id)
         return False
@@ -108,12 +119,12 @@ def _run(rt: Runtime, held: Held) -> bool:
         if isinstance(error, Problem) and error.code == "folder_in_use":
             # Somebody was silent for long, but is alive: their lock ends with them.
             return False
+        if str(error) == CHANGED:
+            shutil.rmtree(rt.storage.root / export_key(held.export_id), ignore_errors=True)
         held.end(ExportState.FAILED, _told(error))
     except Exception:
         log.exception("export_failed", export=held.export_id)
         held.end(ExportState.FAILED, "Something unforeseen went wrong; the log tells more.")
-    else:
-        held.end(ExportState.DONE)
     return True
 
 
@@ -122,9 +133,10 @@ def _write(rt: Runtime, held: Held, export: AnyRow) -> None:
     with rt.db.read() as conn:
         plan = service.plan(conn, rt, export.release_id, export.format, export.layout)
     if plan.release.revision != export.revision:
-        raise ExportError("an image of the release was withdrawn meanwhile; order the export again")
+        raise ExportError(CHANGED)
     place = Place(rt.storage.root / export_key(export.id), link=True)
     write_export(rt.db, rt.storage, plan, place, held.keep)
+    service.revise(rt.db, export.release_id, clock.now())
 
 
 def _told(error: Exception) -> str:

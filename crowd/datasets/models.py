@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.core.db import Base, BigId, Coded, Json, UtcDateTime
 from crowd.datasets.records import Split
+from crowd.images.models import STAGE, WHAT, What
+from crowd.policy import Stage
 
 
 class ExportState(StrEnum):
@@ -37,7 +39,8 @@ VERDICT = Coded(Verdict)
 class Release(Base):
     """A named, immutable set of accepted images; `about` is what its makers say of it (see `about.ABOUT`).
 
-    `targets`: the policy's target quantities on that day.
+    `targets`: the policy's target quantities on that day. `names_suppliers`: whether sheets call suppliers
+    by their names; null: made before anybody asked, and they do.
     """
 
     __tablename__ = "releases"
@@ -50,6 +53,7 @@ class Release(Base):
     images: Mapped[int] = mapped_column(default=0)
     about: Mapped[Any | None] = mapped_column(Json)
     targets: Mapped[Any | None] = mapped_column(Json)
+    names_suppliers: Mapped[bool | None]
 
 
 class ReleaseImage(Base):
@@ -73,6 +77,24 @@ class Tombstone(Base):
     release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"), primary_key=True)
     revision: Mapped[int]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ReleasePicture(Base):
+    """From this revision on an image of the release is another picture: a face covered, a part cut off.
+
+    `before` and `picture` are the SHA-256 of the working images, null for the one that intake made.
+    Append-only.
+    """
+
+    __tablename__ = "release_pictures"
+
+    release_id: Mapped[int] = mapped_column(sa.ForeignKey("releases.id"), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    what: Mapped[What] = mapped_column(WHAT)
+    before: Mapped[bytes | None] = mapped_column(sa.LargeBinary(32))
+    picture: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -165,8 +187,60 @@ class ModelFetch(Base):
     __table_args__ = (sa.Index("ix_model_fetches_model", "model_id", "id"),)
 
 
+class ServiceRequest(Base):
+    """A person asks for what the models of a stage say of images, and says what for. Append-only."""
+
+    __tablename__ = "service_requests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    purpose: Mapped[str] = mapped_column(sa.Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        sa.Index("ix_service_requests_stage", "stage", "id"),
+        sa.Index("ix_service_requests_worker", "worker_id", "stage"),
+    )
+
+
+class ServiceDecision(Base):
+    """An admin's decision about a request for a service. Append-only."""
+
+    __tablename__ = "service_decisions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    request_id: Mapped[int] = mapped_column(sa.ForeignKey("service_requests.id"), index=True)
+    verdict: Mapped[Verdict] = mapped_column(VERDICT)
+    reason: Mapped[str] = mapped_column(sa.Text)
+    actor_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ServiceUse(Base):
+    """Somebody was told what a model says of an image; `request_id` allowed it (null: an admin).
+
+    Append-only.
+    """
+
+    __tablename__ = "service_uses"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    stage: Mapped[Stage] = mapped_column(STAGE)
+    image_id: Mapped[int] = mapped_column(sa.ForeignKey("images.id"))
+    model_id: Mapped[int] = mapped_column(sa.ForeignKey("models.id"))
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    request_id: Mapped[int | None] = mapped_column(sa.ForeignKey("service_requests.id"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (sa.Index("ix_service_uses_stage", "stage", "id"),)
+
+
 class TestResult(Base):
-    """How well a model did that was trained on the release; figures by name. Append-only."""
+    """How well a model did that was trained on the release; figures by name. Append-only.
+
+    `actor_id` is null where the model brought it along when it was registered on the machine itself.
+    """
 
     __tablename__ = "release_results"
 
@@ -176,7 +250,7 @@ class TestResult(Base):
     model: Mapped[str] = mapped_column(sa.String(100))
     split: Mapped[Split] = mapped_column(SPLIT)
     figures: Mapped[Any] = mapped_column(Json)
-    actor_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"))
+    actor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     __table_args__ = (sa.Index("ix_release_results_release", "release_id", "id"),)

@@ -15,6 +15,7 @@ from crowd.datasets.models import (
     ExportState,
     Release,
     ReleaseImage,
+    ReleasePicture,
     Tombstone,
 )
 from crowd.datasets.records import Split
@@ -115,12 +116,25 @@ def releases(conn: Connection, *, after: int | None, limit: int) -> Sequence[Any
 _BURIED = (
     sa.select(sa.func.count()).where(Tombstone.release_id == Release.id).correlate(Release).scalar_subquery()
 )
-_REVISION = (
-    sa.select(sa.func.coalesce(sa.func.max(Tombstone.revision), 1))
-    .where(Tombstone.release_id == Release.id)
+_REMADE = (
+    sa.select(sa.func.count(ReleasePicture.image_id.distinct()))
+    .where(ReleasePicture.release_id == Release.id)
     .correlate(Release)
     .scalar_subquery()
 )
+
+
+def _newest_in(table: type[Tombstone] | type[ReleasePicture]) -> sa.ScalarSelect[int]:
+    return (
+        sa.select(sa.func.coalesce(sa.func.max(table.revision), 1))
+        .where(table.release_id == Release.id)
+        .correlate(Release)
+        .scalar_subquery()
+    )
+
+
+_WITHDRAWN, _PICTURED = _newest_in(Tombstone), _newest_in(ReleasePicture)
+_REVISION = sa.case((_WITHDRAWN > _PICTURED, _WITHDRAWN), else_=_PICTURED)
 # A release as its newest revision has it: `images` without those that were withdrawn.
 _RELEASES = sa.select(
     Release.id,
@@ -129,8 +143,10 @@ _RELEASES = sa.select(
     Release.created_at,
     Release.about,
     Release.targets,
+    Release.names_suppliers,
     (Release.images - _BURIED).label("images"),
     _BURIED.label("withdrawn"),
+    _REMADE.label("remade"),
     _REVISION.label("revision"),
 )
 _STANDING = ~(
@@ -197,8 +213,8 @@ def _later(one: sa.ColumnElement[datetime], other: sa.ColumnElement[datetime]) -
     return sa.case((one >= other, one), else_=other)
 
 
-def suppliers(conn: Connection, release_id: int) -> dict[str, int]:
-    """How many images of the release's newest revision came from each supplier, by name in its order."""
+def suppliers(conn: Connection, release_id: int) -> Sequence[AnyRow]:
+    """How many images of the release's newest revision came from each supplier: id, name, images."""
     counted = (
         sa.select(Image.supplier_id, sa.func.count().label("images"))
         .join_from(ReleaseImage, Image, Image.id == ReleaseImage.image_id)
@@ -206,13 +222,17 @@ def suppliers(conn: Connection, release_id: int) -> dict[str, int]:
         .group_by(Image.supplier_id)
         .subquery("counted")
     )
-    rows = conn.execute(
-        sa.select(Supplier.name, counted.c.images).join_from(
-            counted, Supplier, Supplier.id == counted.c.supplier_id
-        )
-    )
-    # Not by the database: each sorts letters in its own way.
-    return dict(sorted((row.name, row.images) for row in rows))
+    return conn.execute(
+        sa.select(Supplier.id, Supplier.name, counted.c.images)
+        .join_from(counted, Supplier, Supplier.id == counted.c.supplier_id)
+        .order_by(Supplier.id)
+    ).all()
+
+
+def suppliers_named(conn: Connection, names: Collection[str]) -> dict[str, int]:
+    """The ids of those of the names that are suppliers'; as many as a policy names."""
+    rows = conn.execute(sa.select(Supplier.name, Supplier.id).where(Supplier.name.in_(names)))
+    return {row.name: row.id for row in rows}
 
 
 def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:
@@ -242,6 +262,35 @@ def bury(conn: Connection, release_id: int, images: Sequence[int], revision: int
     """Tombstones of that revision; finished exports of earlier ones are superseded."""
     rows = [{"release_id": release_id, "image_id": each, "revision": revision, "at": now} for each in images]
     conn.execute(sa.insert(Tombstone), rows)
+    _supersede(conn, release_id, revision)
+
+
+def releases_with(conn: Connection, image_id: int) -> Sequence[int]:
+    """The releases that hold the image in their newest revision."""
+    # By release, of which there are few: the rows are kept in the order of releases.
+    held = sa.select(ReleaseImage.image_id).where(
+        ReleaseImage.release_id == Release.id, ReleaseImage.image_id == image_id, _STANDING
+    )
+    return conn.execute(sa.select(Release.id).where(held.exists()).order_by(Release.id)).scalars().all()
+
+
+def add_picture(conn: Connection, release_id: int, revision: int, **values: Any) -> None:
+    """An image is another picture from that revision on; finished exports of earlier ones are superseded."""
+    conn.execute(sa.insert(ReleasePicture).values(release_id=release_id, revision=revision, **values))
+    _supersede(conn, release_id, revision)
+
+
+def pictures(conn: Connection, release_id: int, *, after: int, limit: int) -> Sequence[AnyRow]:
+    """Pictures of the release that were made anew, beyond a revision."""
+    return conn.execute(
+        sa.select(*ReleasePicture.__table__.columns)
+        .where(ReleasePicture.release_id == release_id, ReleasePicture.revision > after)
+        .order_by(ReleasePicture.revision)
+        .limit(limit)
+    ).all()
+
+
+def _supersede(conn: Connection, release_id: int, revision: int) -> None:
     conn.execute(
         sa.update(Export)
         .where(
@@ -264,7 +313,7 @@ def tombstones(conn: Connection, release_id: int, *, after: int, limit: int) -> 
 
 
 def superseded_exports(conn: Connection) -> Sequence[int]:
-    """Exports whose files are to be gone, because an image in them was withdrawn."""
+    """Exports whose files are to be gone: an image in them was withdrawn, or shows what is covered since."""
     return (
         conn.execute(
             sa.select(Export.id).where(Export.state == literal(ExportState.SUPERSEDED, EXPORT_STATE))

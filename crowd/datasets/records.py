@@ -42,8 +42,9 @@ class Result:
 class Header:
     """What an export says of its release as a whole; `about` is what its makers wrote of it (see `About`).
 
-    `suppliers`: images by the supplier's name. `targets`: target quantities (see policy.targets) on the day
-    it was frozen. `results`: in the order in which they came.
+    `suppliers`: images by what the supplier is called. `targets`: target quantities (see policy.targets) on
+    the day it was frozen. `results`: in the order in which they came. `remade`: images that are another
+    picture than at first.
     """
 
     release: str
@@ -55,6 +56,7 @@ class Header:
     about: Mapping[str, str] = field(default_factory=dict)
     targets: Targets = field(default_factory=Targets)
     results: Sequence[Result] = ()
+    remade: int = 0
 
 
 @dataclass(frozen=True, slots=True)

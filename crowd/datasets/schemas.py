@@ -6,6 +6,7 @@ from crowd.core.http import Moment, Schema
 from crowd.datasets.about import ABOUT
 from crowd.datasets.models import ExportState, Verdict
 from crowd.datasets.records import Split
+from crowd.images.models import What
 
 LONGEST_TEXT = 4000
 MOST_FIGURES = 200
@@ -30,8 +31,13 @@ class ReleaseSchema(Schema):
     id = fields.Integer()
     name = fields.String()
     images = fields.Integer()
-    revision = fields.Integer(metadata={"description": "1, and one more each time images were withdrawn."})
+    revision = fields.Integer(
+        metadata={"description": "1, and one more each time images were withdrawn or a picture made anew."}
+    )
     withdrawn = fields.Integer(metadata={"description": "Images that were in it and are no more."})
+    remade = fields.Integer(
+        metadata={"description": "Images that are another picture than at first: faces covered, parts cut."}
+    )
     created_at = Moment()
 
 
@@ -63,6 +69,17 @@ class TombstoneSchema(Schema):
 
     image_id = fields.Integer()
     revision = fields.Integer()
+    at = Moment()
+
+
+class ReleasePictureSchema(Schema):
+    """An image that is another picture from this revision on; pictures are named by their SHA-256."""
+
+    image_id = fields.Integer()
+    revision = fields.Integer()
+    what = fields.Enum(What, by_value=True, metadata={"description": "covered or cropped."})
+    before = fields.String(allow_none=True, metadata={"description": "null: the one that intake made."})
+    picture = fields.String()
     at = Moment()
 
 
@@ -153,7 +170,9 @@ class TestResultSchema(NewTestResultSchema):
     """What a model achieved, and when that was noted."""
 
     id = fields.Integer()
-    actor_id = fields.Integer()
+    actor_id = fields.Integer(
+        allow_none=True, metadata={"description": "null: the model brought it along, added by command."}
+    )
     at = Moment()
 
 

@@ -20,8 +20,12 @@ from crowd.datasets.formats import choose_format, choose_layout
 from crowd.datasets.near import JoinedLooks, most_hue, near_pairs
 from crowd.datasets.records import Result, Split
 from crowd.datasets.split import look_of, split_looks
+from crowd.datasets.suppliers import called_by_number
+from crowd.images.models import What
+from crowd.images.pictures import NewPicture
 from crowd.policy import Policy
 from crowd.policy.intake import DuplicateRule
+from crowd.policy.targets import Targets
 from crowd.runtime import Runtime
 from crowd.tasks.taxonomies import TaxonomyShelf
 
@@ -139,6 +143,7 @@ def create_release(
                 images=len(snapshot.images),
                 about=dict(about) if about else None,
                 targets=policy.targets.as_json() if policy else None,
+                names_suppliers=policy is not None and policy.name_suppliers,
             )
         except IntegrityError:
             raise _name_taken(name) from None
@@ -164,6 +169,27 @@ def revise(db: Database, release_id: int, now: datetime) -> None:
         images = queries.withdrawn_images(conn, release_id)
         if images:
             queries.bury(conn, release_id, images, find_release(conn, release_id).revision + 1, now)
+
+
+def note_picture(conn: Connection, new: NewPicture, what: What, now: datetime) -> None:
+    """Every release that holds the image gets a new revision, which has the new picture.
+
+    What was written of earlier ones is not handed out any more: it shows what is covered now. In the
+    transaction that takes the picture, under the image's lock.
+    """
+    for release_id in queries.releases_with(conn, new.image_id):
+        queries.lock_release(conn, release_id)
+        revision = find_release(conn, release_id).revision + 1
+        queries.add_picture(
+            conn,
+            release_id,
+            revision,
+            image_id=new.image_id,
+            what=what,
+            before=new.before,
+            picture=new.picture,
+            at=now,
+        )
 
 
 def find_release(conn: Connection, release_id: int) -> AnyRow:
@@ -211,8 +237,19 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
         Result(row.model, row.split, row.figures, row.at)
         for row in access_queries.every_result(conn, release_id)
     ]
-    suppliers = queries.suppliers(conn, release_id)
-    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=suppliers, results=results)
+    suppliers, targets = _suppliers(conn, found)
+    return Plan(found, chosen, chosen_layout, taxonomy, suppliers=suppliers, targets=targets, results=results)
+
+
+def _suppliers(conn: Connection, release: AnyRow) -> tuple[Mapping[str, int], Targets]:
+    """Images by supplier and the targets, under the names that the sheets of this release use."""
+    counted = queries.suppliers(conn, release.id)
+    targets = Targets(**release.targets) if release.targets else Targets()
+    if release.names_suppliers is not False:
+        # Not in the database's order: each sorts letters in its own way.
+        return dict(sorted((row.name, row.images) for row in counted)), targets
+    numbers = queries.suppliers_named(conn, targets.suppliers.keys())
+    return called_by_number({row.id: row.images for row in counted}, numbers, targets)
 
 
 def order_export(conn: Connection, wanted: Plan, *, by: int | None, now: datetime) -> int:

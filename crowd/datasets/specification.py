@@ -49,6 +49,10 @@ PHRASES: Words = {
     "unsaid": ("(기재되지 않음)", "(not stated)"),
     "new": ("신규", "New"),
     "withdrawn": ("장의 이미지가 권리 철회로 제외됨", "images were taken out since, their right withdrawn"),
+    "remade": (
+        "장의 이미지가 새로 만들어짐 (얼굴 가림 또는 자르기)",
+        "images were made anew since, faces covered or parts cut off",
+    ),
     "images": ("이미지", "images"),
     "garments": ("의류 영역", "garments"),
     "styles": ("스타일", "Styles"),
@@ -233,9 +237,9 @@ class Form:
 
     def _history(self) -> str:
         told = self._header.about.get("history") or self.phrase("new")
-        if not self._header.withdrawn:
-            return told
-        return f"{told}; r{self._header.revision}: {self._header.withdrawn:,} {self.phrase('withdrawn')}"
+        counts = {"withdrawn": self._header.withdrawn, "remade": self._header.remade}
+        since = [f"{count:,} {self.phrase(key)}" for key, count in counts.items() if count]
+        return f"{told}; r{self._header.revision}: {'; '.join(since)}" if since else told
 
     def _made_of(self) -> str:
         taxonomy = self._taxonomy

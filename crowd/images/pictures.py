@@ -5,7 +5,7 @@ the hash of its bytes, and the image's row names it from then on.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,11 @@ class NewPicture:
     made: Changed
     kept: tuple[int, int, int, int]
     covered: int
+
+
+# Called in the transaction in which a new picture is taken, under the image's lock: releases, which stand
+# above this room, note that they hold another picture from now on.
+TAKEN_HOOKS: list[Callable[[Connection, NewPicture, What, datetime], None]] = []
 
 
 def covered(rt: Runtime, image_id: int, regions: Sequence[Rectangle]) -> NewPicture:
@@ -105,6 +110,8 @@ def take(
         why=told,
     )
     record(conn, new.image_id, kept, now)
+    for hook in TAKEN_HOOKS:
+        hook(conn, new, happening.what, now)
 
 
 def _shown(rt: Runtime, image_id: int) -> AnyRow:

@@ -53,6 +53,18 @@ class Benchmark:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """The release of ours that it was trained on, and the split that its metrics are of.
+
+    `created_at` (RFC 3339) tells the release from others of its name in other installations.
+    """
+
+    name: str
+    created_at: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """A model's card. `classes` are keys of the taxonomy in the order of the net's outputs.
 
@@ -68,6 +80,7 @@ class Card:
     inputs: Inputs
     benchmark: Benchmark | None
     metrics: Mapping[str, Any]
+    release: TrainedOn | None
     document: Mapping[str, Any]
 
 
@@ -105,6 +118,7 @@ def parse_card(document: object) -> Card:
             inputs=_inputs(document["inputs"]),
             benchmark=_benchmark(document.get("benchmark")),
             metrics=_mapping(document.get("metrics") or {}),
+            release=_release(document.get("release")),
             document=document,
         )
     except KeyError as missing:
@@ -176,6 +190,13 @@ def _benchmark(given: object) -> Benchmark | None:
     if not 0 <= score <= 1:
         raise ValueError("benchmark.score lies outside of 0 to 1")
     return Benchmark(_text(fields["set"]), _text(fields["measure"]), score)
+
+
+def _release(given: object) -> TrainedOn | None:
+    if given is None:
+        return None
+    fields = _mapping(given)
+    return TrainedOn(_text(fields["name"]), _text(fields["created_at"]), _text(fields["split"]))
 
 
 def _text(given: object) -> str:

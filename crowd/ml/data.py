@@ -24,6 +24,8 @@ TRAIN, VALIDATION, TEST = SPLITS = ("train", "validation", "test")
 SPLIT_FOLDERS = {"Training": TRAIN, "Validation": VALIDATION, "Test": TEST}
 STYLE_KEYS = ("스타일", "서브스타일")
 MANIFEST = "manifest.csv"
+# What an export says of its release; see crowd.datasets.exports.
+MARKER = ".export.json"
 POINT_KEY = re.compile(r"([XY])좌표([1-9][0-9]*)")
 MOST_NAMED = 5
 
@@ -66,11 +68,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """All samples of a folder by id, and how often it said something the taxonomy has no word for."""
+    """All samples of a folder by id, and how often it said something the taxonomy has no word for.
+
+    `release`: name and time (RFC 3339) of the release that the folder is an export of, if it is one.
+    """
 
     folder: Path
     samples: tuple[Sample, ...]
     unknown: Counter[str] = field(default_factory=Counter)
+    release: tuple[str, str] | None = None
 
     def of(self, split: str) -> list[Sample]:
         """The samples of one split."""
@@ -100,7 +106,16 @@ def read_folder(
         progress(len(samples))
     if not samples:
         raise DataError(f"{folder}: holds no K-Fashion files (Training/<style>/<id>.json)")
-    return DataSet(folder, tuple(samples[number] for number in sorted(samples)), unknown)
+    ordered = tuple(samples[number] for number in sorted(samples))
+    return DataSet(folder, ordered, unknown, _release_of(folder))
+
+
+def _release_of(folder: Path) -> tuple[str, str] | None:
+    try:
+        told = json.loads((folder / MARKER).read_bytes())
+        return str(told["release"]), str(told["created_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _listed_splits(folder: Path) -> dict[int, str]:

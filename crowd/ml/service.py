@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,21 @@ class Kept:
     key: str
     sha256: bytes
     card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A version that is registered just now; `by` is null where that was done on the machine itself."""
+
+    model_id: int
+    title: str
+    card: Card
+    by: int | None
+
+
+# Called in the transaction that registers a model: the room of releases, which stands above this one, notes
+# how well it did on the one that it was trained on.
+ADDED_HOOKS: list[Callable[[Connection, Added, datetime], None]] = []
 
 
 def title(name: str, version: int) -> str:
@@ -71,6 +87,9 @@ def add(rt: Runtime, kept: Kept, name: str, *, by: int | None, now: datetime) ->
     try:
         with rt.db.begin() as conn:
             model_id = _add(conn, kept, name, by=by, now=now)
+            found = find(conn, model_id)
+            for hook in ADDED_HOOKS:
+                hook(conn, Added(model_id, title(found.name, found.version), card, by), now)
             _promote_if_better(conn, model_id, card, rt.policy, now)
     except exc.IntegrityError:
         raise Conflict(

@@ -88,6 +88,7 @@ class Policy:
     hold_unknown_rights: bool
     intake: IntakePolicy
     targets: Targets
+    name_suppliers: bool
     requests_per_minute: int
     login_failures_per_minute: int
     login_failures_per_address: int

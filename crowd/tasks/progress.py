@@ -29,7 +29,6 @@ from crowd.tasks.blocked import (
 from crowd.tasks.models import FIGURE, Figure, Task
 from crowd.tasks.queries import ASSIGNED, LEASED, READY, STUCK, WORK
 
-
 # What is blocked in the rooms above, told as `troubles` tells it: beyond a key, in the order of trouble_key.
 BLOCKED_ABOVE: list[Callable[[Connection, Policy, tuple[int, int], int], Sequence[dict[str, Any]]]] = []
 

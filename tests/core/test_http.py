@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flask import Flask, request
 from hypothesis import given
 from hypothesis import strategies as st
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from crowd.accounts.models import Worker
 from crowd.app import create_app
@@ -272,6 +273,22 @@ def test_description_is_valid_openapi_that_names_every_route(app: Flask, client:
                 failure = spec["components"]["responses"]["DEFAULT_ERROR"]
                 assert operation["responses"]["default"] == {"$ref": "#/components/responses/DEFAULT_ERROR"}
                 assert list(failure["content"]) == ["application/problem+json"]
+
+
+def test_description_keeps_to_the_words_of_openapi(client: Client) -> None:
+    validate(client.get("/api/v1/openapi.json").json, cls=OpenAPIV31SpecValidator)
+
+
+def test_the_parts_of_an_upload_are_one_body(client: Client) -> None:
+    spec = client.get("/api/v1/openapi.json").json
+    upload = spec["paths"]["/api/v1/images"]["post"]
+    assert "parameters" not in upload
+    assert upload["requestBody"]["content"] == {
+        "multipart/form-data": {"schema": {"$ref": "#/components/schemas/UploadForm"}}
+    }
+    form = spec["components"]["schemas"]["UploadForm"]
+    assert set(form["properties"]) == {"supplier", "rights", "batch", "file"}
+    assert set(form["required"]) == {"supplier", "file"}
 
 
 def test_readable_description_shows_every_operation_and_loads_nothing_from_elsewhere(client: Client) -> None:

@@ -273,7 +273,7 @@ def test_the_sheet_tells_progress_against_targets_and_the_results_of_models_trai
 ) -> None:
     crowd.accept(6)
     targets = Targets(1000, {"A shop": 24, "A house": 10})
-    policy = replace(crowd.rt.policy, targets=targets)
+    policy = replace(crowd.rt.policy, targets=targets, name_suppliers=True)
     release = service.create_release(
         crowd.rt.db, "first", taxonomy_id=crowd.taxonomy_id, by=None, now=THEN, policy=policy
     )
@@ -304,3 +304,22 @@ def test_the_sheet_tells_progress_against_targets_and_the_results_of_models_trai
     assert "공급처별 목표 대비 (%)" in page
     assert "<td>mAP 0.61</td>" in page
     assert "| styles-1 | test | mAP 0.61 |" in (tmp_path / "out/README.md").read_text()
+
+
+def test_suppliers_are_numbers_in_what_is_handed_out_unless_the_policy_names_them(
+    crowd: Crowd, tmp_path: Path
+) -> None:
+    crowd.accept(2)
+    targets = Targets(1000, {"A shop": 24, "A house": 10, "A mill": 5})
+    policy = replace(crowd.rt.policy, targets=targets)
+    release = service.create_release(
+        crowd.rt.db, "first", taxonomy_id=crowd.taxonomy_id, by=None, now=THEN, policy=policy
+    )
+    written(crowd, release, tmp_path / "out")
+    told = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert told["suppliers"] == {
+        "others": {"images": 0, "target": 15},
+        f"supplier {crowd.supplier_id}": {"images": 2, "target": 24},
+    }
+    for sheet in tmp_path.joinpath("out").glob("*.[mhj]*"):
+        assert not any(name in sheet.read_text(encoding="utf-8") for name in targets.suppliers), sheet.name

@@ -336,6 +336,7 @@ from pathlib import Path
 from crowd import models
 from crowd.core.config import Settings
 from crowd.datasets import exports, service, verification
+from crowd.datasets.records import MANIFEST
 from crowd.runtime import build_runtime
 
 exports.PAGE = 4
@@ -343,13 +344,26 @@ url, data_dir, storage, name, layout, when, out = sys.argv[1:]
 rt = build_runtime(Settings(Path(data_dir), url, None, storage, "only for tests"))
 with rt.db.read() as conn:
     plan = service.plan(conn, rt, service.find_release_named(conn, "first").id, name, layout)
-real, puts = Path.replace, []
-def dying(self, target):
-    puts.append(target)
-    if str(len(puts)) == when or Path(target).name == when:
+written = []
+
+def die(event, told):
+    if event == "os.rename" and Path(told[1]).name == when == MANIFEST:
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(self, target)
-Path.replace = dying
+    if event != "open" or not told[2] & (os.O_WRONLY | os.O_RDWR):
+        return
+    if isinstance(told[0], int) or not os.fspath(told[0]).startswith(out):
+        return
+    path = Path(told[0])
+    if path.name in (exports.MARKER, exports.JOURNAL):
+        return
+    written.append(path)
+    if when in (str(len(written)), path.name):
+        torn = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT)
+        os.write(torn, b"half of a f")
+        os.rename(path.with_suffix(".torn"), path)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
 exports.write_export(rt.db, rt.storage, plan, exports.Place(Path(out), link=False), lambda _: None)
 """
 
@@ -357,29 +371,31 @@ exports.write_export(rt.db, rt.storage, plan, exports.Place(Path(out), link=Fals
 @pytest.mark.parametrize(
     ("name", "layout", "when"),
     [
+        ("kfashion", "guideline", "7"),
+        ("kfashion", "release", "12"),
         ("coco", "instances", "9"),
         ("coco", "instances", "instances_validation.json"),
-        ("table", "guideline", "label.csv"),
+        ("parquet", "embedded", "2"),
+        ("parquet", "referenced", "train-000001.parquet"),
+        ("webdataset", "shards", "train-000001.tar"),
         ("webdataset", "shards", MANIFEST),
+        ("table", "guideline", "8"),
+        ("table", "guideline", "label.csv"),
+        ("classifier", "styles", "correlation.json"),
+        ("classifier", "detail", "5"),
     ],
 )
 def test_an_export_killed_anywhere_goes_on_to_the_same_bytes(
     released: Released, tmp_path: Path, name: str, layout: str, when: str
 ) -> None:
+    _installed(name)
     settings = released.crowd.rt.settings
-    words = (
-        settings.database_url,
-        settings.data_dir,
-        settings.storage,
-        name,
-        layout,
-        when,
-        tmp_path / "torn",
-    )
+    torn = tmp_path / "torn"
+    words = (settings.database_url, settings.data_dir, settings.storage, name, layout, when, torn)
     killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, words)], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "torn" / MANIFEST).exists()
-    again = tree(released.write(name, layout, tmp_path / "torn"))
+    assert not (torn / MANIFEST).exists()
+    again = tree(released.write(name, layout, torn))
     assert again == tree(released.write(name, layout, tmp_path / "fresh"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crowd.datasets.formats.kfashion import Layout
-from crowd.ml.data import SPLITS, DataError, DataSet, read_folder
+from crowd.ml.data import MARKER, SPLITS, DataError, DataSet, read_folder
 from crowd.simulation.synthetic import Order, pictures, write_set
 from crowd.taxonomy import Taxonomy
 
@@ -68,6 +68,16 @@ def test_both_layouts_say_the_same(few_read: DataSet, taxonomy: Taxonomy, tmp_pa
     (tmp_path / "manifest.csv").unlink()
     with pytest.raises(DataError, match=r"manifest\.csv"):
         read_folder(tmp_path, taxonomy)
+
+
+@pytest.mark.parametrize("told", ["", "[]", '{"release": "spring"}'])
+def test_a_folder_that_tells_of_no_release_is_of_none(
+    few: Path, few_read: DataSet, taxonomy: Taxonomy, tmp_path: Path, told: str
+) -> None:
+    assert few_read.release is None
+    shutil.copytree(few, tmp_path / "copy")
+    (tmp_path / "copy" / MARKER).write_text(told)
+    assert read_folder(tmp_path / "copy", taxonomy).release is None
 
 
 def test_splits_share_no_image(few_read: DataSet) -> None:

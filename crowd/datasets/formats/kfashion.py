@@ -9,7 +9,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
@@ -44,6 +45,9 @@ UNSAFE = re.compile(r'[<>:"/\\|?*]')
 INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])$", re.IGNORECASE)
 STEM_BYTES = 120
+# Names that are made safe come again: styles for ever, a file's for each of the places it stands in.
+RECENT = 256
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class Layout(StrEnum):
@@ -117,7 +121,7 @@ def document(record: ReleasedImage, vocabulary: Vocabulary) -> Json:
 
 def encode(form: Mapping[str, Any]) -> bytes:
     """The file's bytes: compact UTF-8 without a byte-order mark."""
-    return json.dumps(form, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(form).encode()
 
 
 def paths(
@@ -138,6 +142,7 @@ def style_folder(record: ReleasedImage, vocabulary: Vocabulary) -> str:
     return _safe(released[0]) if released else NO_STYLE_FOLDER
 
 
+@lru_cache(RECENT)
 def safe_file_name(name: str) -> str:
     """The last part of a name as every file system takes it: NFC, visible, not reserved, always .jpg."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
@@ -179,21 +184,25 @@ def _by_part(
 
 def rect(ring: Sequence[Sequence[float]]) -> Json:
     """The rectangle of an outline, by the rule of the released files."""
-    across, down = [float(x) for x, _ in ring], [float(y) for _, y in ring]
+    across, down = zip(*ring, strict=True)
+    left, top = float(min(across)), float(min(down))
     return {
-        "X좌표": min(across) - 0.5,
-        "Y좌표": min(down) - 0.5,
-        "가로": int(max(across) - min(across)),
-        "세로": int(max(down) - min(down)),
+        "X좌표": left - 0.5,
+        "Y좌표": top - 0.5,
+        "가로": int(max(across) - left),
+        "세로": int(max(down) - top),
     }
 
 
 def _polygon(ring: Sequence[Sequence[float]]) -> Json:
-    points: Json = {}
-    for number, (x, y) in enumerate(ring, 1):
-        points[f"X좌표{number}"] = float(x)
-        points[f"Y좌표{number}"] = float(y)
-    return points
+    keys = _point_keys(len(ring).bit_length())
+    return dict(zip(keys, map(float, chain.from_iterable(ring)), strict=False))
+
+
+@cache
+def _point_keys(bits: int) -> Sequence[str]:
+    """The keys of as many points as a number of so many bits can count."""
+    return [f"{axis}좌표{number}" for number in range(1, 1 << bits) for axis in "XY"]
 
 
 def _released_styles(record: ReleasedImage, vocabulary: Vocabulary) -> list[str]:
@@ -234,6 +243,7 @@ def _word(vocabulary: Vocabulary, attribute: str, part: str, key: str) -> Releas
     return vocabulary.released_value(VOCABULARY_OF.get(attribute, attribute), part, key)
 
 
+@lru_cache(RECENT)
 def _safe(name: str) -> str:
     visible = "".join(" " if unicodedata.category(c) in INVISIBLE else c for c in name)
     name = " ".join(UNSAFE.sub("_", visible).split()).strip(". ") or "image"

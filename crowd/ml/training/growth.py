@@ -56,7 +56,7 @@ def grow(
     """
     if benchmark is not None:
         test = tuple(dataclasses.replace(each, split=TEST) for each in benchmark.samples)
-        data = dataclasses.replace(data, samples=(*data.of(TRAIN), *data.of(VALIDATION), *test))
+        data = dataclasses.replace(data, samples=(*data.of(TRAIN), *data.of(VALIDATION), *test), release=None)
     if not data.of(TEST):
         raise DataError(f"{data.folder}: has no test images; name a benchmark set")
     points = [

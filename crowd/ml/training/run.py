@@ -328,6 +328,7 @@ def _write_all(
             "score": score or 0,
         },
         "metrics": _headlines(metrics[held_out]["model"]),
+        **_trained_on(data, held_out),
         "prior": _headlines(metrics[held_out]["prior"]),
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
         "training": {**_told(setting), "initialised": metrics["initialised"], "images": metrics["images"]},
@@ -339,6 +340,14 @@ def _write_all(
     _put(output / CARD, render(card, metrics, data).encode())
     _put(output / METRICS, json.dumps(metrics, ensure_ascii=False, indent=1).encode())
     (output / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _trained_on(data: DataSet, split: str) -> dict[str, Any]:
+    """The release that the figures are noted with when the model is registered."""
+    if data.release is None:
+        return {}
+    name, created_at = data.release
+    return {"release": {"name": name, "created_at": created_at, "split": split}}
 
 
 def _headlines(figures: Figures) -> Figures:

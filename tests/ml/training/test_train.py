@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from crowd.cli import main
+from crowd.datasets.exports import MARKER
 from crowd.ml.data import DataSet
 from crowd.ml.hyper import DEFAULTS, Hyper, Optimizer, Task
 from crowd.ml.nets import create_model
@@ -26,6 +27,7 @@ from crowd.ml.weights import load_model
 from crowd.taxonomy import Taxonomy
 
 ROOT = Path(__file__).resolve().parents[3]
+RELEASE = {"release": "spring", "created_at": "2026-03-01T09:30:00.000Z"}
 ALONE = Ranks(0, 1, torch.device("cpu"))
 HYPER = Hyper(
     backbone="resnet18",
@@ -147,9 +149,12 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
 
 @pytest.fixture(scope="module")
 def trained(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a style model trained by the command for one epoch."""
+    """A folder with a style model trained by the command for one epoch, on what says it is a release."""
     output = tmp_path_factory.mktemp("trained") / "model"
-    done = crowd_train("styles", few, "--model", "baseline", "--output", output, *QUICK)
+    exported = output.parent / few.name
+    shutil.copytree(few, exported)
+    (exported / MARKER).write_text(json.dumps({**RELEASE, "format": "kfashion"}))
+    done = crowd_train("styles", exported, "--model", "baseline", "--output", output, *QUICK)
     assert done.exit_code == 0, done.output
     return output
 
@@ -163,6 +168,8 @@ def test_a_training_leaves_weights_figures_card_and_curves_and_nothing_else(trai
     assert card["classes"][:2] == ["street", "resort"]
     assert card["inputs"]["size"] == [32, 32]
     assert card["benchmark"]["score"] == metrics["test"]["model"]["mAP"]
+    told = {"name": RELEASE["release"], "created_at": RELEASE["created_at"], "split": "test"}
+    assert card["release"] == told
     page = (trained / run.CARD).read_text()
     assert "at random: no published weights were given" in page
     assert (

@@ -1,0 +1,1 @@
+"""What models say of released images, offered as a service: asked for, approved, each use noted."""
