@@ -18,6 +18,7 @@ from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
 from crowd.datasets.offered import api as offered_models
 from crowd.drafts import api as drafts
+from crowd.examples import api as examples
 from crowd.gold import api as gold
 from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
@@ -84,6 +85,7 @@ BLUEPRINTS = (
     intake_api.blueprint,
     retouching.blueprint,
     guidelines.blueprint,
+    examples.blueprint,
     datasets.blueprint,
     offered_models.blueprint,
     tiers.blueprint,
