@@ -31,10 +31,12 @@ export const STEERING: readonly Route[] = [
   route(/^\/admin\/groups$/, () => import("./steering/Groups.svelte")),
   route(/^\/admin\/groups\/(\d+)$/, () => import("./steering/Group.svelte")),
   route(/^\/admin\/notices$/, () => import("./steering/Notices.svelte")),
+  route(/^\/admin\/examples$/, () => import("./examples/Examples.svelte")),
 ];
 
 /** Pages that belong to one entry of the line above every page. */
 export const NEAR: Readonly<Record<string, readonly string[]>> = {
   "/admin/people": ["/admin/proposals", "/admin/flags"],
+  "/admin/guidelines": ["/admin/examples"],
   "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
 };
