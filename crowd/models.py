@@ -13,6 +13,7 @@ from crowd.datasets.models import (
     Tombstone,
 )
 from crowd.drafts.models import Draft
+from crowd.examples.models import Example, ExampleEvent
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat
 from crowd.gold.refreshers.models import Refresher
 from crowd.images.delivery_models import (
@@ -129,6 +130,8 @@ __all__ = [
     "ErrorDay",
     "EvidenceRow",
     "Exam",
+    "Example",
+    "ExampleEvent",
     "ExpertFigure",
     "Export",
     "Finding",

@@ -22,6 +22,7 @@ from crowd.datasets import service as data_sets
 from crowd.datasets.offered import api as offered_models
 from crowd.datasets.services import api as offered_services
 from crowd.drafts import api as drafts
+from crowd.examples import api as examples
 from crowd.gold import api as gold
 from crowd.gold import course_api as courses_api
 from crowd.gold import service as known
@@ -90,6 +91,7 @@ BLUEPRINTS = (
     intake_api.blueprint,
     retouching.blueprint,
     guidelines.blueprint,
+    examples.blueprint,
     datasets.blueprint,
     offered_models.blueprint,
     offered_services.blueprint,

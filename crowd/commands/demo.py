@@ -16,15 +16,19 @@ from types import FrameType
 import click
 from rich.console import Console
 
+from crowd.accounts import service as people
 from crowd.commands.opening import open_runtime
 from crowd.commands.passing_admin import passing_admin
 from crowd.commands.simulate import DEFAULT_CARELESS, DEFAULT_TIMEOUT
+from crowd.core import clock
 from crowd.datasets import queries as releases
 from crowd.images.models import ImageState
+from crowd.policy import Grade
 from crowd.simulation import keepsakes
 from crowd.simulation.client import NotAdmin, Unexpected, Unreachable
 from crowd.simulation.crew import CrewTooSmall, Persona, assemble
 from crowd.simulation.crowd import Plan
+from crowd.simulation.examples import choose_examples
 from crowd.simulation.figures import Figures, print_figures
 from crowd.simulation.gallery import Gallery
 from crowd.simulation.member import Account
@@ -112,6 +116,7 @@ class Demo:
             self._settle_people()
             self._bring_images_in()
             figures = self._label(url)
+            self._choose_examples()
             self._export(anew=figures is not None)
             self._sum_up(url, figures)
             if not once:
@@ -168,6 +173,13 @@ class Demo:
             bots = self._bots(target)
             self._say(f"{len(bots)} bots take {waiting} images through all stages over the JSON API")
             return simulate(target, bots, 0, plan, screen.observer, knowledge)
+
+    def _choose_examples(self) -> None:
+        with open_runtime() as rt, rt.db.begin() as conn:
+            admin = people.find_person_named(conn, keepsakes.demo_name(Grade.ADMIN))
+            chosen = choose_examples(conn, rt, admin.id, clock.now())
+        if chosen:
+            self._say(f"{chosen} accepted images are shown as examples of their styles")
 
     def _bots(self, target: Target) -> list[Account]:
         with open_runtime() as rt, rt.db.read() as conn:

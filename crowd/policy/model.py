@@ -7,6 +7,7 @@ from enum import StrEnum
 from crowd.policy.intake import IntakePolicy
 from crowd.policy.sections import (
     AppealPolicy,
+    ExamplePolicy,
     ExpertPolicy,
     FlagPolicy,
     GoldPolicy,
@@ -100,6 +101,7 @@ class Policy:
     appeals: AppealPolicy
     probation: ProbationPolicy
     refreshers: RefresherPolicy
+    examples: ExamplePolicy
     promotions: Mapping[Grade, Grade]
     demotions: Mapping[Grade, Grade]
 

@@ -127,6 +127,13 @@ class RefresherPolicy:
     rest_days: float
 
 
+@dataclass(frozen=True, slots=True)
+class ExamplePolicy:
+    """How many example pictures there are; `default.yaml` says what each number means."""
+
+    of_a_value: int
+
+
 SECTIONS: dict[str, type[Any]] = {
     "flags": FlagPolicy,
     "experts": ExpertPolicy,
@@ -135,6 +142,7 @@ SECTIONS: dict[str, type[Any]] = {
     "appeals": AppealPolicy,
     "probation": ProbationPolicy,
     "refreshers": RefresherPolicy,
+    "examples": ExamplePolicy,
 }
 
 _SHARES_OF_ONE = {
@@ -160,6 +168,7 @@ _ABOVE_ZERO = {
 
 
 _AT_LEAST_ONE = {
+    "of_a_value",
     "days",
     "open_most",
     "recent",

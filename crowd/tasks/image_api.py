@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from flask import Response, request, send_file
+from flask import Response
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.auth import (
@@ -23,8 +23,8 @@ from crowd.core.errors import Forbidden, NotFound
 from crowd.core.http import Blueprint, Page, PageArgs, page, paged
 from crowd.images import contracts
 from crowd.images import queries as images
-from crowd.images.files import files_of
 from crowd.images.models import ImageState
+from crowd.images.sending import send_picture
 from crowd.policy import Grade
 from crowd.runtime import runtime
 from crowd.tasks import answer_queries, decisions, handover, image_queries, progress, viewing
@@ -187,32 +187,7 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
     if contracts.has_ended(image, clock.now().date()) or image.state is ImageState.WITHDRAWN:
         raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
-    files = files_of(image.sha256, image.picture)
-    key = files.thumbnail if thumbnail else files.working
-    etag = f"{image.sha256.hex()}-{image.picture.hex() if image.picture else image.width}"
-    if address := rt.storage.address(key, mimetype="image/jpeg"):
-        return _redirected(address, etag)
-    path = rt.storage.root / key
-    if not path.is_file():
-        raise NotFound("file_missing", f"The file of image {image_id} is missing from the storage.")
-    response = send_file(path, mimetype="image/jpeg", conditional=True, etag=etag)
-    # The bytes of a working image never change; who may see them does.
-    response.headers["Cache-Control"] = "private, max-age=3600"
-    # Told by its bytes alone: the time of the file would tell that a picture is older than its number.
-    response.last_modified = None
-    return response
-
-
-def _redirected(address: str, etag: str) -> Response:
-    response = Response(status=302)
-    if request.if_none_match.contains(etag):
-        response = Response(status=304)
-    else:
-        # Shorter than the address is good for, so that nobody follows one that has run out.
-        response.headers["Location"] = address
-    response.set_etag(etag)
-    response.headers["Cache-Control"] = "private, max-age=1800"
-    return response
+    return send_picture(rt, image, thumbnail=thumbnail)
 
 
 def _require_view(conn: Connection, image_id: int) -> None:

@@ -49,6 +49,8 @@ Json = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 PASSWORD = "a good long password"
+# Of the photographs that furnish the house as examples: they are no gold.
+EXAMPLE_SEEDS = (951, 952)
 ORDER = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES, Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
 WHO: dict[Stage, tuple[str, ...]] = {
     Stage.SEGMENTATION: ("general",),
@@ -155,6 +157,21 @@ class House:
             answer = self.bot("admin", "the-admin").post("/gold", body)
             assert answer.status_code == 201, answer.text
 
+    def example(self, image_id: int, value: str, **more: Any) -> int:
+        """An accepted image as an example of a style."""
+        body = {
+            "facet": "styles",
+            "value": value,
+            "image_id": image_id,
+            "caption_en": "Light and loose, for warm days.",
+            "caption_ko": "가볍고 넉넉하게, 따뜻한 날에.",
+            "reason": "typical",
+            **more,
+        }
+        answer = self.bot("admin", "the-admin").post("/examples", body)
+        assert answer.status_code == 201, answer.text
+        return int(answer.json["id"])
+
     def judged(self, person: Person, stage: Stage, *values: float) -> None:
         """Yesterday somebody's answers were found to be worth so much (0 to 1)."""
         yesterday = clock.now() - timedelta(days=1)
@@ -219,6 +236,12 @@ class House:
         right = value if isinstance(value, list) else [value]
         others = [each.key for each in attribute.values if each.key not in right][:2]
         return _falling([*right, *(others if not attribute.multiple else [])])
+
+
+def main_style(seed: int) -> str:
+    """The style that a drawn photograph shows first."""
+    styles: list[str] = drawn(seed).truth["styles"]["styles"]
+    return styles[0]
 
 
 def _falling(values: list[str]) -> list[Json]:
@@ -290,6 +313,8 @@ def furnish(house: House, count: int, stages: Sequence[Stage | None] = (None, *r
     house.handler(AccountKind.SUPPLIER, "supplier", "Studio")
     house.handler(AccountKind.REFINER, "refiner")
     house.delivery("spring", "Studio", Rights.UNKNOWN, 901, 902)
+    for seed in EXAMPLE_SEEDS if None in stages else ():
+        house.example(house.image(None, seed=seed), main_style(seed))
     house.proposing = True
     for stage in stages:
         for _ in range(count):

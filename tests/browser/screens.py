@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.browser.house import EXAMPLE_SEEDS, main_style
 from tests.browser.visitors import Visitor
 
 Act = Callable[[Visitor], None]
@@ -174,6 +175,54 @@ AUDITS = (
 )
 
 
+def _styled(*keys: str) -> Act:
+    """The style that has an example looked at."""
+
+    def act(visitor: Visitor) -> None:
+        visitor.bench.wait_for()
+        visitor.press("Enter")
+        visitor.page.locator(f"[data-style='{main_style(EXAMPLE_SEEDS[0])}']").focus()
+        visitor.page.locator("[data-example] img").first.wait_for()
+        visitor.press(*keys)
+        if keys:
+            visitor.page.get_by_role("dialog").locator("img").first.wait_for()
+
+    return act
+
+
+def _guided(visitor: Visitor) -> None:
+    visitor.bench.wait_for()
+    visitor.press("Shift+G")
+    visitor.page.get_by_role("dialog").locator("[data-example] img").first.wait_for()
+
+
+def _chosen_examples(visitor: Visitor) -> None:
+    visitor.visit(f"/admin/examples?facet=styles&value={main_style(EXAMPLE_SEEDS[0])}")
+    visitor.page.locator("[data-chosen] img").first.wait_for()
+
+
+def _choosing_example(visitor: Visitor) -> None:
+    _chosen_examples(visitor)
+    visitor.page.get_by_label(visitor.word("examples.number")).fill("1")
+    visitor.press("Enter")
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+def _differing(visitor: Visitor) -> None:
+    for number, text in enumerate(("old password", "new password", "another password")):
+        visitor.page.locator("input[type=password]").nth(number).fill(text)
+    visitor.press("Enter")
+    visitor.page.get_by_role("alert").wait_for()
+
+
+EXAMPLES = (
+    Screen("styles-examples", "expert", "/work/styles", _styled()),
+    Screen("styles-example-in-large", "expert", "/work/styles", _styled("e")),
+    Screen("guide-examples", "expert", "/work/styles", _guided),
+    Screen("examples", "admin", "/admin", _chosen_examples),
+    Screen("examples-choose", "admin", "/admin", _choosing_example),
+)
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -213,6 +262,15 @@ SCREENS = (
     Screen("models", "admin", "/admin/models", _nothing),
     *STEERING,
     # What comes in.
+    *EXAMPLES,
+    Screen(
+        "review-marking",
+        "reviewer",
+        "/work/first_review",
+        _working("c", "Space", "Shift+ArrowRight", "Shift+ArrowDown"),
+    ),
+    Screen("review-cover", "reviewer", "/work/first_review", _marked),
+    Screen("password", "supplier", "/password", _differing),
     Screen("cover", "general", "/work/segmentation", _marked),
     Screen("deliveries", "admin", "/deliveries", _nothing),
     Screen("delivery", "admin", "/deliveries/1", _nothing),

@@ -20,9 +20,9 @@ whoever_refines = requires_kind(AccountKind.REFINER)
 @blueprint.arguments(CoverSchema)
 @blueprint.response(200, NewPictureSchema)
 def cover_at_hand(body: dict[str, Any], task_id: int) -> dict[str, Any]:
-    """Cover faces that were missed in the image whose outlines one is drawing; the original stays as it is.
+    """Cover faces that were missed in the image that one draws or reviews; the original stays as it is.
 
-    `crop` only while the image has no labels. What was drawn before moves by `shift`.
+    `crop` only while drawing, and while the image has no labels. What was drawn before moves by `shift`.
     """
     marked = Marked(body["regions"], body["how"])
     return service.cover_at_hand(runtime(), active_actor().id, task_id, body["token"], marked)

@@ -40,7 +40,7 @@ def _reason() -> fields.String:
 
 
 class CoverSchema(LeaseTokenSchema):
-    """Faces that were missed, marked by whoever draws the image."""
+    """Faces that were missed, marked by whoever draws or reviews the image."""
 
     regions = _regions()
     how = _how()

@@ -1,7 +1,7 @@
 """Who may change a working image, and when: its labels must go on fitting it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +23,8 @@ from crowd.tasks.models import Purpose, TaskState
 from crowd.tasks.retouching import queries
 
 _ENDED = (ImageState.REFUSED, ImageState.WITHDRAWN)
+# Whoever judges an image looks at it as closely as whoever drew it; docs/decisions/0023.
+_COVERING = frozenset({Stage.SEGMENTATION, Stage.FIRST_REVIEW, Stage.SECOND_REVIEW, Stage.ADJUDICATION})
 _LESSONS = (Purpose.PRACTICE, Purpose.EXAM)
 
 
@@ -43,30 +45,35 @@ class Marked:
 
 
 def cover_at_hand(rt: Runtime, worker_id: int, task_id: int, token: int, marked: Marked) -> dict[str, Any]:
-    """Cover faces in the image of a segmentation that this person holds; the image and its shift.
+    """Cover faces in the image of a segmentation or review that this person holds; the image and its shift.
 
+    Everybody is shown the new picture from then on, and no answer is touched. Cutting is for segmentations.
     Raises NotFound, Forbidden (never theirs), Conflict (`lease_lost`, `superseded`, `not_segmentation`,
     `lesson`, `labelled`, `changed`), and a 422 about `regions`.
     """
     with rt.db.read() as conn:
         task = leases.own_task(conn, worker_id, task_id, token)
         _require_held(task, worker_id, token)
-        if task.stage is not Stage.SEGMENTATION:
-            raise Conflict("not_segmentation", "Faces are covered while the outlines are drawn.")
-        if task.purpose in _LESSONS:
-            raise Conflict("lesson", "The picture of a lesson is a copy: tell an admin of the face instead.")
+        _require_stage(task, marked)
         if marked.how is How.CROP:
             _require_unlabelled(conn, task.image_id)
+        source = queries.source_of(conn, task.image_id) if marked.how is How.MOSAIC else None
     new = _made(rt, task.image_id, marked)
+    changes = [(new, marked.regions)]
+    if source is not None:
+        changes.append(_of_source(rt, new, marked, source))
     with rt.db.begin() as conn:
-        # The image before its task, as everybody who needs both.
-        image_queries.lock_image(conn, task.image_id)
+        # The images before the task, as everybody who needs both; several in the order of their ids.
+        for image_id in sorted(each.image_id for each, _ in changes):
+            image_queries.lock_image(conn, image_id)
         _require_held(tasks.lock_task(conn, task_id, token), worker_id, token)
         if marked.how is How.CROP:
             _require_unlabelled(conn, task.image_id)
         what = What.CROPPED if marked.how is How.CROP else What.COVERED
         happening = Happening(what, worker_id=worker_id, stage=task.stage, task_id=task_id)
-        pictures.take(conn, new, happening, marked.regions, clock.now())
+        now = clock.now()
+        for each, regions in changes:
+            pictures.take(conn, each, happening, regions, now)
     return _shown(new)
 
 
@@ -100,6 +107,17 @@ def _made(rt: Runtime, image_id: int, marked: Marked) -> NewPicture:
     return pictures.covered(rt, image_id, marked.regions)
 
 
+def _of_source(
+    rt: Runtime, new: NewPicture, marked: Marked, source: queries.Source
+) -> tuple[NewPicture, Sequence[Rectangle]]:
+    """The same faces covered in the image whose picture a shadow seat shows: that one is delivered."""
+    if not source.is_apart:
+        return replace(new, image_id=source.image_id), marked.regions
+    dx, dy = source.cut_off
+    regions = [[x + dx, y + dy, width, height] for x, y, width, height in marked.regions]
+    return pictures.covered(rt, source.image_id, regions), regions
+
+
 def _take(rt: Runtime, new: NewPicture, what: What, actor_id: int, marked: Marked) -> dict[str, Any]:
     with rt.db.begin() as conn:
         image_queries.lock_image(conn, new.image_id)
@@ -112,6 +130,15 @@ def _take(rt: Runtime, new: NewPicture, what: What, actor_id: int, marked: Marke
         )
         pictures.take(conn, new, happening, marked.regions, clock.now())
     return _shown(new)
+
+
+def _require_stage(task: AnyRow, marked: Marked) -> None:
+    cut = marked.how is How.CROP
+    if task.stage not in _COVERING or (cut and task.stage is not Stage.SEGMENTATION):
+        place = "drawn" if cut else "drawn or judged"
+        raise Conflict("not_segmentation", f"This is done while the outlines are {place}.")
+    if task.purpose in _LESSONS:
+        raise Conflict("lesson", "The picture of a lesson is a copy: tell an admin of the face instead.")
 
 
 def _require_held(task: AnyRow, worker_id: int, token: int) -> None:

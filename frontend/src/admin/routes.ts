@@ -34,6 +34,7 @@ export const STEERING: readonly Route[] = [
   route(/^\/admin\/audits$/, () => import("./audits/Audits.svelte")),
   route(/^\/admin\/audits\/(\d+)$/, () => import("./audits/Audit.svelte")),
   route(/^\/admin\/audits\/(\d+)\/images$/, () => import("./audits/Sample.svelte")),
+  route(/^\/admin\/examples$/, () => import("./examples/Examples.svelte")),
 ];
 
 /** What auditors look at too, without what changes anything. */
@@ -50,5 +51,6 @@ export const FOR_AUDITORS: readonly RegExp[] = [
 export const NEAR: Readonly<Record<string, readonly string[]>> = {
   "/admin/people": ["/admin/proposals", "/admin/flags"],
   "/admin/releases": ["/admin/audits"],
+  "/admin/guidelines": ["/admin/examples"],
   "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
 };

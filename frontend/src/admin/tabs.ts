@@ -17,3 +17,8 @@ export const STEERING = [
   ["/admin/groups", "groups.title"],
   ["/admin/notices", "notices.title"],
 ] as const;
+
+export const GUIDES = [
+  ["/admin/guidelines", "guidelines.title"],
+  ["/admin/examples", "examples.title"],
+] as const;

@@ -1619,6 +1619,285 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/examples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The examples that the caller may see now, oldest first. */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The last answer's next_cursor. */
+                    cursor?: string | null;
+                    limit?: number;
+                    stage?: "segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication" | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ExamplePage"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        /** Show an accepted image as an example of one of its styles or attributes' values. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewExample"];
+                };
+            };
+            responses: {
+                /** @description Created */
+                201: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Chosen"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/examples/chosen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What admins chose and did not take away, also what is not seen for now and why; oldest first. */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description The last answer's next_cursor. */
+                    cursor?: string | null;
+                    limit?: number;
+                    /** @description `styles`, or an attribute's key. */
+                    facet?: string | null;
+                    value?: string | null;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["ChosenPage"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/examples/{example_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                example_id: number;
+            };
+            cookie?: never;
+        };
+        /** One example, and who did what with it. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    example_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["WholeExample"];
+                    };
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/examples/{example_id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                example_id: number;
+            };
+            cookie?: never;
+        };
+        /** The picture of an example that the caller may see now. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    example_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/examples/{example_id}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                example_id: number;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have an image be no example any more. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    example_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Reason"];
+                };
+            };
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Chosen"];
+                    };
+                };
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/examples/{example_id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                example_id: number;
+            };
+            cookie?: never;
+        };
+        /** A small version of an example's picture. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    example_id: number;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description OK */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["DEFAULT_ERROR"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/exams": {
         parameters: {
             query?: never;
@@ -6348,8 +6627,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cover faces that were missed in the image whose outlines one is drawing; the original stays as it is.
-         * @description `crop` only while the image has no labels. What was drawn before moves by `shift`.
+         * Cover faces that were missed in the image that one draws or reviews; the original stays as it is.
+         * @description `crop` only while drawing, and while the image has no labels. What was drawn before moves by `shift`.
          */
         post: {
             parameters: {
@@ -7921,6 +8200,28 @@ export interface components {
         CandidateFigures: {
             items?: components["schemas"]["UseFigures"][];
         };
+        Chosen: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+            caption_en: string;
+            caption_ko: string;
+            /** @description `styles`, or an attribute's key. */
+            facet: string;
+            height: number;
+            /** @enum {string|null} */
+            hidden: "removed" | "not_accepted" | "rights_ended" | "gold" | null;
+            id: number;
+            image_id: number;
+            thumbnail: string;
+            url: string;
+            value: string;
+            width: number;
+        };
+        ChosenPage: {
+            items?: components["schemas"]["Chosen"][];
+            next_cursor?: string | null;
+        };
         Claim: {
             /**
              * @default null
@@ -8256,6 +8557,30 @@ export interface components {
             pass_mark?: number;
             passed?: boolean;
             tries_left?: number;
+        };
+        Example: {
+            caption_en: string;
+            caption_ko: string;
+            /** @description `styles`, or an attribute's key. */
+            facet: string;
+            height: number;
+            id: number;
+            thumbnail: string;
+            url: string;
+            value: string;
+            width: number;
+        };
+        ExampleEvent: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+            reason: string;
+            /** @enum {unknown} */
+            step: "added" | "removed";
+        };
+        ExamplePage: {
+            items?: components["schemas"]["Example"][];
+            next_cursor?: string | null;
         };
         Expert: {
             accuracy?: number | null;
@@ -8806,6 +9131,15 @@ export interface components {
         NewExam: {
             /** @enum {unknown} */
             stage: "segmentation" | "attributes" | "styles" | "first_review" | "second_review" | "adjudication";
+        };
+        NewExample: {
+            caption_en: string;
+            caption_ko: string;
+            /** @description `styles`, or an attribute's key. */
+            facet: string;
+            image_id: number;
+            reason: string;
+            value: string;
         };
         NewExport: {
             format: string;
@@ -10110,6 +10444,25 @@ export interface components {
             /** @description drawn, but no longer shown; others took their turn */
             void?: number;
             wrong?: number;
+        };
+        WholeExample: {
+            /** Format: date-time */
+            at: string;
+            by: string;
+            caption_en: string;
+            caption_ko: string;
+            events: components["schemas"]["ExampleEvent"][];
+            /** @description `styles`, or an attribute's key. */
+            facet: string;
+            height: number;
+            /** @enum {string|null} */
+            hidden: "removed" | "not_accepted" | "rights_ended" | "gold" | null;
+            id: number;
+            image_id: number;
+            thumbnail: string;
+            url: string;
+            value: string;
+            width: number;
         };
         WholeFlag: {
             by?: string | null;
