@@ -30,11 +30,13 @@ export const STEERING: readonly Route[] = [
   route(/^\/admin\/assignments$/, () => import("./steering/Assignments.svelte")),
   route(/^\/admin\/groups$/, () => import("./steering/Groups.svelte")),
   route(/^\/admin\/groups\/(\d+)$/, () => import("./steering/Group.svelte")),
+  route(/^\/admin\/taxonomy$/, () => import("./taxonomy/Taxonomy.svelte")),
   route(/^\/admin\/notices$/, () => import("./steering/Notices.svelte")),
 ];
 
 /** Pages that belong to one entry of the line above every page. */
 export const NEAR: Readonly<Record<string, readonly string[]>> = {
   "/admin/people": ["/admin/proposals", "/admin/flags"],
+  "/admin/guidelines": ["/admin/taxonomy"],
   "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
 };

@@ -6,6 +6,11 @@ export const PEOPLE = [
   ["/admin/flags", "flags.title"],
 ] as const;
 
+export const GUIDING = [
+  ["/admin/guidelines", "guidelines.title"],
+  ["/admin/taxonomy", "taxonomy.title"],
+] as const;
+
 export const STEERING = [
   ["/admin/plans", "plans.title"],
   ["/admin/assignments", "assign.title"],
