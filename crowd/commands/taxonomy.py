@@ -15,7 +15,15 @@ from crowd.runtime import Runtime
 from crowd.tasks.editions import queries, service
 from crowd.tasks.editions.service import Wish
 from crowd.tasks.taxonomies import shelf
-from crowd.taxonomy import Change, Taxonomy, Turn, load_taxonomy, parse_taxonomy, write_taxonomy
+from crowd.taxonomy import (
+    Change,
+    Taxonomy,
+    TaxonomyError,
+    Turn,
+    load_taxonomy,
+    parse_taxonomy,
+    write_taxonomy,
+)
 
 CHUNK = 200
 
@@ -67,7 +75,7 @@ def export(number: int | None, out: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def diff(file: Path) -> None:
     """Tell what applying FILE would change, and what would forbid it (exit code 2); change nothing."""
-    wanted = load_taxonomy(file)
+    wanted = _read(file)
     with open_runtime() as rt:
         present = shelf(rt).present()
         wish = Wish(present.number, document=wanted.document)
@@ -85,7 +93,7 @@ def diff(file: Path) -> None:
 @click.option("--reason", required=True, help="Why; kept in the history.")
 def apply(file: Path, reason: str) -> None:
     """Have FILE hold from now on; running processes see it within a few seconds."""
-    wanted = load_taxonomy(file)
+    wanted = _read(file)
     with open_runtime() as rt:
         present = shelf(rt).present()
         wish = Wish(present.number, document=wanted.document)
@@ -95,6 +103,13 @@ def apply(file: Path, reason: str) -> None:
         except Unprocessable as refused:
             raise field_error("FILE", _sentences(refused.errors or {"": [refused.detail]})) from None
     click.echo(f"{made['name']} {made['version']} holds, as version {made['number']}")
+
+
+def _read(file: Path) -> Taxonomy:
+    try:
+        return load_taxonomy(file)
+    except TaxonomyError as error:
+        raise field_error("FILE", str(error)) from None
 
 
 def _line(row: Any) -> str:

@@ -101,7 +101,7 @@ def test_what_cannot_be_published_is_told_and_kept_in_the_form(visit: Visit, hou
     form.get_by_label(f"{definition} · 한국어").fill("반")
     admin.button("terms.look").click()
     expect(admin.page.locator("[data-outlook]")).to_contain_text("styles.street.definition")
-    version = admin.page.get_by_label(admin.word("terms.version"))
+    version = admin.page.get_by_label(admin.word("terms.version"), exact=True)
     expect(version).to_have_value("1.04-2")
     version.fill("1.04-1")
     admin.page.get_by_label(admin.word("people.reason")).fill("이유")

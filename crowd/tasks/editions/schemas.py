@@ -31,7 +31,7 @@ class ChangeSchema(Schema):
     """One difference between two versions; of an order the keys before and after."""
 
     path = fields.String(required=True, metadata={"example": "styles.street.definition.en"})
-    turn = fields.Enum(Turn, by_value=True, required=True)
+    turn = fields.String(required=True, validate=validate.OneOf([str(turn) for turn in Turn]))
     before = fields.Raw(required=True, allow_none=True)
     after = fields.Raw(required=True, allow_none=True)
 

@@ -71,6 +71,7 @@ export interface Task {
   readonly stage: Stage;
   readonly round: number;
   readonly lease: { readonly token: number; readonly expires_at: string };
+  readonly taxonomy_id?: number;
   readonly image: { readonly id: number; readonly url: string; readonly width: number; readonly height: number };
   readonly labels: Labels;
   readonly candidates: Candidates | null;

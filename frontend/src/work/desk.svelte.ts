@@ -3,7 +3,7 @@
 import { answered, api, ask, Problem, serverNow } from "../api/client";
 import type { Lease, Stage, Task } from "../api/types";
 import { Keepsakes } from "../lib/keepsakes";
-import { keepUp, recognise, session } from "../lib/session.svelte";
+import { recognise, session } from "../lib/session.svelte";
 import { prepare } from "./benches.svelte";
 import { type Kind, type Letter, Outbox } from "./outbox.svelte";
 
@@ -314,7 +314,7 @@ export class WorkDesk implements Desk {
   async #put(task: Task, sent?: Draft): Promise<void> {
     const held = new Held(task);
     void this.keepsakes.put(taskKey(task.id), task);
-    await Promise.all([prepare(task), keepUp(task.taxonomy_id)]);
+    await prepare(task);
     const draft = (await this.keepsakes.take<Draft>(draftKey(task))) ?? sent;
     if (draft?.taskId === task.id) {
       held.draft = draft.value;
