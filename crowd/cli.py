@@ -34,6 +34,9 @@ COMMANDS = {
     "stats": Entry("crowd.commands.stats", "stats", "Figures for people who steer: tell them anew."),
     "standalone": Entry("crowd.commands.standalone", "standalone", "Run the whole system, embedded."),
     "synthetic": Entry("crowd.commands.synthetic", "synthetic", "Draw a data set to train on."),
+    "taxonomy": Entry(
+        "crowd.commands.taxonomy", "taxonomy", "What people choose from: show, export, compare, apply."
+    ),
     "train": Entry("crowd.commands.train", "train", "Train a model on a data set, or evaluate one."),
     "watch": Entry("crowd.commands.watch", "watch", "Watch over quality: doubts, drift, alerts, reports."),
     "workers": Entry("crowd.commands.workers", "workers", "People: add, list, grade, suspend, erase."),

@@ -68,6 +68,7 @@ from crowd.steering.models import (
     Untold,
     WorkDay,
 )
+from crowd.tasks.editions.models import TaxonomyEdition
 from crowd.tasks.expert_models import ExpertFigure, ReadMark
 from crowd.tasks.guidelines.models import Guideline
 from crowd.tasks.models import (
@@ -183,6 +184,7 @@ __all__ = [
     "SupplierDelivery",
     "SupplierPerson",
     "Task",
+    "TaxonomyEdition",
     "TaxonomyVersion",
     "TestResult",
     "Tombstone",

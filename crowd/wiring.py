@@ -68,6 +68,7 @@ from crowd.tasks import (
 )
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
+from crowd.tasks.editions import api as editions
 from crowd.tasks.guidelines import api as guidelines
 from crowd.tasks.models import Purpose
 from crowd.tasks.retouching import api as retouching
@@ -86,6 +87,7 @@ BLUEPRINTS = (
     drafts.blueprint,
     review.blueprint,
     image_api.blueprint,
+    editions.blueprint,
     experts.blueprint,
     images.blueprint,
     intake_api.blueprint,

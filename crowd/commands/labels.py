@@ -14,6 +14,7 @@ from crowd.images.decode import Decoder
 from crowd.images.models import Rights
 from crowd.images.service import Delivery, decode_limits, name_fault
 from crowd.runtime import Runtime
+from crowd.tasks.taxonomies import shelf
 
 MOST_TOLD = 20
 
@@ -69,7 +70,7 @@ def _take_all(rt: Runtime, path: Path, format_name: str, given: Import) -> tuple
     told: list[str] = []
     with progress_bar() as bar, Decoder(decode_limits(rt.policy)) as decoder:
         step = bar.add_task("Taking", total=None)
-        for item in READERS[format_name](path, rt.taxonomy):
+        for item in READERS[format_name](path, shelf(rt).present().taxonomy):
             if isinstance(item, Unreadable):
                 outcomes[Outcome.REFUSED] += 1
                 told.append(f"refused: {item}")

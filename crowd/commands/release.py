@@ -43,7 +43,7 @@ def create(name: str, about_file: Path | None) -> None:
     """
     about = _about(about_file) if about_file else None
     with open_runtime() as rt:
-        taxonomy_id = taxonomies.ensure(rt.db, rt.taxonomy)
+        taxonomy_id = taxonomies.shelf(rt).present_id()
         made = service.create_release(
             rt.db,
             name,

@@ -51,7 +51,7 @@ def create_release(body: dict[str, Any]) -> dict[str, Any]:
     release = service.create_release(
         rt.db,
         body["name"],
-        taxonomy_id=taxonomies.ensure(rt.db, rt.taxonomy),
+        taxonomy_id=taxonomies.shelf(rt).present_id(),
         by=actor().id,
         now=clock.now(),
         about=checked_about(body["about"] or {}),

@@ -31,6 +31,7 @@ from crowd.tasks.labels import (
     check_styles,
     region_parts,
 )
+from crowd.taxonomy import Taxonomy
 
 # What a JPEG may consist of that needs no cleaning: tables, frame, scan, and the JFIF header.
 CLEAN_MARKERS = frozenset((0xDB, 0xC4, 0xC0, 0xC2, 0xDD, 0xE0))
@@ -72,14 +73,14 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
     data = item.image.read_bytes()
     sha256 = keep_original(rt, data)
     delivery = replace(given.delivery, file_name=item.file_name)
+    present = taxonomies.shelf(rt).present()
     try:
         derived = _derive(rt, decoder, sha256, data)
-        labels = _checked(rt, item, derived)
+        labels = _checked(present.taxonomy, item, derived)
     except Unreadable as fault:
         return Outcome.REFUSED, fault.reason
     except InvalidResult as fault:
         return Outcome.REFUSED, str(fault)
-    taxonomy_id = taxonomies.ensure(rt.db, rt.taxonomy)
     now = clock.now()
     with rt.db.begin() as conn:
         taken = take_file(conn, rt.policy, sha256, delivery, None)
@@ -91,7 +92,7 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
             is_duplicate = any(each.code == "duplicate" for each in taken.findings)
             return Outcome.DUPLICATE if is_duplicate else Outcome.REFUSED, _because(taken, Action.REFUSE)
         for stage, value in labels.items():
-            queries.add_label(conn, taken.image_id, stage, taxonomy_id, value, now)
+            queries.add_label(conn, taken.image_id, stage, present.id, value, now)
         return _settle(conn, taken, given.standing, item, now)
 
 
@@ -121,7 +122,7 @@ def is_clean_jpeg(data: bytes) -> bool:
     return False
 
 
-def _checked(rt: Runtime, item: Labelled, derived: Derived) -> dict[Stage, Any]:
+def _checked(taxonomy: Taxonomy, item: Labelled, derived: Derived) -> dict[Stage, Any]:
     """The labels of each stage in normal form, in pixels of the working image. Raises InvalidResult."""
     across, down = derived.width / item.width, derived.height / item.height
     regions = [
@@ -130,14 +131,14 @@ def _checked(rt: Runtime, item: Labelled, derived: Derived) -> dict[Stage, Any]:
     ]
     if (across, down) != (1, 1):
         regions = [{**region, "box": None} for region in regions]
-    segmentation = check_segmentation({"regions": regions}, rt.taxonomy, derived.width, derived.height)
+    segmentation = check_segmentation({"regions": regions}, taxonomy, derived.width, derived.height)
     parts = region_parts(segmentation)
     labels = {
         Stage.SEGMENTATION: segmentation,
-        Stage.ATTRIBUTES: check_attributes({"regions": item.attributes}, rt.taxonomy, parts),
+        Stage.ATTRIBUTES: check_attributes({"regions": item.attributes}, taxonomy, parts),
     }
     if item.styles:
-        labels[Stage.STYLES] = check_styles({"styles": item.styles}, rt.taxonomy)
+        labels[Stage.STYLES] = check_styles({"styles": item.styles}, taxonomy)
     return labels
 
 

@@ -27,7 +27,7 @@ from crowd.policy import Policy
 from crowd.policy.intake import DuplicateRule
 from crowd.policy.targets import Targets
 from crowd.runtime import Runtime
-from crowd.tasks.taxonomies import TaxonomyShelf
+from crowd.tasks.taxonomies import shelf
 
 LONGEST_NAME = 100
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -228,7 +228,7 @@ def plan(conn: Connection, rt: Runtime, release_id: int, format_name: str, layou
     """
     found = find_release(conn, release_id)
     chosen = choose_format(format_name)
-    taxonomy = TaxonomyShelf(rt.db, rt.taxonomy).version(conn, found.taxonomy_id)
+    taxonomy = shelf(rt).version(conn, found.taxonomy_id)
     chosen_layout = choose_layout(chosen, layout, taxonomy)
     refusal = chosen.refusal(taxonomy)
     if refusal is not None:

@@ -218,10 +218,12 @@ class Form:
     def missing(self) -> list[str]:
         """What could have been chosen and never was: `attribute: value`."""
         taxonomy, seen = self._taxonomy, self._tally.values
-        lacking = [self._name(style) for style in taxonomy.styles if not seen["style"][style.key]]
+        styles = (style for style in taxonomy.styles if not style.retired)
+        lacking = [self._name(style) for style in styles if not seen["style"][style.key]]
         found = [f"{self.phrase('styles')}: {', '.join(lacking)}"] if lacking else []
         for attribute in taxonomy.attributes:
-            lacking = [self._name(value) for value in attribute.values if not seen[attribute.key][value.key]]
+            values = (value for value in attribute.values if not value.retired)
+            lacking = [self._name(value) for value in values if not seen[attribute.key][value.key]]
             found += [f"{self._name(attribute)}: {', '.join(lacking)}"] if lacking else []
         return found
 

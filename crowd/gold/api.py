@@ -32,7 +32,8 @@ def add_gold(body: dict[str, Any]) -> dict[str, Any]:
     """Make gold of an accepted image, at one stage or several."""
     rt = runtime()
     wish = Wish(**body)
-    taxonomy = shelf(rt).present_id(), rt.taxonomy
+    present = shelf(rt).present()
+    taxonomy = present.id, present.taxonomy
     with rt.db.begin() as conn:
         added = service.add(conn, wish, actor().id, rt.policy, taxonomy, clock.now())
         crews = service.crews(conn, rt.policy)

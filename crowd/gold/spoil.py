@@ -32,7 +32,7 @@ def spoil(
 
 
 def _other_style(styles: list[str], taxonomy: Taxonomy, rng: random.Random) -> str:
-    others = sorted(style.key for style in taxonomy.styles if style.key not in styles)
+    others = sorted(style.key for style in taxonomy.styles if style.key not in styles and not style.retired)
     if not others:
         raise ValueError("the taxonomy has no other style")
     return rng.choice(others)
@@ -51,4 +51,4 @@ def _spoil_attributes(labels: dict[Stage, Any], taxonomy: Taxonomy, rng: random.
 
 def _values(taxonomy: Taxonomy, name: str, part: str) -> set[str]:
     attribute = next((each for each in taxonomy.attributes if each.key == name), None)
-    return set() if attribute is None else {value.key for value in attribute.values_for(part)}
+    return set() if attribute is None else {value.key for value in attribute.offered_for(part)}

@@ -218,7 +218,7 @@ class Predictor:
 
     def _styles(self, logits: Tensor) -> list[dict[str, Any]]:
         names = cast(Sequence[str], self.card.classes)
-        return _ranked(zip(names, logits.sigmoid().tolist(), strict=True), self.taxonomy.has_style)
+        return _ranked(zip(names, logits.sigmoid().tolist(), strict=True), self.taxonomy.offers_style)
 
     def _attributes(self, part: str, logits: Mapping[str, Tensor]) -> dict[str, list[dict[str, Any]]]:
         classes = cast(Mapping[str, Sequence[str]], self.card.classes)
@@ -228,7 +228,7 @@ class Predictor:
                 continue
             said = logits[attribute.key]
             scores = said.sigmoid() if attribute.key in self.card.multiple else said.softmax(dim=0)
-            sayable = {value.key for value in attribute.values_for(part)}
+            sayable = {value.key for value in attribute.offered_for(part)}
             named = zip(classes[attribute.key], scores.tolist(), strict=True)
             ranked[attribute.key] = _ranked(named, sayable.__contains__)
         return ranked

@@ -36,6 +36,7 @@ from crowd.ml.service import title
 from crowd.policy import Policy, Stage
 from crowd.runtime import Runtime
 from crowd.tasks.flow import LABELLING, downstream_first
+from crowd.tasks.taxonomies import shelf
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,7 @@ class Line:
         self._db: Database = rt.db
         self._storage: FolderStorage = rt.storage
         self._policy: Policy = rt.policy
-        self._taxonomy = rt.taxonomy
+        self._taxonomies = shelf(rt)
         self._device = device or best_device()
         self._batch = batch
         self._returned = Returned()
@@ -154,6 +155,8 @@ class Line:
         """The stage's model, loaded once; None if it cannot be used here and now."""
         held = self._predictors.get(model.stage)
         if held is not None and held[0] == model.model_id:
+            # A version of the taxonomy that was published meanwhile says what may be proposed.
+            held[1].taxonomy = self._taxonomies.present().taxonomy
             return held[1]
         # Two models of a stage at once may be too much for the device.
         self._predictors.pop(model.stage, None)
@@ -238,7 +241,8 @@ class Line:
     def _load(self, model: AnyRow) -> Predictor:
         card = parse_card(model.card)
         path = self._storage.local(model.file)
-        return load_predictor(path, model.sha256, card, self._taxonomy, self._device, self._batch)
+        taxonomy = self._taxonomies.present().taxonomy
+        return load_predictor(path, model.sha256, card, taxonomy, self._device, self._batch)
 
 
 class _Turn:

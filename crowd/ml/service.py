@@ -22,6 +22,7 @@ from crowd.ml.models import Turn
 from crowd.ml.rules import is_better
 from crowd.policy import Policy
 from crowd.runtime import Runtime
+from crowd.tasks.taxonomies import shelf
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 CHUNK = 1 << 20
@@ -82,8 +83,9 @@ def add(rt: Runtime, kept: Kept, name: str, *, by: int | None, now: datetime) ->
     card = kept.card
     if not NAME.fullmatch(name):
         raise field_error("name", "1 to 60 of a-z 0-9 . _ - are needed, the first no sign")
-    if len(unknown_classes(card, rt.taxonomy)) == outputs_of(card.classes):
-        raise field_error("file", f"the taxonomy {rt.taxonomy.name} knows none of its classes")
+    taxonomy = shelf(rt).present().taxonomy
+    if len(unknown_classes(card, taxonomy)) == outputs_of(card.classes):
+        raise field_error("file", f"the taxonomy {taxonomy.name} knows none of its classes")
     try:
         with rt.db.begin() as conn:
             model_id = _add(conn, kept, name, by=by, now=now)

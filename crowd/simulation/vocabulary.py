@@ -34,7 +34,7 @@ class Vocabulary:
             questions=tuple(_question(attribute) for attribute in taxonomy["attributes"]),
             styles=_keys(taxonomy["styles"]),
             reasons={stage: _reasons(taxonomy["reasons"], stage) for stage in Stage},
-            unusable=tuple(entry["code"] for entry in taxonomy["unusable"]),
+            unusable=tuple(entry["code"] for entry in _offered(taxonomy["unusable"])),
         )
 
     def questions_for(self, part: str) -> tuple[Question, ...]:
@@ -50,7 +50,7 @@ class Vocabulary:
 
 
 def _keys(entries: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    return tuple(entry["key"] for entry in entries)
+    return tuple(entry["key"] for entry in _offered(entries))
 
 
 def _question(attribute: Mapping[str, Any]) -> Question:
@@ -59,4 +59,8 @@ def _question(attribute: Mapping[str, Any]) -> Question:
 
 
 def _reasons(entries: list[Mapping[str, Any]], stage: Stage) -> tuple[str, ...]:
-    return tuple(entry["code"] for entry in entries if stage in entry["stages"])
+    return tuple(entry["code"] for entry in _offered(entries) if stage in entry["stages"])
+
+
+def _offered(entries: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [entry for entry in entries if not entry.get("retired")]

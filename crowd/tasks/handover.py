@@ -67,6 +67,7 @@ def task_view(conn: Connection, task: AnyRow, *, just_claimed: bool = True) -> d
         "stage": task.stage.value,
         "round": task.round,
         "lease": lease_view(task),
+        "taxonomy_id": task.taxonomy_id,
         "image": {
             "id": task.image_id,
             "url": address_of(task.image_id, image.picture),

@@ -36,7 +36,6 @@ from crowd.tasks.schemas import (
     OwnAnswerSchema,
     OwnFeedbackSchema,
     ProgressSchema,
-    TaxonomySchema,
     TroubleArgs,
     TroubleSchema,
 )
@@ -82,14 +81,6 @@ def decide(body: dict[str, Any], image_id: int) -> dict[str, Any]:
     with rt.db.begin() as conn:
         decisions.decide(conn, actor().id, image_id, decision, rt.policy, clock.now())
         return viewing.image_view(conn, image_id, None, clock.now())
-
-
-@blueprint.route("/taxonomy")
-@requires_login
-@blueprint.response(200, TaxonomySchema)
-def show_taxonomy() -> dict[str, Any]:
-    """The values people choose from: parts, attributes, styles, reason codes, unusable codes."""
-    return runtime().taxonomy.public()
 
 
 @blueprint.route("/stats/progress")

@@ -123,6 +123,8 @@ def check_styles(result: object, taxonomy: Taxonomy) -> dict[str, Any]:
     for index, style in enumerate(styles):
         if not isinstance(style, str) or not taxonomy.has_style(style):
             faults.add(f"styles.{index}", f"unknown style {_shown(style)}")
+        elif not taxonomy.offers_style(style):
+            faults.add(f"styles.{index}", f"{style} is retired: it is not chosen any more")
         elif style in styles[:index]:
             faults.add(f"styles.{index}", f"{style} is named twice")
     unsure = fields.get("unsure", False)
@@ -348,6 +350,8 @@ def _chosen(value: object, path: str, attribute: Attribute, part: str, faults: _
         faults.add(path, f"unknown {attribute.key} {_shown(value)}")
     elif part not in known.parts:
         faults.add(path, f"{known.key} does not apply to {part}")
+    elif known.retired:
+        faults.add(path, f"{known.key} is retired: it is not chosen any more")
     else:
         return known.key
     return None

@@ -170,7 +170,7 @@ def settled_styles(votes: Sequence[Sequence[str]], main: str | None = None) -> d
 
 def reason_errors(reasons: Sequence[str], taxonomy: Taxonomy, *, needed: bool) -> dict[str, list[str]]:
     """What is wrong with a list of reason codes: errors by path, empty when all is well."""
-    known = {reason.code for reason in taxonomy.reasons}
+    known = {reason.code for reason in taxonomy.reasons if not reason.retired}
     errors = {
         f"reasons.{place}": [f"{code!r} is not a reason code"]
         for place, code in enumerate(reasons)

@@ -158,6 +158,9 @@ class TaskSchema(Schema):
     stage = fields.Enum(Stage, by_value=True, required=True)
     round = fields.Integer(required=True)
     lease = fields.Nested(LeaseSchema, required=True)
+    taxonomy_id = fields.Integer(
+        required=True, metadata={"description": "The taxonomy it is answered under; see GET /taxonomy."}
+    )
     image = fields.Nested(TaskImageSchema, required=True)
     labels = fields.Nested(LabelsSchema, required=True)
     candidates = fields.Raw(allow_none=True, metadata=_CANDIDATES)
@@ -304,17 +307,3 @@ class OwnAnswerSchema(Schema):
     purpose = fields.Enum(
         Purpose, by_value=True, allow_none=True, metadata={"description": "Of practice and exams alone."}
     )
-
-
-class TaxonomySchema(Schema):
-    """The taxonomy in use; keys are what answers hold."""
-
-    name = fields.String()
-    version = fields.String()
-    digest = fields.String()
-    parts = fields.List(fields.Dict())
-    attributes = fields.List(fields.Dict())
-    style_groups = fields.List(fields.Dict())
-    styles = fields.List(fields.Dict())
-    reasons = fields.List(fields.Dict())
-    unusable = fields.List(fields.Dict())

@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from yaml.composer import Composer
@@ -14,12 +15,47 @@ KFASHION = Path(__file__).with_name("kfashion.yaml")
 LARGEST_FILE = 1024 * 1024
 
 
+# Of a written file, what comes first; whatever is not named here follows.
+_ORDER = (
+    *("name", "version", "key", "code", "en", "ko", "definition", "group", "percent", "released", "nearest"),
+    *("aliases", "retired", "released_order", "rect_no", "multiple", "parts", "values_from", "values"),
+    *("attributes", "style_groups", "styles", "guidance", "categories", "items", "colors", "prints"),
+    *("reasons", "unusable", "stages"),
+)
+
+
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
     """The taxonomy of a file, or K-Fashion without one.
 
     Raises TaxonomyError: trouble with the file itself stands under `file`, all else under its path.
     """
     return parse_taxonomy(_document(_text(path))) if path else _kfashion()
+
+
+def read_taxonomy(text: str) -> Taxonomy:
+    """The taxonomy of a file's text. Raises TaxonomyError as `load_taxonomy` does."""
+    return parse_taxonomy(_document(text))
+
+
+def write_taxonomy(taxonomy: Taxonomy) -> str:
+    """A taxonomy as a file's text (YAML), from which `read_taxonomy` reads an equal one."""
+    return yaml.dump(
+        _ordered(taxonomy.document),
+        Dumper=yaml.CSafeDumper,
+        allow_unicode=True,
+        sort_keys=False,
+        width=110,
+        default_flow_style=None,
+    )
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    names = sorted(value, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+    return {name: _ordered(value[name]) for name in names}
 
 
 @cache

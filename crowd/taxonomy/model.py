@@ -53,7 +53,8 @@ class Value:
     """One choice of an attribute.
 
     `parts` are those it can be chosen for; `released` is its spelling in released files, None where they
-    lack it; then `nearest` may name a value of the same attribute that they have.
+    lack it; then `nearest` may name a value of the same attribute that they have. `retired`: labels may
+    hold it, but nobody chooses it any more.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Value:
     released: str | None = None
     nearest: str | None = None
     aliases: tuple[str, ...] = ()
+    retired: bool = False
 
     def is_spelled(self, text: str) -> bool:
         """Whether `text` is a name of this value in Korean, here or in released files."""
@@ -87,10 +89,14 @@ class Attribute:
         return part_key in self.parts
 
     def values_for(self, part_key: str) -> tuple[Value, ...]:
-        """The choices for a region of this part, in the file's order; none where it is not asked."""
+        """What a region of this part may hold, in the file's order; none where it is not asked."""
         if not self.applies_to(part_key):
             return ()
         return tuple(value for value in self.values if part_key in value.parts)
+
+    def offered_for(self, part_key: str) -> tuple[Value, ...]:
+        """The choices for a region of this part: what it may hold, less what is retired."""
+        return tuple(value for value in self.values_for(part_key) if not value.retired)
 
     def value(self, key: str) -> Value | None:
         """The value of that key, whatever its parts."""
@@ -119,6 +125,14 @@ class Guidance:
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """What makes a style, in a few sentences of both languages."""
+
+    en: str
+    ko: str
+
+
+@dataclass(frozen=True, slots=True)
 class StyleGroup:
     """A family of styles."""
 
@@ -140,6 +154,8 @@ class Style:
     nearest: str | None = None
     aliases: tuple[str, ...] = ()
     guidance: Guidance | None = None
+    definition: Definition | None = None
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +166,7 @@ class Reason:
     en: str
     ko: str
     stages: tuple[Faulted, ...]
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +176,7 @@ class Unusable:
     code: str
     en: str
     ko: str
+    retired: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,16 +225,21 @@ class Taxonomy:
         return key in self._parts
 
     def has_style(self, key: str) -> bool:
-        """Whether there is such a style."""
+        """Whether there is such a style, retired or not."""
         return key in self._styles
 
+    def offers_style(self, key: str) -> bool:
+        """Whether people may choose such a style."""
+        style = self.style(key)
+        return style is not None and not style.retired
+
     def has_reason(self, code: str) -> bool:
-        """Whether there is such a reject reason."""
-        return any(reason.code == code for reason in self.reasons)
+        """Whether people may give such a reject reason; not one that is retired."""
+        return any(reason.code == code and not reason.retired for reason in self.reasons)
 
     def has_unusable(self, code: str) -> bool:
-        """Whether there is such a code for an image that cannot be labelled."""
-        return any(unusable.code == code for unusable in self.unusable)
+        """Whether people may call an image unusable by such a code; not one that is retired."""
+        return any(unusable.code == code and not unusable.retired for unusable in self.unusable)
 
     @property
     def speaks_kfashion(self) -> bool:
@@ -261,17 +284,22 @@ class Taxonomy:
             "attributes": [self._public_attribute(attribute) for attribute in self.attributes],
             "style_groups": [_named(group) for group in self.style_groups],
             "styles": [_public_style(style) for style in self.styles],
-            "reasons": [{**_coded(reason), "stages": list(reason.stages)} for reason in self.reasons],
-            "unusable": [_coded(unusable) for unusable in self.unusable],
+            "reasons": [
+                {**_coded(reason), "stages": list(reason.stages), **_retired(reason)}
+                for reason in self.reasons
+            ],
+            "unusable": [{**_coded(unusable), **_retired(unusable)} for unusable in self.unusable],
         }
 
     def _public_attribute(self, attribute: Attribute) -> dict[str, Any]:
-        by_part = {part: [value.key for value in attribute.values_for(part)] for part in attribute.parts}
+        by_part = {part: [value.key for value in attribute.offered_for(part)] for part in attribute.parts}
         return {
             **_named(attribute),
             "multiple": attribute.multiple,
             "parts": list(attribute.parts),
-            "values": [{**_named(value), "parts": list(value.parts)} for value in attribute.values],
+            "values": [
+                {**_named(value), "parts": list(value.parts), **_retired(value)} for value in attribute.values
+            ],
             "values_by_part": by_part,
         }
 
@@ -311,10 +339,17 @@ def _coded(thing: Reason | Unusable) -> dict[str, Any]:
     return {"code": thing.code, "en": thing.en, "ko": thing.ko}
 
 
+def _retired(thing: Value | Style | Reason | Unusable) -> dict[str, Any]:
+    return {"retired": True} if thing.retired else {}
+
+
 def _public_style(style: Style) -> dict[str, Any]:
     guidance = style.guidance or Guidance()
+    definition = style.definition
     return {
         **_named(style),
+        **_retired(style),
+        "definition": {"en": definition.en, "ko": definition.ko} if definition else None,
         "group": style.group,
         "percent": style.percent,
         "guidance": {

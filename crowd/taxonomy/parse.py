@@ -7,6 +7,7 @@ from dataclasses import replace
 from crowd.taxonomy.defaults import DEFAULTS
 from crowd.taxonomy.model import (
     Attribute,
+    Definition,
     Faulted,
     Guidance,
     Part,
@@ -17,15 +18,16 @@ from crowd.taxonomy.model import (
     Unusable,
     Value,
 )
-from crowd.taxonomy.record import Mistakes, Record
+from crowd.taxonomy.record import LONGEST_DEFINITION, Mistakes, Record
 
 NAMED = frozenset({"key", "en", "ko"})
-CODED = frozenset({"code", "en", "ko"})
-SPELLED = frozenset({"released", "nearest", "aliases"})
+CODED = frozenset({"code", "en", "ko", "retired"})
+DEFINITION = frozenset({"en", "ko"})
+SPELLED = frozenset({"released", "nearest", "aliases", "retired"})
 PART = NAMED | {"released", "released_order", "rect_no"}
 VALUE = NAMED | SPELLED | {"parts"}
 ATTRIBUTE = NAMED | {"released", "multiple", "parts", "values", "values_from"}
-STYLE = NAMED | SPELLED | {"group", "percent", "guidance"}
+STYLE = NAMED | SPELLED | {"group", "percent", "guidance", "definition"}
 GUIDANCE = frozenset({"categories", "items", "colors", "prints"})
 REASON = CODED | {"stages"}
 DOCUMENT = frozenset(
@@ -156,6 +158,7 @@ def _values(attribute: Record, parts: Sequence[str], *, required: bool) -> tuple
             released=_released(record),
             nearest=record.optional_text("nearest"),
             aliases=record.texts("aliases"),
+            retired=record.flag("retired"),
         )
         for record in records
     )
@@ -224,7 +227,16 @@ def _style(record: Record, groups: set[str]) -> Style:
         nearest=record.optional_text("nearest"),
         aliases=record.texts("aliases"),
         guidance=_guidance(record),
+        definition=_definition(record),
+        retired=record.flag("retired"),
     )
+
+
+def _definition(style: Record) -> Definition | None:
+    written = style.inner("definition", DEFINITION)
+    if written is None:
+        return None
+    return Definition(en=written.text("en", LONGEST_DEFINITION), ko=written.text("ko", LONGEST_DEFINITION))
 
 
 def _guidance(style: Record) -> Guidance | None:
@@ -251,7 +263,13 @@ def _reasons(root: Record) -> tuple[Reason, ...]:
     entries = root.entries("reasons", required=True)
     records = [Record(item, path, REASON, root.mistakes) for item, path in entries]
     reasons = tuple(
-        Reason(record.key("code"), record.text("en"), record.text("ko"), _stages(record))
+        Reason(
+            record.key("code"),
+            record.text("en"),
+            record.text("ko"),
+            _stages(record),
+            retired=record.flag("retired"),
+        )
         for record in records
     )
     _note_repeats(records, "code", [reason.code for reason in reasons])
@@ -269,7 +287,10 @@ def _stages(record: Record) -> tuple[Faulted, ...]:
 def _unusable(root: Record) -> tuple[Unusable, ...]:
     entries = root.entries("unusable", required=True)
     records = [Record(item, path, CODED, root.mistakes) for item, path in entries]
-    unusable = tuple(Unusable(record.key("code"), record.text("en"), record.text("ko")) for record in records)
+    unusable = tuple(
+        Unusable(record.key("code"), record.text("en"), record.text("ko"), retired=record.flag("retired"))
+        for record in records
+    )
     _note_repeats(records, "code", [code.code for code in unusable])
     return unusable
 
@@ -298,5 +319,5 @@ def _note_parts_without_values(record: Record, attribute: Attribute) -> None:
     if not attribute.values:
         return
     for part in attribute.parts:
-        if not attribute.values_for(part):
+        if not attribute.offered_for(part):
             record.note("parts", f"no value applies to {part!r}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 KEY = re.compile(r"[a-z0-9][a-z0-9/_+-]{0,63}")
 LONGEST_TEXT = 200
+LONGEST_DEFINITION = 600
 
 
 class Mistakes:
@@ -49,14 +50,14 @@ class Record:
         """Whether the field is written at all, even as null."""
         return self._data is not None and name in self._data
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, longest: int = LONGEST_TEXT) -> str:
         """A required line of text; empty when mistaken."""
         if self._data is None:
             return ""
         if name not in self._data or self._data[name] is None:
             self.note(name, "is missing")
             return ""
-        return self._checked_text(self.at(name), self._data[name]) or ""
+        return self._checked_text(self.at(name), self._data[name], longest) or ""
 
     def optional_text(self, name: str) -> str | None:
         """A line of text or None."""
@@ -142,8 +143,8 @@ class Record:
             self.note(name, "must not be empty")
         return value
 
-    def _checked_text(self, path: str, value: object) -> str | None:
-        fault = _fault_of_text(value)
+    def _checked_text(self, path: str, value: object, longest: int = LONGEST_TEXT) -> str | None:
+        fault = _fault_of_text(value, longest)
         if fault is None:
             return str(value)
         self.mistakes.add(path, fault)
@@ -165,14 +166,14 @@ def kind(value: object) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _fault_of_text(value: object) -> str | None:
+def _fault_of_text(value: object, longest: int) -> str | None:
     if not isinstance(value, str):
         hint = " (put it in quotes)" if isinstance(value, int | float) else ""
         return f"must be text, not {kind(value)}{hint}"
     if not value.strip():
         return "must not be empty"
-    if len(value) > LONGEST_TEXT:
-        return f"must not be longer than {LONGEST_TEXT} characters"
+    if len(value) > longest:
+        return f"must not be longer than {longest} characters"
     # PostgreSQL keeps neither NUL nor half a surrogate pair, and a line break spoils tables.
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         return "must be one line without control characters"

@@ -137,6 +137,18 @@ def _rewritten(visitor: Visitor) -> None:
     text.fill("## One\n\n- A **point** of ours.\n")
 
 
+def _redefined(visitor: Visitor) -> None:
+    """A style's definition written, another retired, and what that would change."""
+    visitor.page.locator("[data-entry=punk]").click()
+    visitor.page.get_by_label(visitor.word("terms.retire")).check()
+    visitor.page.locator("[data-entry=street]").click()
+    definition = visitor.word("styles.definition")
+    visitor.page.get_by_label(f"{definition} · 한국어").fill("길에서 입는 옷에서 온 스타일")
+    visitor.page.get_by_label(f"{definition} · English").fill("What is worn in the street, hoods and denim.")
+    visitor.button("terms.look").click()
+    visitor.page.locator("[data-outlook]").wait_for()
+
+
 def _marked(visitor: Visitor) -> None:
     visitor.bench.wait_for()
     visitor.press("c", "Space", "Shift+ArrowRight", "Shift+ArrowDown", "Space")
@@ -282,6 +294,8 @@ SCREENS = (
     Screen("access", "general", "/access", _chosen),
     Screen("access-requests", "admin", "/access", _chosen),
     Screen("guidelines", "admin", "/admin/guidelines", _rewritten),
+    Screen("taxonomy", "admin", "/admin/taxonomy", _nothing),
+    Screen("taxonomy-preview", "admin", "/admin/taxonomy", _redefined),
     Screen("suppliers-delivery", "supplier", "/deliveries/1", _nothing),
     *AUDITS,
 )

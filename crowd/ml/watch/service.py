@@ -21,6 +21,7 @@ from crowd.ml.watch.models import DoubtSum, ModelReport, QualityAlert
 from crowd.policy import Stage
 from crowd.runtime import Runtime
 from crowd.tasks import due
+from crowd.tasks.taxonomies import shelf
 
 # The same alert is not raised again for so long.
 QUIET = timedelta(days=7)
@@ -110,12 +111,13 @@ def look(rt: Runtime, now: datetime, seconds: float = math.inf) -> Looked:
     with rt.db.read() as conn:
         serving = [row for row in queries.served(conn) if row.model_id is not None]
     doubted = 0
+    taxonomy = shelf(rt).present().taxonomy
     for model in serving:
         while True:
             if time.monotonic() >= ending:
                 return Looked(len(serving), doubted, 0, ended=False)
             with rt.db.begin() as conn:
-                found = doubts.look(conn, model.model_id, model.stage, rt.taxonomy, rt.policy, now)
+                found = doubts.look(conn, model.model_id, model.stage, taxonomy, rt.policy, now)
             if found is None:
                 break
             doubted += found

@@ -30,6 +30,7 @@ export const STEERING: readonly Route[] = [
   route(/^\/admin\/assignments$/, () => import("./steering/Assignments.svelte")),
   route(/^\/admin\/groups$/, () => import("./steering/Groups.svelte")),
   route(/^\/admin\/groups\/(\d+)$/, () => import("./steering/Group.svelte")),
+  route(/^\/admin\/taxonomy$/, () => import("./taxonomy/Taxonomy.svelte")),
   route(/^\/admin\/notices$/, () => import("./steering/Notices.svelte")),
   route(/^\/admin\/audits$/, () => import("./audits/Audits.svelte")),
   route(/^\/admin\/audits\/(\d+)$/, () => import("./audits/Audit.svelte")),
@@ -51,6 +52,6 @@ export const FOR_AUDITORS: readonly RegExp[] = [
 export const NEAR: Readonly<Record<string, readonly string[]>> = {
   "/admin/people": ["/admin/proposals", "/admin/flags"],
   "/admin/releases": ["/admin/audits"],
-  "/admin/guidelines": ["/admin/examples"],
+  "/admin/guidelines": ["/admin/taxonomy", "/admin/examples"],
   "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
 };

@@ -20,5 +20,6 @@ export const STEERING = [
 
 export const GUIDES = [
   ["/admin/guidelines", "guidelines.title"],
+  ["/admin/taxonomy", "taxonomy.title"],
   ["/admin/examples", "examples.title"],
 ] as const;

@@ -71,6 +71,7 @@ export interface Task {
   readonly stage: Stage;
   readonly round: number;
   readonly lease: { readonly token: number; readonly expires_at: string };
+  readonly taxonomy_id?: number;
   readonly image: { readonly id: number; readonly url: string; readonly width: number; readonly height: number };
   readonly labels: Labels;
   readonly candidates: Candidates | null;
@@ -115,11 +116,14 @@ export interface Attribute extends Named {
   readonly values_by_part: Readonly<Record<string, readonly string[]>>;
 }
 export interface Style extends Named {
+  readonly definition: Readonly<Record<"en" | "ko", string>> | null;
+  readonly retired?: boolean;
   readonly group: string | null;
   readonly percent: number | null;
   readonly guidance: Readonly<Record<"categories" | "items" | "colors" | "prints", readonly string[]>>;
 }
 export interface Coded {
+  readonly retired?: boolean;
   readonly code: string;
   readonly en: string;
   readonly ko: string;
@@ -128,6 +132,7 @@ export interface Reason extends Coded {
   readonly stages: readonly Stage[];
 }
 export interface Taxonomy {
+  readonly id: number;
   readonly name: string;
   readonly version: string;
   readonly parts: readonly Named[];

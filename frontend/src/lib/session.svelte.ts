@@ -6,6 +6,8 @@ import type { Me, Taxonomy } from "../api/types";
 let me = $state.raw<Me | null>(null);
 let taxonomy = $state.raw<Taxonomy | null>(null);
 let expired = $state(false);
+/** The taxonomies that were met, by id. */
+const seen = new Set<number | undefined>();
 
 export const session = {
   get me(): Me | null {
@@ -34,12 +36,23 @@ export async function recognise(): Promise<Me | null> {
   try {
     const [found, words] = await Promise.all([ask(api.GET("/api/v1/me")), ask(api.GET("/api/v1/taxonomy")).catch(forOthers)]);
     taxonomy = words as unknown as Taxonomy;
+    seen.add(taxonomy?.id);
     me = found as unknown as Me;
   } catch (problem) {
     if (!(problem instanceof Problem) || problem.status !== 401) throw problem;
     me = null;
   }
   return me;
+}
+
+/** Know the taxonomy that a task is answered under; whoever claims first after a change fetches it anew. */
+export async function keepUp(taxonomyId: number | undefined): Promise<void> {
+  if (taxonomyId === undefined || seen.has(taxonomyId)) return;
+  const words = await ask(api.GET("/api/v1/taxonomy")).catch(() => null);
+  if (!words) return;
+  taxonomy = words as unknown as Taxonomy;
+  // Of an earlier claim it may be an earlier one: that is not asked for again and again.
+  seen.add(taxonomyId);
 }
 
 /** Suppliers and refiners are told no taxonomy: they label nothing. */

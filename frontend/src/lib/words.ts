@@ -37,7 +37,7 @@ export function reasonName(code: string): string {
   return reason ? named(reason) : code;
 }
 
-/** The reasons that can concern a stage's work. */
+/** The reasons that can concern a stage's work and are still given. */
 export function reasonsFor(stage: Stage): readonly Reason[] {
-  return session.taxonomy.reasons.filter((reason) => reason.stages.includes(stage));
+  return session.taxonomy.reasons.filter((reason) => !reason.retired && reason.stages.includes(stage));
 }

@@ -2,6 +2,7 @@
 
 import type { Component } from "svelte";
 import type { Task } from "../api/types";
+import { keepUp } from "../lib/session.svelte";
 import type { Desk, Held } from "./desk.svelte";
 
 type Bench = Component<{ desk: Desk; held: Held }>;
@@ -28,9 +29,12 @@ export function benchFor(task: Task): Bench | undefined {
   return loaded[kindOf(task)];
 }
 
-/** Fetch the screen for a task. Without a server it is tried again with the next task. */
+/** Fetch the screen for a task, and its taxonomy if that is a new one. Without a server it is tried again with the next task. */
 export async function prepare(task: Task): Promise<void> {
-  const kind = kindOf(task);
+  await Promise.all([fetchScreen(kindOf(task)), keepUp(task.taxonomy_id)]);
+}
+
+async function fetchScreen(kind: Kind): Promise<void> {
   if (loaded[kind]) return;
   const found = await LOADERS[kind]().catch(() => null);
   if (found) loaded = { ...loaded, [kind]: found.default };

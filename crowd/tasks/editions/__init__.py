@@ -1,0 +1,1 @@
+"""Editions of the taxonomy: the file that processes start with, then what admins publish over it."""
