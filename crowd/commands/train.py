@@ -108,7 +108,7 @@ def _task_command(task: Task, about: str) -> None:
         "--benchmark",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="With --grow: test on all images of this set.",
+        help="With --grow or --mode test: test on all images of this set.",
     )
     @click.option(
         "--other-weights",
@@ -144,6 +144,8 @@ def _run(
     other_weights: Path | None,
     **hyper: Any,
 ) -> None:
+    if benchmark and not (mode == "test" or (grow and mode == "train")):
+        raise field_error("--benchmark", "goes with --grow or --mode test alone")
     training = _import_training()
     setting = training.task.Setting(
         task=task,
@@ -159,12 +161,14 @@ def _run(
     with training.ranks.joined(device) as ranks, _Bar(ranks.leads) as bar:
         taxonomy = load_taxonomy()
         data = training.data.read_folder(folder, taxonomy, bar.reading)
+        other = training.data.read_folder(benchmark, taxonomy, bar.reading) if benchmark else None
+        if other and mode == "test":
+            data = data.tested_on(other)
         bar.say(_told_of(data))
         if mode == "train":
             _make_folder(output)
             try:
                 if grow:
-                    other = training.data.read_folder(benchmark, taxonomy, bar.reading) if benchmark else None
                     asked = {"benchmark": other, "other_weights": other_weights}
                     report = training.growth.grow(setting, data, taxonomy, ranks, bar, _shares(grow), **asked)
                     figures = training.growth.last(report)

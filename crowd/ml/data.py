@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,11 @@ class DataSet:
     def of(self, split: str) -> list[Sample]:
         """The samples of one split."""
         return [sample for sample in self.samples if sample.split == split]
+
+    def tested_on(self, benchmark: "DataSet") -> "DataSet":
+        """This set with all images of a benchmark set in the place of its own test images: no release's any more."""
+        test = (replace(sample, split=TEST) for sample in benchmark.samples)
+        return replace(self, samples=(*self.of(TRAIN), *self.of(VALIDATION), *test), release=None)
 
 
 def read_folder(

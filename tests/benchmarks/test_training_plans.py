@@ -42,7 +42,10 @@ def test_the_score_of_a_model_is_the_mean_of_its_seeds_on_held_out_images() -> N
             "image_size": 64,
             "device": "cpu",
             "images": {"train": 8},
-            "epochs_done": [{"seconds": 2.0}, {"seconds": 3.0}],
+            "epochs_done": [
+                {"seconds": 2.0, "processor_seconds": 5.0},
+                {"seconds": 3.0, "processor_seconds": 5.0},
+            ],
             "test": {"model": {"mAP": score, "images": 3}, "prior": {"mAP": 0.1}},
         }
 

@@ -90,6 +90,18 @@ def _person_of_a_proposal(visitor: Visitor) -> None:
     visitor.page.locator(".by-stage dt").first.wait_for()
 
 
+def _at_the_curves(visitor: Visitor) -> None:
+    figures = visitor.page.locator("figure")
+    if figures.count():
+        figures.first.evaluate("element => element.scrollIntoView()")
+
+
+def _at_the_drift(visitor: Visitor) -> None:
+    figures = visitor.page.locator("figure")
+    if figures.count():
+        figures.last.evaluate("element => element.scrollIntoView()")
+
+
 def _at_the_plots(visitor: Visitor) -> None:
     visitor.page.locator(".plots a").first.wait_for()
     visitor.page.locator(".plots").evaluate("element => element.scrollIntoView()")
@@ -272,6 +284,8 @@ SCREENS = (
     Screen("person", "admin", "/admin/people/2", _nothing),
     Screen("releases", "admin", "/admin/releases", _nothing),
     Screen("models", "admin", "/admin/models", _nothing),
+    Screen("models-curves", "admin", "/admin/models", _at_the_curves),
+    Screen("models-drift", "admin", "/admin/models", _at_the_drift),
     *STEERING,
     # What comes in.
     *EXAMPLES,

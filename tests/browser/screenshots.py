@@ -13,6 +13,7 @@ from tests.browser.house import House, furnish, open_house
 from tests.browser.screens import SCREENS
 from tests.browser.steered import steer
 from tests.browser.visitors import Theme, Visitor, browser_path, new_context
+from tests.browser.watched import watch
 
 TABLET: ViewportSize = {"width": 820, "height": 1180}
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -37,6 +38,7 @@ def main() -> None:
         send_something_back(house)
         steer(house)
         audit(house)
+        watch(house)
         for language in given.languages.split(","):
             for theme in THEMES:
                 if theme in given.themes.split(","):

@@ -16,6 +16,7 @@ from tests.browser.house import House, furnish
 from tests.browser.screens import SCREENS, STEERING
 from tests.browser.steered import steer
 from tests.browser.visitors import Theme, Visitor
+from tests.browser.watched import watch
 
 SHIFT = (
     "window.shift = 0; new PerformanceObserver((list) => list.getEntries()"
@@ -34,6 +35,7 @@ def test_axe_finds_nothing_on_any_screen(visit: Visit, house: House, language: s
     build.install()
     furnish(house, 1)
     steer(house)
+    watch(house)
     release = datasets.create_release(
         house.rt.db,
         "first",

@@ -96,7 +96,7 @@ def train(
     if resume:
         state.load(setting.output / CHECKPOINT, ranks.device)
     for epoch in range(len(state.history) + 1, hyper.epochs + 1):
-        started = time.monotonic()
+        started = time.monotonic(), time.process_time()
         # Dropout and the like are thrown anew in each epoch, be it the first of this process or not.
         torch.manual_seed(setting.seed * 1_000_003 + epoch * ranks.world + ranks.rank)
         sampler.set_epoch(epoch)
@@ -218,8 +218,13 @@ class _Progress:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
 
-    def remember(self, epoch: int, loss: float, lr: float, headline: float, started: float) -> dict[str, Any]:
-        """Note an epoch; of equally good ones the first stays the best."""
+    def remember(
+        self, epoch: int, loss: float, lr: float, headline: float, started: tuple[float, float]
+    ) -> dict[str, Any]:
+        """Note an epoch that began at these seconds of the clock and of this process.
+
+        Of equally good ones the first stays the best.
+        """
         before = max((row["headline"] for row in self.history), default=-math.inf)
         if headline > before:
             self.best = {name: each.detach().cpu().clone() for name, each in self._net.state_dict().items()}
@@ -229,7 +234,8 @@ class _Progress:
             "headline": headline,
             "best": max(headline, before),
             "lr": lr,
-            "seconds": round(time.monotonic() - started, 3),
+            "seconds": round(time.monotonic() - started[0], 3),
+            "processor_seconds": round(time.process_time() - started[1], 3),
         }
         self.history.append(row)
         return row

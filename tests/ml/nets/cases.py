@@ -36,6 +36,10 @@ GRADIENTS = (
     "roi_heads.mask_predictor.conv5_mask.weight",
 )
 
+STYLES, WORDS = 5, 12
+DECODER = {"dim": 32, "heads": 4, "feedforward": 64}
+DECODER_LAYERS = 2
+
 PYRAMID_CHANNELS = (4, 6, 8, 10)
 PYRAMID_WIDTH = 5
 
@@ -84,3 +88,36 @@ def paired_boxes() -> tuple[Tensor, Tensor]:
 def offsets() -> Tensor:
     # Some so large that decoding has to limit them.
     return formula.numbers("codec.offsets", 20, 4) * 8
+
+
+def words() -> Tensor:
+    return formula.numbers("words", STYLES, WORDS)
+
+
+def correlation() -> Tensor:
+    """A symmetric matrix of links, each label's strongest to itself."""
+    links = formula.images("links", STYLES, STYLES)
+    return (links + links.T) / 8 + torch.eye(STYLES)
+
+
+def decoded() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries and label embeddings (2, labels, dim), cells (2, cells, dim), positions (cells, dim)."""
+    dim, cells = DECODER["dim"], 12
+    labels = formula.numbers("decoder.labels", STYLES, dim).expand(2, -1, -1)
+    shown = formula.numbers("decoder.cells", 2, cells, dim)
+    return torch.zeros_like(labels), labels, shown, formula.numbers("decoder.positions", cells, dim)
+
+
+def decoder_state(number: int) -> dict[str, Tensor]:
+    """The weights of that layer, by our names."""
+    dim, wide = DECODER["dim"], DECODER["feedforward"]
+    attention = {"in_proj_weight": (3 * dim, dim), "in_proj_bias": (3 * dim,)}
+    attention |= {"out_proj.weight": (dim, dim), "out_proj.bias": (dim,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{name}_attention.{key}": shape for name in ("self", "cross") for key, shape in attention.items()
+    }
+    shapes |= {"linear1.weight": (wide, dim), "linear1.bias": (wide,)}
+    shapes |= {"linear2.weight": (dim, wide), "linear2.bias": (dim,)}
+    shapes |= {f"norm{place}.{key}": (dim,) for place in (1, 2, 3) for key in ("weight", "bias")}
+    state = formula.weights({f"{number}.{key}": torch.empty(shape) for key, shape in shapes.items()})
+    return {key.removeprefix(f"{number}."): value for key, value in state.items()}

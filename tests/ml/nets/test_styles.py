@@ -22,7 +22,7 @@ from crowd.ml.nets import (
 )
 from crowd.ml.nets.ml_gcn import normalised
 from crowd.ml.nets.query2label import DecoderLayer, GroupLinear, position_encoding
-from tests.ml.nets import formula
+from tests.ml.nets import cases, formula, stored
 from tests.ml.nets.steps import losses_while_training
 
 LABELS = 5
@@ -137,6 +137,20 @@ def test_ml_gcn_does_what_its_paper_writes_down() -> None:
     )
     assert expected.std() > 0
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_ml_gcn_agrees_with_the_code_of_its_authors() -> None:
+    options = {"word_vectors": cases.words(), "correlation": cases.correlation()}
+    model = create_model("ml_gcn", labels=cases.STYLES, backbone="resnet50", **options).eval()
+    kept = {
+        name: value for name, value in model.state_dict().items() if name in ("word_vectors", "adjacency")
+    }
+    model.load_state_dict(formula.weights(model.state_dict()) | kept)
+    with torch.no_grad():
+        found = model(cases.classifier_images())
+    expected = stored.value("ml_gcn.logits")
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def _convolve(nodes: Tensor, correlation: Tensor, weight: Tensor) -> Tensor:
@@ -273,6 +287,16 @@ def test_query2label_does_what_its_paper_writes_down() -> None:
         expected = torch.stack([_read_labels(model, feature) for feature in model.forward_features(images)])
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_decoder_layers_agree_with_those_that_the_authors_took_over() -> None:
+    queries, labels, cells, positions = cases.decoded()
+    with torch.no_grad():
+        for number in range(cases.DECODER_LAYERS):
+            layer = DecoderLayer(**cases.DECODER, dropout=0.0).eval()
+            layer.load_state_dict(cases.decoder_state(number))
+            queries = layer(queries, labels, cells, positions)
+    torch.testing.assert_close(queries, stored.value("query2label.decoded"), rtol=1e-4, atol=1e-5)
 
 
 def _read_labels(model: Query2Label, feature: Tensor) -> Tensor:

@@ -88,7 +88,8 @@ def crowd_train(*words: object) -> Result:
 def comparable(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics without the times, which are never the same."""
     kept = {key: value for key, value in metrics.items() if key != "epochs_done"}
-    rows = [{name: row[name] for name in row if name != "seconds"} for row in metrics["epochs_done"]]
+    timed = ("seconds", "processor_seconds")
+    rows = [{name: row[name] for name in row if name not in timed} for row in metrics["epochs_done"]]
     return {**kept, "epochs_done": rows}
 
 
@@ -192,6 +193,20 @@ def test_evaluating_gives_the_stored_figures_again(mode: str, split: str, few: P
             line = f"{name:<16} {value:.4f}   prior {stored['prior'][name] or 0:.4f}"
             assert line in done.stdout.splitlines()
     assert (trained / run.WEIGHTS).read_bytes() == before
+
+
+def test_a_model_is_tested_on_all_images_of_a_benchmark_set(
+    few: Path, few_read: DataSet, trained: Path
+) -> None:
+    everything = len(few_read.samples)
+    asked = ("styles", few, "--output", trained, "--workers", "0", "--benchmark", few)
+    done = crowd_train(*asked, "--mode", "test")
+    assert done.exit_code == 0, done.output
+    assert f" {everything} test" in done.stdout
+    own = json.loads((trained / run.METRICS).read_bytes())["test"]["model"]["mAP"]
+    assert f"mAP              {own:.4f}" not in done.stdout
+    refused = crowd_train(*asked, "--mode", "validate")
+    assert (refused.exit_code, "--benchmark" in refused.stderr) == (2, True)
 
 
 def test_a_model_is_not_evaluated_as_another_task(few: Path, trained: Path) -> None:
