@@ -83,7 +83,7 @@ class DataSet:
         return [sample for sample in self.samples if sample.split == split]
 
     def tested_on(self, benchmark: "DataSet") -> "DataSet":
-        """This set with all images of a benchmark set in the place of its own test images: no release's any more."""
+        """This set with all images of a benchmark set in the place of its own; no release is like it."""
         test = (replace(sample, split=TEST) for sample in benchmark.samples)
         return replace(self, samples=(*self.of(TRAIN), *self.of(VALIDATION), *test), release=None)
 
