@@ -35,19 +35,28 @@ def fail(house: House, name: str = "judge") -> None:
     """Judge every image that an audit asks somebody about: one is wrong."""
     judge = house.person("expert", name)
     judge.submit(seat_of(judge), STYLE_DIFFERS)
-    while (asked := judge.ask()).status_code == 200:
-        judge.submit(asked.json, MATCH)
+    while seat := _next_seat(judge):
+        judge.submit(seat, MATCH)
 
 
 def seat_of(judge: Person) -> Json:
     """The seat that an audit just drawn has for somebody: each process sees one a moment later."""
     for _ in range(40):
-        asked = judge.ask()
-        if asked.status_code == 200:
-            seat: Json = asked.json
+        if seat := _next_seat(judge):
             return seat
         time.sleep(0.1)
     raise AssertionError("no audit asks them")
+
+
+def _next_seat(judge: Person) -> Json | None:
+    asked = judge.ask()
+    if asked.status_code != 200:
+        return None
+    task: Json = asked.json
+    if asked.headers.get("Task-Purpose") == "audit":
+        return task
+    judge.release(task)
+    return None
 
 
 def nobody_may(house: House, audit_id: int) -> None:
