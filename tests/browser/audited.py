@@ -1,5 +1,7 @@
 """Something to audit: one that failed, one that waits for a judge who is there and for others who are not."""
 
+import time
+
 import sqlalchemy as sa
 
 from crowd.accounts.models import AccountKind, Worker
@@ -9,7 +11,8 @@ from crowd.images import queries as images
 from crowd.images.models import Image, Supplier
 from crowd.policy import Grade
 from crowd.tasks.models import Part, Participation
-from tests.browser.house import House
+from tests.browser.house import House, Json
+from tests.scenarios.people import Person
 
 STRICT = {"tolerable_rate": 0.3, "confidence": 0.9, "allowed_wrong": 0, "seed": 3}
 MATCH = {"score": 5, "blame": None, "reasons": [], "comment": ""}
@@ -31,9 +34,29 @@ def draw(house: House, **wanted: object) -> int:
 def fail(house: House, name: str = "judge") -> None:
     """Judge every image that an audit asks somebody about: one is wrong."""
     judge = house.person("expert", name)
-    judge.submit(judge.claim(), STYLE_DIFFERS)
-    while (asked := judge.ask()).status_code == 200:
-        judge.submit(asked.json, MATCH)
+    judge.submit(seat_of(judge), STYLE_DIFFERS)
+    while seat := _next_seat(judge):
+        judge.submit(seat, MATCH)
+
+
+def seat_of(judge: Person) -> Json:
+    """The seat that an audit just drawn has for somebody: each process sees one a moment later."""
+    for _ in range(40):
+        if seat := _next_seat(judge):
+            return seat
+        time.sleep(0.1)
+    raise AssertionError("no audit asks them")
+
+
+def _next_seat(judge: Person) -> Json | None:
+    asked = judge.ask()
+    if asked.status_code != 200:
+        return None
+    task: Json = asked.json
+    if asked.headers.get("Task-Purpose") == "audit":
+        return task
+    judge.release(task)
+    return None
 
 
 def nobody_may(house: House, audit_id: int) -> None:
@@ -64,7 +87,7 @@ def audit(house: House) -> None:
         "/api/v1/audits/1/sign", json=said, headers={"Authorization": f"Bearer {another['token']}"}
     )
     waits = draw(house)
-    house.people["judge"].claim()
+    seat_of(house.people["judge"])
     nobody_may(house, waits)
 
 

@@ -189,7 +189,7 @@ AUDITS = (
     Screen("audit-images", "admin", "/admin/audits/1/images", _nothing),
     Screen("audit-blocked", "admin", "/admin/audits/2", _nothing),
     Screen("audit-attention", "admin", "/admin", _nothing),
-    Screen("audit-judging", "judge", "/work", _working("1", "2", "Shift+3", "q")),
+    Screen("audit-judging", "judge", "/work/second_review", _working("1", "2", "Shift+3", "q")),
     Screen("auditor-audits", "auditor", "/", _nothing),
     Screen("auditor-audit", "auditor", "/admin/audits/1", _nothing),
     Screen("auditor-overview", "auditor", "/admin", _nothing),

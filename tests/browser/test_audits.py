@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from crowd.audits import seats
 from crowd.audits.sendback import run_returns
 from crowd.policy import Stage
 from tests.browser.audited import draw, fail, nobody_may
@@ -11,6 +12,11 @@ from tests.browser.house import House
 from tests.browser.visitors import Visitor
 
 ROUGH = (("audits.tolerable", "30"), ("audits.confidence", "90"), ("audits.allowed", "0"))
+
+
+@pytest.fixture(autouse=True)
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seats, "LOOK_SECONDS", 0.0)
 
 
 @pytest.fixture
