@@ -179,8 +179,9 @@ def _is_gold() -> sa.ColumnElement[bool]:
 
 def _at_hand(worker_id: int) -> AnySelect:
     """The images before a person: a shadow seat shows another's picture."""
+    numbered = sa.orm.aliased(Image)
     return (
-        sa.select(sa.func.coalesce(Image.duplicate_of, Image.id))
-        .join_from(Task, Image, Image.id == Task.image_id)
+        sa.select(sa.func.coalesce(numbered.duplicate_of, numbered.id))
+        .join_from(Task, numbered, numbered.id == Task.image_id)
         .where(Task.state == LEASED, Task.worker_id == worker_id)
     )

@@ -14,7 +14,7 @@ from crowd.examples import queries
 from crowd.examples.models import Step
 from crowd.examples.queries import STYLES
 from crowd.images import contracts
-from crowd.images.models import ImageState
+from crowd.images.models import REAL_STATES, ImageState
 from crowd.policy import Stage
 from crowd.runtime import Runtime
 from crowd.tasks import answer_queries, handover, image_queries
@@ -44,7 +44,7 @@ def choose(conn: Connection, rt: Runtime, choice: Choice, admin_id: int, now: da
         if not getattr(choice, name).strip():
             raise field_error(name, "must not be empty")
     image = image_queries.lock_image(conn, choice.image_id)
-    if image is None or image.state is ImageState.SHADOW:
+    if image is None or image.state not in REAL_STATES:
         raise NotFound("no_such_image", f"There is no image {choice.image_id}.")
     _require_usable(conn, rt, image, now)
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
@@ -108,7 +108,7 @@ def no_such_example(example_id: int) -> NotFound:
 
 
 def _names(given: Any, value: str) -> bool:
-    return value in given if isinstance(given, list) else given == value
+    return value in given if isinstance(given, list) else bool(given == value)
 
 
 def _require_known(taxonomy: Taxonomy, choice: Choice) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from crowd.policy import Stage
 from tests.browser.conftest import Visit
 from tests.browser.house import House, main_style
 from tests.browser.visitors import Visitor
@@ -14,7 +15,7 @@ SHOWN, AT_HAND = 1, 2
 def gallery(house: House) -> House:
     """An accepted image, and one whose styles are to be chosen."""
     house.image(None, seed=SHOWN)
-    house.image("styles", seed=AT_HAND)  # type: ignore[arg-type]
+    house.image(Stage.STYLES, seed=AT_HAND)
     house.person("admin", "admin")
     house.person("expert", "expert")
     return house
