@@ -147,7 +147,7 @@ class Fading(World):
         self.fallen: dict[int, tuple[int, float]] = {}
 
     def _hire(self) -> list[Labeller]:
-        people = []
+        people: list[Labeller] = []
         for pace in PACES:
             for _ in range(OF_EACH):
                 people.append(Labeller(1 + len(people), "good", FROM))

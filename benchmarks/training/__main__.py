@@ -93,8 +93,9 @@ def turn(
     metrics = train(plan, run, seed, sets[0], output)
     if metrics is None:
         return None
-    if sets[1]:
-        metrics = {**metrics, TEST: test(run, *sets, output)}
+    learnt_from, benchmark = sets
+    if benchmark:
+        metrics = {**metrics, TEST: test(run, learnt_from, benchmark, output)}
     figure = BARS[run.task].figure
     pair = (metrics[TEST][whose][figure] for whose in ("model", "prior"))
     print(f"{run.name} seed {seed}: {figure} {next(pair):.3f}, prior {next(pair):.3f}", flush=True)

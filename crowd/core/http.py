@@ -214,7 +214,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
         """Serve a room's part of the API, and describe it later."""
-        name = options.get("name", blueprint.name)
+        name = str(options.get("name", blueprint.name))
         self._app.extensions["flask-smorest"]["blp_name_to_api"][name] = self
         self._app.register_blueprint(blueprint, **options)
         self._undescribed.append(lambda spec: self._describe(spec, blueprint, name))

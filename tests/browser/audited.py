@@ -15,7 +15,7 @@ from tests.browser.house import House, Json
 from tests.scenarios.people import Person
 
 STRICT = {"tolerable_rate": 0.3, "confidence": 0.9, "allowed_wrong": 0, "seed": 3}
-MATCH = {"score": 5, "blame": None, "reasons": [], "comment": ""}
+MATCH: Json = {"score": 5, "blame": None, "reasons": [], "comment": ""}
 STYLE_DIFFERS = {
     "score": 3,
     "blame": "styles",

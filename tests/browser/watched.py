@@ -10,7 +10,8 @@ from crowd.core import clock
 from crowd.images import queries as images
 from crowd.images.models import Supplier
 from crowd.ml import queries
-from crowd.ml.watch import arrivals, service
+from crowd.ml.watch import service
+from crowd.ml.watch.models import Arrival
 from crowd.policy import Stage
 from tests.browser.house import House
 from tests.ml.shelf import add_card, attributes_card, promote, styles_card
@@ -34,7 +35,9 @@ def watch(house: House) -> None:
         promote(house.rt, model_id)
     now = clock.now()
     with house.rt.db.begin() as conn:
-        service.keep_report(conn, queries.model(conn, versions[-1]), _report(), now)
+        tagger = queries.model(conn, versions[-1])
+        assert tagger is not None
+        service.keep_report(conn, tagger, _report(), now)
         suppliers = [images.named(conn, Supplier, name, now) for name in ("Studio", "Market")]
         rows = [
             {
@@ -48,7 +51,7 @@ def watch(house: House) -> None:
             for week in WEEKS
             for answer, count in _answers(week == SHIFTED and place == 1)
         ]
-        conn.execute(sa.insert(arrivals.Arrival), rows)
+        conn.execute(sa.insert(Arrival), rows)
         service.raise_alerts(conn, versions[-1], Stage.ATTRIBUTES, now)
         service.raise_alerts(conn, styler, Stage.STYLES, now)
 

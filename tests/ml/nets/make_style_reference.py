@@ -30,7 +30,7 @@ def graph() -> Arrays:
         sys.modules.setdefault(name, types.SimpleNamespace(models=None, tqdm=None))  # type: ignore[arg-type]
     authors = importlib.import_module("models")
     # Theirs is read from a file, and transposed on its way: of a symmetric one nothing is seen of that.
-    authors.gen_A = lambda *_: cases.correlation().numpy()
+    authors.gen_A = lambda *_: cases.correlation().numpy()  # type: ignore[attr-defined]
     body = resnet50(classes=0)
     body.load_state_dict(_under("backbone", body))
     # Ours calls these as functions.
