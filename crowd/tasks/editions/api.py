@@ -12,8 +12,8 @@ from crowd.runtime import runtime
 from crowd.tasks.editions import service
 from crowd.tasks.editions.schemas import (
     NewTaxonomySchema,
-    OutlookSchema,
     TaxonomyEditionSchema,
+    TaxonomyOutlookSchema,
     TaxonomySchema,
     TaxonomyWishSchema,
     WholeTaxonomyEditionSchema,
@@ -69,7 +69,7 @@ def show_version(number: int) -> dict[str, Any]:
 @blueprint.route("/taxonomy/preview", methods=["POST"])
 @admins_only
 @blueprint.arguments(TaxonomyWishSchema)
-@blueprint.response(200, OutlookSchema)
+@blueprint.response(200, TaxonomyOutlookSchema)
 def preview_taxonomy(body: dict[str, Any]) -> service.Outlook:
     """What publishing a taxonomy would change, and what would forbid it; nothing is kept."""
     rt, wish = runtime(), Wish(**body)

@@ -27,7 +27,7 @@ class TaxonomySchema(Schema):
     unusable = fields.List(fields.Dict())
 
 
-class ChangeSchema(Schema):
+class TaxonomyChangeSchema(Schema):
     """One difference between two versions; of an order the keys before and after."""
 
     path = fields.String(required=True, metadata={"example": "styles.street.definition.en"})
@@ -48,7 +48,7 @@ class TaxonomyEditionSchema(Schema):
         required=True, allow_none=True, metadata={"description": "Null: at the machine itself."}
     )
     reason = fields.String(required=True)
-    changes = fields.List(fields.Nested(ChangeSchema), required=True)
+    changes = fields.List(fields.Nested(TaxonomyChangeSchema), required=True)
     at = Moment(required=True, allow_none=True)
 
 
@@ -82,7 +82,7 @@ class NewTaxonomySchema(TaxonomyWishSchema):
     reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
 
 
-class HeldSchema(Schema):
+class TaxonomyHeldSchema(Schema):
     """How many labels hold a code that would go out of use."""
 
     path = fields.String(required=True)
@@ -92,10 +92,10 @@ class HeldSchema(Schema):
     )
 
 
-class OutlookSchema(Schema):
+class TaxonomyOutlookSchema(Schema):
     """What publishing would do; with `refusals` (by path in the document) it would be refused."""
 
     after = fields.Integer(required=True)
-    changes = fields.List(fields.Nested(ChangeSchema), required=True)
-    held = fields.List(fields.Nested(HeldSchema), required=True)
+    changes = fields.List(fields.Nested(TaxonomyChangeSchema), required=True)
+    held = fields.List(fields.Nested(TaxonomyHeldSchema), required=True)
     refusals = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), required=True)
