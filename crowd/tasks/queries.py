@@ -175,7 +175,7 @@ def may_not(
     )
     # The likelier first: where an image has several seats, somebody who has one meets the other ones.
     both = [parts.where(other_part), taken]
-    rows = map(_look_up, reversed(both) if STAGES[stage].seats > 1 else both)
+    rows = map(_look_up, both[::-1] if STAGES[stage].seats > 1 else both)
     return [
         sa.func.coalesce(*rows).is_not(None),
         sa.and_(Task.excluded_id.is_not(None), Task.excluded_id == worker_id),

@@ -107,6 +107,11 @@ def joins(bill: Bill) -> list[str]:
     ]
 
 
+def shapes(bill: Bill) -> dict[str, list[str]]:
+    """How each search through the queue was run."""
+    return {plan.text: [str(node) for node in plan.nodes] for plan in bill.plans if is_search(plan)}
+
+
 def is_search(plan: Plan) -> bool:
     """Not what is done besides before a queue is called empty: what ran out is taken back."""
     return any(node.index in ("ix_tasks_ready", "ix_tasks_returned") for node in plan.nodes)
