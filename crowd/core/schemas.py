@@ -101,6 +101,9 @@ class Cursor(fields.Field[Any]):
             raise self.make_error("invalid")
         return parts[0] if len(parts) == 1 else tuple(parts)
 
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else cursor_of(value)
+
 
 class PageArgs(Schema):
     """The query of a list: where to go on, and how many at most."""

@@ -272,7 +272,7 @@ def show_job(job_id: int) -> dict[str, Any]:
 
 @blueprint.route("/jobs/<int:job_id>/download")
 @requires_active
-@blueprint.doc(responses={200: {"content": {"application/zip": {}}}})
+@blueprint.doc(responses={200: {"description": "The files.", "content": {"application/zip": {}}}})
 def download(job_id: int) -> Response:
     """The files of an export that is done, as one ZIP file, for admins and those who may fetch the release.
 

@@ -13,8 +13,18 @@ _RESULT = {
     "description": "By stage: SegmentationResult, AttributesResult, StylesResult or UnusableResult "
     "when labelling; a Verdict when reviewing; StylesResult in an adjudication caused by `styles`.",
     "oneOf": [
-        {"$ref": f"#/components/schemas/{name}"}
-        for name in ("SegmentationResult", "AttributesResult", "StylesResult", "UnusableResult", "Verdict")
+        # Of an answer that is repeated, only the token is looked at.
+        {"type": "null"},
+        *(
+            {"$ref": f"#/components/schemas/{name}"}
+            for name in (
+                "SegmentationResult",
+                "AttributesResult",
+                "StylesResult",
+                "UnusableResult",
+                "Verdict",
+            )
+        ),
     ],
 }
 

@@ -103,7 +103,7 @@ def list_fetches(query: dict[str, Any], model_id: int) -> Page:
 
 @blueprint.route("/models/<int:model_id>/file")
 @requires_active
-@blueprint.doc(responses={200: {"content": {MIMETYPE: {}}}})
+@blueprint.doc(responses={200: {"description": "The file.", "content": {MIMETYPE: {}}}})
 def fetch(model_id: int) -> Response:
     """The model's file (safetensors), for admins and those who were approved. Each fetch is noted."""
     rt = runtime()
