@@ -12,6 +12,8 @@ from crowd.images.models import Image, ImageEvent, What
 from crowd.policy import Stage
 from crowd.tasks import shadow_queries
 from crowd.tasks.models import Purpose
+from crowd.tasks.retouching import service
+from crowd.tasks.retouching.service import How, Marked
 from crowd.tasks.taxonomies import shelf
 from tests.kinds import Answer
 from tests.pictures import jpeg
@@ -115,7 +117,8 @@ def test_of_two_seats_that_cover_at_once_the_second_looks_again(
     def overtaken(rt: Any, of: int, marked: Any) -> Any:
         new = make(rt, of, marked)
         monkeypatch.setattr(pictures, "covered", make)
-        assert cover(crew.right, right, [300, 40, 60, 60]).status_code == 200
+        other = Marked([[300, 40, 60, 60]], How.MOSAIC)
+        service.cover_at_hand(crew.rt, crew.right.id, right["id"], token_of(right), other)
         return new
 
     monkeypatch.setattr(pictures, "covered", overtaken)

@@ -27,8 +27,8 @@ CAPTIONS = {"caption_en": "Wide and light.", "caption_ko": "넓고 가볍습니�
 class ExampleCrew(Crew):
     """A crew whose admin picks examples."""
 
-    def choose(self, image_id: int, value: str = "resort", **more: Any) -> Answer:
-        body = {"facet": "styles", "value": value, "image_id": image_id, "reason": "typical", **CAPTIONS}
+    def choose(self, of: int, value: str = "resort", **more: Any) -> Answer:
+        body = {"facet": "styles", "value": value, "image_id": of, "reason": "typical", **CAPTIONS}
         return self.admin.post("/examples", {**body, **more})
 
     def example(self, image_id: int | None = None) -> Json:
