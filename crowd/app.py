@@ -32,7 +32,11 @@ class _Rule(Rule):
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         made = cache(partial(super()._compile_builder, append_unknown))
-        return lambda rule, **values: made()(rule, **values)
+
+        def build(rule: Rule, /, **values: Any) -> tuple[str, str]:
+            return made()(rule, **values)
+
+        return build
 
 
 class _App(Flask):

@@ -23,9 +23,63 @@ from crowd.policy import Grade
 from crowd.runtime import Runtime, build_runtime
 from crowd.tiers import service as tiers
 from tests.kinds import Bearer, Client, MakeWorker, client_of
-from tests.servers import Postgres, find_postgres_binaries, start_postgres, start_redis
+from tests.servers import (
+    QUEUES,
+    Postgres,
+    find_postgres_binaries,
+    own_directory,
+    spare_the_disk,
+    start_postgres,
+    start_redis,
+)
 
 DATABASES = ("sqlite", "postgresql")
+# The sequences of these tables, those that were ever asked for a number.
+START_AGAIN = """
+SELECT setval(s.seqrelid::regclass, s.seqstart, false)
+FROM pg_sequence s
+JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.deptype IN ('a', 'i')
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(%s::text[]::regclass[])
+AND pg_sequence_last_value(s.seqrelid) IS NOT NULL
+"""
+# Each takes half a minute and more, the longest first; to be followed up with what --durations shows.
+LONG_FILES = {
+    f"tests/{name}": place
+    for place, name in enumerate(
+        (
+            # The first to look at plans builds the queues that the others find.
+            "tasks/test_stats_plans.py",
+            "ml/test_candidates_processes.py",
+            "browser/test_stories.py",
+            "test_fuzz.py",
+            "browser/test_screens.py",
+            "tasks/test_claim_plans.py",
+            "tasks/test_gold_plans.py",
+            "simulation/test_simulate.py",
+            "simulation/test_demo.py",
+            "ml/test_candidates_registry.py",
+            "core/test_pooler.py",
+            "ml/training/test_train.py",
+            "ml/training/test_learning.py",
+            "test_many_machines.py",
+            "faults/test_live_upgrade.py",
+            "browser/test_staying.py",
+            "test_standalone.py",
+            "commands/test_import.py",
+            "commands/test_backup.py",
+            "core/test_sentinel.py",
+            "tasks/test_progress.py",
+            "tasks/test_invariants.py",
+            "ml/test_candidates_plans.py",
+            "ml/test_candidates_bots.py",
+            "simulation/test_line.py",
+            "benchmarks/test_training_plans.py",
+            "benchmarks/test_queue_benchmark.py",
+            "test_jobs.py",
+            "test_run_script.py",
+        )
+    )
+}
 # Numbers are put aside for gold by chance: tests of other things would not come out the same twice.
 os.environ.setdefault("CROWD_GOLD_SHARE", "0")
 
@@ -33,6 +87,17 @@ os.environ.setdefault("CROWD_GOLD_SHARE", "0")
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks of this tree."""
     config.addinivalue_line("markers", "own_database: changes the shape of the database, so needs its own")
+    # Of several processes, the one that shares the work out opens the folder for all.
+    if not hasattr(config, "workerinput"):
+        stack = contextlib.ExitStack()
+        os.environ[QUEUES] = str(stack.enter_context(own_directory()))
+        config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: processes that share the work by the file then end at about the same time."""
+    items.sort(key=lambda item: LONG_FILES.get(item.nodeid.partition("::")[0], len(LONG_FILES)))
 
 
 def pytest_report_header() -> str:
@@ -57,8 +122,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """This process's PostgreSQL server. None to be had: the test is skipped, under CI=true an error."""
-    with start_postgres() as server:
+    """This process's PostgreSQL server. None to be had: the test is skipped, under CI=true an error.
+
+    It waits for no disk: whoever takes a server down has one of their own.
+    """
+    with start_postgres(durable=False) as server:
         if server is None:
             pytest.skip("no PostgreSQL server binaries here")
         yield server
@@ -99,10 +167,7 @@ class Migrated:
             connection.execute("SET LOCAL session_replication_role = replica")
             for name in filled:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
-            connection.execute(
-                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)"
-                " FROM pg_sequences WHERE last_value IS NOT NULL"
-            )
+            connection.execute(START_AGAIN, [self.tables])
 
     def _truncate(self, connection: psycopg.Connection[Any]) -> None:
         names = sql.SQL(", ").join(map(sql.Identifier, self.tables))
@@ -209,6 +274,7 @@ def settings(database_url: str, redis_server: str | None, tmp_path: Path) -> Set
 def rt(settings: Settings) -> Iterator[Runtime]:
     """The runtime of those settings, the same one as the application's."""
     runtime = build_runtime(settings)
+    spare_the_disk(runtime.db)
     yield runtime
     runtime.db.close()
 

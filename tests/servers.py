@@ -14,18 +14,24 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import event
 
+from crowd.core.db import Database
 from crowd.core.embedded import redis_address, redis_command, wait_for_redis
 from crowd.core.supervisor import spawn_bound
 
 START_SECONDS = 30.0
+# The variable that names the folder in which the processes of a run keep built queues for each other.
+QUEUES = "TEST_QUEUES"
 SETTINGS = (
     "listen_addresses=",
     "max_connections=100",
-    "fsync=on",
     "shared_buffers=64MB",
     "log_min_messages=fatal",
 )
+DURABLE = ("fsync=on",)
+# A machine that fails takes the tests along; a process that is killed loses nothing by it.
+HURRIED = ("fsync=off", "full_page_writes=off")
 
 
 class Postgres:
@@ -35,8 +41,11 @@ class Postgres:
     server that the tests did not start.
     """
 
-    def __init__(self, url: str, binaries: Path | None = None, directory: Path | None = None) -> None:
+    def __init__(
+        self, url: str, binaries: Path | None = None, directory: Path | None = None, *, durable: bool = True
+    ) -> None:
         self.url = url
+        self._settings = SETTINGS + (DURABLE if durable else HURRIED)
         self._binaries = binaries
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,7 +65,7 @@ class Postgres:
             "-k",
             str(directory),
         ]
-        for setting in SETTINGS:
+        for setting in self._settings:
             command += ["-c", setting]
         # After an interrupted run nobody is left to stop the server: SIGQUIT has it end at once.
         self._process = spawn_bound(
@@ -113,10 +122,11 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def start_postgres() -> Iterator[Postgres | None]:
+def start_postgres(*, durable: bool = True) -> Iterator[Postgres | None]:
     """The server named by TEST_DATABASE_URL, else one of the tests' own, removed in the end.
 
-    None where no server binaries are installed; under CI=true that is a RuntimeError.
+    `durable`: it waits for the disk at each commit, as it does at work. None where no server binaries are
+    installed; under CI=true that is a RuntimeError.
     """
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield Postgres(url.replace("postgresql+psycopg://", "postgresql://"))
@@ -137,12 +147,23 @@ def start_postgres() -> Iterator[Postgres | None]:
         ]
         command += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **identity())
-        postgres = Postgres(f"postgresql://postgres@/postgres?host={directory}", binaries, directory)
+        address = f"postgresql://postgres@/postgres?host={directory}"
+        postgres = Postgres(address, binaries, directory, durable=durable)
         try:
             postgres.start()
             yield postgres
         finally:
             postgres.stop(immediate=True)
+
+
+def spare_the_disk(db: Database) -> None:
+    """Have a SQLite database not wait for the disk: what a process does there is no matter of power cuts."""
+    if db.is_sqlite:
+        event.listen(db.engine, "connect", _without_sync)
+
+
+def _without_sync(dbapi_connection: Any, _record: object) -> None:
+    dbapi_connection.execute("PRAGMA synchronous=OFF")
 
 
 @contextlib.contextmanager
@@ -170,6 +191,7 @@ def find_postgres_binaries() -> Path | None:
 
 @contextlib.contextmanager
 def own_directory() -> Iterator[Path]:
+    """A folder of the servers', removed in the end."""
     # Not pytest's folder: its parents are closed to the user that the server runs as, and a socket's
     # path has to be short.
     directory = Path(tempfile.mkdtemp(prefix="crowd-pg-"))

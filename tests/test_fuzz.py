@@ -17,6 +17,7 @@ from crowd.runtime import Runtime
 from crowd.tasks import leases
 from crowd.tasks.leases import Claimant
 from crowd.tasks.taxonomies import shelf
+from tests.conftest import DATABASES
 from tests.kinds import MakeWorker
 from tests.pictures import jpeg
 
@@ -38,7 +39,12 @@ def busy_app(app: Flask, rt: Runtime, make_worker: MakeWorker) -> tuple[Flask, d
     return app, {"admin": admin, "labeller": labeller}
 
 
-@pytest.mark.parametrize("who", ["admin", "labeller", "nobody"])
+# What nobody in particular may send, an admin sends too: to both databases.
+@pytest.mark.parametrize(
+    ("database_url", "who"),
+    [(name, who) for name in DATABASES for who in ("admin", "labeller")] + [("sqlite", "nobody")],
+    indirect=["database_url"],
+)
 def test_no_described_operation_answers_with_a_server_error(
     busy_app: tuple[Flask, dict[str, str]], who: str, tmp_path: Path
 ) -> None:

@@ -240,7 +240,7 @@ def test_every_check_runs_and_one_failure_fails_the_whole(capfd: pytest.CaptureF
 
 def test_pytest_runs_in_two_processes_unless_told_what_to_run() -> None:
     script = _script()
-    assert script.checks([])[-1].command[-7:-2] == ["pytest", "-n", "2", "--dist", "loadfile"]
+    assert script.checks([])[-1].command[-8:-3] == ["pytest", "-n", "2", "--dist", "loadfile"]
     assert script.checks(["tests/core", "-x"])[-1].command[-3:] == ["pytest", "tests/core", "-x"]
     assert [step.name for step in script.checks([])] == ["lint", "format", "types", "imports", "tests"]
 

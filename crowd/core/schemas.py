@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -30,6 +30,10 @@ class Schema(ma.Schema):
 
     class Meta:  # noqa: D106
         unknown = ma.RAISE
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # Nobody changes a schema once it is made, and the description of each operation would copy its own.
+        return self
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
         """Give every whole number the bounds of the database's."""

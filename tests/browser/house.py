@@ -44,6 +44,7 @@ from crowd.tiers import service as tiers
 from crowd.tiers.score import Evidence, Kind
 from tests.kinds import client_of
 from tests.scenarios.people import Person
+from tests.servers import spare_the_disk
 
 Json = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -284,6 +285,7 @@ def open_house(
         gold_percent=0,
     )
     rt = build_runtime(settings)
+    spare_the_disk(rt.db)
     app = create_app(rt=rt, environ={"CROWD_LOG_LEVEL": "error"})
     lag = Lag(app)
     server: BaseWSGIServer = make_server("127.0.0.1", port, lag, threaded=True, request_handler=_Handler)

@@ -19,6 +19,7 @@ from crowd.runtime import build_runtime
 from crowd.tasks import answer_queries, image_queries, queries
 from crowd.tasks.taxonomies import shelf
 from tests.scenarios.people import Clock, Crew, Json, Person, good, good_result, regions
+from tests.servers import spare_the_disk
 
 HALF = 50
 LABELS: dict[Stage, Any] = {
@@ -98,6 +99,7 @@ def gold_percent() -> float:
 def crew(settings: Settings, gold_percent: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoldCrew]:
     """An empty project on the test's own database, and its clock."""
     rt = build_runtime(replace(settings, gold_percent=gold_percent))
+    spare_the_disk(rt.db)
     app = create_app(rt=rt, environ={})
     app.testing = True
     moved = Clock()
