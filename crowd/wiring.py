@@ -13,6 +13,7 @@ from crowd.accounts import queries as people
 from crowd.accounts.auth import AUDITORS_WRITE
 from crowd.audits import api as audits
 from crowd.audits import seats
+from crowd.audits.blocked import service as blocked_audits
 from crowd.core import clock
 from crowd.datasets import api as datasets
 from crowd.datasets import queries as releases
@@ -55,6 +56,7 @@ from crowd.tasks import (
     image_api,
     leases,
     moves,
+    progress,
     results,
     rules,
     shadows,
@@ -146,6 +148,7 @@ def _wire_audits(rt: Runtime) -> None:
     AUDITORS_WRITE.add("audits.sign_audit")
     shadows.FIRST_CALLS[:] = [seats.Desk(rt.policy).seat]
     shadows.WITNESSES[Purpose.AUDIT] = seats.hear
+    progress.BLOCKED_ABOVE[:] = [blocked_audits.troubles]
 
 
 def _wire_rechecks(rt: Runtime) -> None:

@@ -1,6 +1,6 @@
 """Audits over HTTP: drawn and sent back by admins, signed by auditors, who read all else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -10,16 +10,24 @@ from crowd.accounts import service as accounts
 from crowd.accounts.auth import account_of, actor, requires_grade, requires_kind
 from crowd.accounts.models import AccountKind
 from crowd.audits import figures, queries, return_queries, sendback, service
+from crowd.audits.blocked import queries as blocked_queries
+from crowd.audits.blocked import service as blocked
+from crowd.audits.models import AuditState
+from crowd.audits.sample_queries import Behind, sample
 from crowd.audits.schemas import (
     AuditArgs,
+    AuditImageArgs,
     AuditImageSchema,
     AuditorSchema,
     AuditPageArgs,
+    AuditPreviewArgs,
+    AuditPreviewSchema,
     AuditSchema,
     DropAuditSchema,
     NewAuditorSchema,
     NewAuditSchema,
     RateSchema,
+    RedrawAuditSchema,
     SendBackLotSchema,
     SentBackSchema,
     SignatureSchema,
@@ -31,9 +39,10 @@ from crowd.audits.service import Wanted
 from crowd.core import clock
 from crowd.core.db import AnyRow
 from crowd.core.errors import Forbidden
-from crowd.core.http import Blueprint, Page, PageArgs, page, paged
+from crowd.core.http import Blueprint, Page, page, paged
 from crowd.images import queries as images
 from crowd.policy import Grade
+from crowd.review.policy import PASSING
 from crowd.runtime import runtime
 from crowd.steering.api import CSV_NOTE, as_csv, wants_csv
 from crowd.tiers import service as tiers
@@ -42,6 +51,7 @@ blueprint = Blueprint("audits", __name__, description="The final audit before a 
 
 admins_only = requires_grade(Grade.ADMIN)
 CHUNK = 500
+POLICY_SAYS = ("confidence", "tolerable_rate", "allowed_wrong")
 
 
 @blueprint.route("/audits", methods=["POST"])
@@ -50,10 +60,23 @@ CHUNK = 500
 @blueprint.response(201, WholeAuditSchema)
 def draw_audit(body: dict[str, Any]) -> dict[str, Any]:
     """Draw a sample of the accepted images; experts who had no part in them judge it."""
+    return _whole(service.draw(runtime().db, _wanted(body), by=actor()))
+
+
+@blueprint.route("/audits/preview")
+@admins_only
+@blueprint.arguments(AuditPreviewArgs, location="query")
+@blueprint.response(200, AuditPreviewSchema)
+def preview_audit(query: dict[str, Any]) -> dict[str, Any]:
+    """How many images an audit would have to judge, and by how many people; draws nothing."""
     rt = runtime()
-    numbers = ("confidence", "tolerable_rate", "allowed_wrong")
-    chosen = {name: getattr(rt.policy.audit, name) if body[name] is None else body[name] for name in numbers}
-    return _whole(service.draw(rt.db, Wanted(**{**body, **chosen}), by=actor()))
+    wanted = _wanted({**query, "seed": None, "reason": ""})
+    with rt.db.read() as conn:
+        lot, size = service.preview(conn, wanted)
+        judges = blocked_queries.judges(conn, rt.policy.audit.grades)
+    numbers = {name: getattr(wanted, name) for name in POLICY_SAYS}
+    grades = blocked.missing_grades(rt.policy)
+    return {**numbers, "lot": lot, "size": size, "judges": judges, "grades": grades}
 
 
 @blueprint.route("/audits")
@@ -67,7 +90,7 @@ def list_audits(query: dict[str, Any]) -> Page | Response:
     limit = query["limit"]
     with runtime().db.read() as conn:
         rows = queries.audits(conn, state=query["verdict"], after=query["cursor"], limit=limit + 1)
-    return page([figures.summary(row) for row in rows], limit, lambda row: row["id"])
+        return page(_summaries(conn, rows), limit, lambda row: row["id"])
 
 
 @blueprint.route("/audits/<int:audit_id>")
@@ -85,14 +108,16 @@ def show_audit(query: dict[str, Any], audit_id: int) -> dict[str, Any] | Respons
 
 @blueprint.route("/audits/<int:audit_id>/images")
 @admins_only
-@blueprint.arguments(PageArgs, location="query")
+@blueprint.arguments(AuditImageArgs, location="query")
 @blueprint.response(200, paged(AuditImageSchema))
 def list_sample(query: dict[str, Any], audit_id: int) -> Page:
-    """The sample in the order in which it was drawn, and the verdicts."""
+    """The sample in the order in which it was drawn, and the verdicts; or what is behind one of its rates."""
     limit = query["limit"]
+    narrowed = {name: query[name] for name in ("wrong", "blame", "reviewer", "supplier")}
+    behind = Behind(**narrowed, reviews=figures.REVIEWS, passing=PASSING)
     with runtime().db.read() as conn:
         found = service.find_audit(conn, audit_id)
-        rows = queries.sample(conn, found, after=query["cursor"], limit=limit + 1)
+        rows = sample(conn, found, behind, after=query["cursor"], limit=limit + 1)
     return page(rows, limit, lambda row: row.place)
 
 
@@ -122,6 +147,17 @@ def drop_audit(body: dict[str, Any], audit_id: int) -> dict[str, Any]:
     """Give up an audit that is open; another one can be drawn then."""
     with runtime().db.begin() as conn:
         service.drop(conn, audit_id, by=actor(), reason=body["reason"], now=clock.now())
+    return _whole(audit_id)
+
+
+@blueprint.route("/audits/<int:audit_id>/redraw", methods=["POST"])
+@admins_only
+@blueprint.arguments(RedrawAuditSchema)
+@blueprint.response(200, WholeAuditSchema)
+def redraw_audit(body: dict[str, Any], audit_id: int) -> dict[str, Any]:
+    """Draw others for the images that nobody may judge; the rates then speak of what can be judged."""
+    rt = runtime()
+    blocked.redraw(rt.db, rt.policy, audit_id, by=actor(), reason=body["reason"])
     return _whole(audit_id)
 
 
@@ -169,21 +205,32 @@ def add_auditor(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _wanted(given: Mapping[str, Any]) -> Wanted:
+    usual = runtime().policy.audit
+    chosen = {name: getattr(usual, name) if given[name] is None else given[name] for name in POLICY_SAYS}
+    return Wanted(**{**given, **chosen})
+
+
 def _whole(audit_id: int) -> dict[str, Any]:
-    with runtime().db.read() as conn:
-        return whole(conn, audit_id)
-
-
-def whole(conn: Connection, audit_id: int) -> dict[str, Any]:
     """An audit with all that belongs to it. Raises NotFound."""
-    found = service.find_audit(conn, audit_id)
-    return {
-        **figures.summary(found),
-        "rates": figures.figures(conn, found),
-        "history": queries.events(conn, audit_id),
-        "signatures": queries.signatures(conn, audit_id),
-        "sent_back": return_queries.returns(conn, audit_id),
-    }
+    policy = runtime().policy
+    with runtime().db.read() as conn:
+        found = service.find_audit(conn, audit_id)
+        [summary] = _summaries(conn, [found])
+        return {
+            **summary,
+            "blocked_for": blocked.missing_grades(policy) if summary["blocked"] else [],
+            "rates": figures.figures(conn, found),
+            "history": queries.events(conn, audit_id),
+            "signatures": service.signatures(conn, found),
+            "sent_back": return_queries.returns(conn, audit_id),
+        }
+
+
+def _summaries(conn: Connection, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    waiting = [row.id for row in rows if row.state is AuditState.OPEN]
+    stuck = blocked_queries.counts(conn, runtime().policy.audit.grades, waiting) if waiting else {}
+    return [{**figures.summary(row), "blocked": stuck.get(row.id, 0)} for row in rows]
 
 
 def _every(query: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -192,6 +239,6 @@ def _every(query: Mapping[str, Any]) -> list[dict[str, Any]]:
         after = found[-1]["id"] if found else None
         with runtime().db.read() as conn:
             rows = queries.audits(conn, state=query["verdict"], after=after, limit=CHUNK)
-        found += [figures.summary(row) for row in rows]
+            found += _summaries(conn, rows)
         if len(rows) < CHUNK:
             return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from crowd.audits import queries
+from crowd.audits import sample_queries as queries
 from crowd.audits.models import AuditState
 from crowd.audits.sampling import lot_bounds, rate_bounds
 from crowd.core.db import AnyRow
@@ -15,7 +15,7 @@ from crowd.review.policy import PASSING
 from crowd.tasks.flow import LABELLING
 
 _BLAMED = (*LABELLING, Stage.FIRST_REVIEW)
-_REVIEWS = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW, Stage.ADJUDICATION)
+REVIEWS = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW, Stage.ADJUDICATION)
 
 
 class By(StrEnum):
@@ -36,8 +36,16 @@ def summary(found: AnyRow) -> dict[str, Any]:
         "rate": found.wrong / found.judged if found.judged else None,
         "lower": bounds.lower,
         "upper": bounds.upper,
+        "replaced_upper": _untold(found),
         "blocks_releases": found.state is AuditState.FAILED and found.ended_at is None,
     }
+
+
+def _untold(found: AnyRow) -> float:
+    """Of so much of the lot at most nothing is said: images as those of which others took the turn."""
+    if not found.replaced:
+        return 0.0
+    return lot_bounds(found.lot, found.size + found.replaced, found.replaced, found.confidence).upper
 
 
 def figures(conn: Connection, found: AnyRow) -> list[dict[str, Any]]:
@@ -55,7 +63,7 @@ def _parts(conn: Connection, found: AnyRow) -> Iterator[dict[str, Any]]:
     wrong = queries.wrong_by_stage(conn, found.id)
     for stage in _BLAMED:
         yield _part(By.STAGE, None, stage.value, found.judged, wrong.get(stage, 0), found.confidence)
-    for row in queries.by_reviewer(conn, found.id, _REVIEWS, PASSING):
+    for row in queries.by_reviewer(conn, found.id, REVIEWS, PASSING):
         yield _part(By.REVIEWER, row.id, row.name, row.judged, row.wrong, found.confidence)
     for row in queries.by_supplier(conn, found.id):
         yield _part(By.SUPPLIER, row.id, row.name, row.judged, row.wrong, found.confidence)

@@ -30,6 +30,7 @@ class AuditTurn(StrEnum):
     DROPPED = "dropped"
     ORDERED_BACK = "ordered_back"
     WENT_BACK = "went_back"
+    REDRAWN = "redrawn"
 
 
 class Opinion(StrEnum):
@@ -53,8 +54,9 @@ class Audit(Base):
 
     `scope` says which: all, or those of a supplier, a batch, or both. An image that was accepted again after
     the row `last_event_id` of the history is not of the lot any more. `void` images of the sample may no
-    longer be shown; the next ones by place take their turn. `dealing`: its seats are given out. `ended_at`:
-    since then it stands in nobody's way: it has passed, was dropped, or its lot went back.
+    longer be shown, `replaced` ones might be judged by nobody; the next ones by place take their turn.
+    `dealing`: its seats are given out. `ended_at`: since then it stands in nobody's way: it has passed, was
+    dropped, or its lot went back.
     """
 
     __tablename__ = "audits"
@@ -79,6 +81,7 @@ class Audit(Base):
     judged: Mapped[int] = mapped_column(default=0)
     wrong: Mapped[int] = mapped_column(default=0)
     void: Mapped[int] = mapped_column(default=0)
+    replaced: Mapped[int] = mapped_column(default=0, server_default="0")
     decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -95,7 +98,7 @@ class Audit(Base):
 class AuditImage(Base):
     """An image of the sample, at its place in the order in which it was drawn; `round`: the image's then.
 
-    `task_id` is the seat given out last. `settled_at`: since then it is judged, or void.
+    `task_id` is the seat given out last. `settled_at`: since then it is judged, void or replaced.
     """
 
     __tablename__ = "audit_images"
@@ -106,6 +109,7 @@ class AuditImage(Base):
     round: Mapped[int] = mapped_column(sa.SmallInteger)
     task_id: Mapped[int | None] = mapped_column(sa.ForeignKey("tasks.id"))
     void: Mapped[bool] = mapped_column(default=False)
+    replaced: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     wrong: Mapped[bool | None]
@@ -136,7 +140,10 @@ class AuditEvent(Base):
 
 
 class AuditSignature(Base):
-    """An auditor's opinion of an audit as it stood then. Append-only."""
+    """An auditor's opinion of an audit as it stood then, after `turns` events. Append-only.
+
+    `turns` and `void` are null in rows that are older than the columns.
+    """
 
     __tablename__ = "audit_signatures"
 
@@ -149,6 +156,15 @@ class AuditSignature(Base):
     state: Mapped[AuditState] = mapped_column(AUDIT_STATE)
     judged: Mapped[int]
     wrong: Mapped[int]
+    turns: Mapped[int | None]
+    void: Mapped[int | None]
+
+    # Of the same person about the same state of things there is one.
+    __table_args__ = (
+        sa.Index(
+            "uq_audit_signatures_standing", "audit_id", "worker_id", "turns", "judged", "void", unique=True
+        ),
+    )
 
 
 class AuditReturn(Base):

@@ -20,8 +20,8 @@ from crowd.audits.models import (
 )
 from crowd.core.db import AnyRow, literal
 from crowd.images.models import IMAGE_STATE, Batch, Image, ImageEvent, ImageState, Supplier, What
-from crowd.policy import Grade, Stage
-from crowd.tasks.models import Miss, Participation, Standing, Submission, Task, TaskState
+from crowd.policy import Grade
+from crowd.tasks.models import Miss, Participation, Task, TaskState
 
 ACCEPTED = literal(ImageState.ACCEPTED, IMAGE_STATE)
 # Values of one statement: SQLite takes some 32,000, PostgreSQL 65,535.
@@ -39,6 +39,11 @@ _AUDITS = (
     .outerjoin(Batch, Batch.id == Audit.batch_id)
     .outerjoin(_DRAWER, _DRAWER.c.id == Audit.drawn_by)
 )
+
+
+def in_turn(found: Any) -> Any:
+    """How many places of an audit's sample have their turn: images to be judged, and the lost ones."""
+    return found.size + found.void + found.replaced
 
 
 def in_scope(supplier_id: int | None, batch_id: int | None) -> sa.ColumnElement[bool]:
@@ -165,7 +170,7 @@ def next_image(conn: Connection, worker_id: int, grades: Collection[Grade], now:
         .where(
             Audit.dealing,
             AuditImage.settled_at.is_(None),
-            AuditImage.place < Audit.size + Audit.void,
+            AuditImage.place < in_turn(Audit),
             sa.or_(AuditImage.task_id.is_(None), Task.state == TaskState.CLOSED),
             able,
             ~had_a_part,
@@ -196,94 +201,31 @@ def settle(conn: Connection, audit_id: int, place: int, **values: Any) -> None:
     conn.execute(mine.values(**values))
 
 
-def count(conn: Connection, audit_id: int, *, judged: int = 0, wrong: int = 0, void: int = 0) -> AnyRow:
+def count(
+    conn: Connection, audit_id: int, *, judged: int = 0, wrong: int = 0, void: int = 0, replaced: int = 0
+) -> AnyRow:
     """Add to an audit's figures; the audit, locked."""
     conn.execute(
         sa.update(Audit)
         .where(Audit.id == audit_id)
-        .values(judged=Audit.judged + judged, wrong=Audit.wrong + wrong, void=Audit.void + void)
+        .values(
+            judged=Audit.judged + judged,
+            wrong=Audit.wrong + wrong,
+            void=Audit.void + void,
+            replaced=Audit.replaced + replaced,
+        )
     )
     return conn.execute(sa.select(*Audit.__table__.columns).where(Audit.id == audit_id)).one()
 
 
 def is_anything_left(conn: Connection, found: AnyRow) -> bool:
-    """Whether an image of the sample is neither judged nor void."""
+    """Whether an image of the sample is still to be judged."""
     left = sa.select(AuditImage.place).where(
         AuditImage.audit_id == found.id,
         AuditImage.settled_at.is_(None),
-        AuditImage.place < found.size + found.void,
+        AuditImage.place < in_turn(found),
     )
     return conn.execute(left.limit(1)).first() is not None
-
-
-def sample(conn: Connection, found: AnyRow, *, after: int | None, limit: int) -> Sequence[AnyRow]:
-    """The images that are or were to be judged, in the order in which they were drawn."""
-    return conn.execute(
-        sa.select(
-            *(column for column in AuditImage.__table__.columns if column.name != "worker_id"),
-            Worker.username.label("who"),
-        )
-        .outerjoin(Worker, Worker.id == AuditImage.worker_id)
-        .where(
-            AuditImage.audit_id == found.id,
-            AuditImage.place > (-1 if after is None else after),
-            AuditImage.place < found.size + found.void,
-        )
-        .order_by(AuditImage.place)
-        .limit(limit)
-    ).all()
-
-
-_JUDGED = (sa.func.count().label("judged"), sa.func.count().filter(AuditImage.wrong.is_(True)).label("wrong"))
-
-
-def wrong_by_stage(conn: Connection, audit_id: int) -> dict[Stage, int]:
-    """How many images of the sample are wrong, by the stage to blame."""
-    rows = conn.execute(
-        sa.select(AuditImage.blame, sa.func.count().label("images"))
-        .where(AuditImage.audit_id == audit_id, AuditImage.wrong.is_(True))
-        .group_by(AuditImage.blame)
-    )
-    return {row.blame: row.images for row in rows}
-
-
-def by_supplier(conn: Connection, audit_id: int) -> Sequence[AnyRow]:
-    """How many images of the sample are judged and wrong, by supplier."""
-    return conn.execute(
-        sa.select(Supplier.id, Supplier.name, *_JUDGED)
-        .join_from(AuditImage, Image, Image.id == AuditImage.image_id)
-        .join(Supplier, Supplier.id == Image.supplier_id)
-        .where(AuditImage.audit_id == audit_id, AuditImage.wrong.is_not(None))
-        .group_by(Supplier.id, Supplier.name)
-        .order_by(Supplier.id)
-    ).all()
-
-
-def by_reviewer(conn: Connection, audit_id: int, stages: Collection[Stage], passing: int) -> Sequence[AnyRow]:
-    """How many images of the sample are judged and wrong, by who had let them through in their last round."""
-    let_through = (
-        sa.select(Submission.image_id, Submission.round, Submission.worker_id)
-        .join(
-            AuditImage,
-            sa.and_(AuditImage.image_id == Submission.image_id, AuditImage.round == Submission.round),
-        )
-        .where(
-            AuditImage.audit_id == audit_id,
-            Submission.stage.in_(stages),
-            Submission.standing == Standing.COUNTED,
-            Submission.result["score"].as_integer() >= passing,
-        )
-        .distinct()
-        .subquery("let_through")
-    )
-    return conn.execute(
-        sa.select(Worker.id, Worker.username.label("name"), *_JUDGED)
-        .join_from(AuditImage, let_through, let_through.c.image_id == AuditImage.image_id)
-        .join(Worker, Worker.id == let_through.c.worker_id)
-        .where(AuditImage.audit_id == audit_id, AuditImage.wrong.is_not(None))
-        .group_by(Worker.id, Worker.username)
-        .order_by(Worker.id)
-    ).all()
 
 
 def events(conn: Connection, audit_id: int) -> Sequence[AnyRow]:
@@ -296,9 +238,20 @@ def events(conn: Connection, audit_id: int) -> Sequence[AnyRow]:
     ).all()
 
 
-def add_signature(conn: Connection, **values: Any) -> int:
-    """Keep an auditor's opinion; its id."""
-    return conn.execute(sa.insert(AuditSignature).values(**values).returning(AuditSignature.id)).scalar_one()
+def turns(conn: Connection, audit_id: int) -> int:
+    """How much has happened to an audit."""
+    happened = sa.select(sa.func.count()).where(AuditEvent.audit_id == audit_id)
+    return conn.execute(happened).scalar_one()
+
+
+def add_signature(conn: Connection, **values: Any) -> int | None:
+    """Keep an auditor's opinion; its id. None when theirs about the same state of things is there."""
+    try:
+        with conn.begin_nested():
+            added = sa.insert(AuditSignature).values(**values).returning(AuditSignature.id)
+            return conn.execute(added).scalar_one()
+    except IntegrityError:
+        return None
 
 
 def signatures(conn: Connection, audit_id: int) -> Sequence[AnyRow]:

@@ -7,12 +7,14 @@ from crowd.accounts.names import LONGEST_NAME
 from crowd.audits.figures import By
 from crowd.audits.models import AuditState, AuditTurn, Opinion
 from crowd.audits.service import MOST_SEED
-from crowd.core.http import Moment, PageArgs, Schema
-from crowd.policy import Stage
+from crowd.core.http import Moment, PageArgs, Schema, Text
+from crowd.policy import Grade, Stage
 from crowd.steering.schemas import CSV, JSON
 from crowd.tiers.schemas import reason_field
 
 LONGEST_COMMENT = 4000
+CONFIDENCE = validate.Range(0.5, 0.9999)
+TOLERABLE = validate.Range(0, 0.5, min_inclusive=False)
 
 
 def _format() -> fields.String:
@@ -26,12 +28,12 @@ class NewAuditSchema(Schema):
     batch = fields.String(load_default=None, allow_none=True, validate=validate.Length(1, 200))
     confidence = fields.Float(
         load_default=None,
-        validate=validate.Range(0.5, 0.9999),
+        validate=CONFIDENCE,
         metadata={"description": "A lot beyond the tolerable rate fails at least so often."},
     )
     tolerable_rate = fields.Float(
         load_default=None,
-        validate=validate.Range(0, 0.5, min_inclusive=False),
+        validate=TOLERABLE,
         metadata={"description": "Of the lot, that may be wrong."},
     )
     allowed_wrong = fields.Integer(
@@ -44,6 +46,28 @@ class NewAuditSchema(Schema):
         load_default=None, allow_none=True, strict=True, validate=validate.Range(0, MOST_SEED)
     )
     reason = reason_field()
+
+
+class AuditPreviewArgs(Schema):
+    """The audit that somebody thinks of drawing; what is left out is policy's."""
+
+    supplier = fields.String(load_default=None, validate=validate.Length(1, 200))
+    batch = fields.String(load_default=None, validate=validate.Length(1, 200))
+    confidence = fields.Float(load_default=None, validate=CONFIDENCE)
+    tolerable_rate = fields.Float(load_default=None, validate=TOLERABLE)
+    allowed_wrong = fields.Integer(load_default=None, validate=validate.Range(0, 1000))
+
+
+class AuditPreviewSchema(Schema):
+    """What would be drawn."""
+
+    lot = fields.Integer(metadata={"description": "accepted images"})
+    size = fields.Integer(metadata={"description": "images that would have to be judged"})
+    confidence = fields.Float()
+    tolerable_rate = fields.Float()
+    allowed_wrong = fields.Integer()
+    judges = fields.Integer(metadata={"description": "people who may judge, where they had no part"})
+    grades = fields.List(fields.Enum(Grade, by_value=True))
 
 
 class AuditPageArgs(PageArgs):
@@ -71,6 +95,15 @@ class AuditSchema(Schema):
     judged = fields.Integer()
     wrong = fields.Integer()
     void = fields.Integer(metadata={"description": "drawn, but no longer shown; others took their turn"})
+    replaced = fields.Integer(
+        metadata={"description": "drawn, but nobody might judge them; others took their turn"}
+    )
+    replaced_upper = fields.Float(
+        metadata={
+            "description": "of so much of the lot at most, such as those replaced, the rates say nothing"
+        }
+    )
+    blocked = fields.Integer(metadata={"description": "images that wait and nobody may judge"})
     confidence = fields.Float()
     tolerable_rate = fields.Float()
     allowed_wrong = fields.Integer()
@@ -110,6 +143,7 @@ class SignatureSchema(Schema):
     audit_verdict = fields.Enum(AuditState, by_value=True, attribute="state")
     judged = fields.Integer()
     wrong = fields.Integer()
+    current = fields.Boolean(metadata={"description": "Nothing about the audit has changed since."})
 
 
 class AuditEventSchema(Schema):
@@ -141,10 +175,23 @@ class AuditReturnSchema(Schema):
 class WholeAuditSchema(AuditSchema):
     """An audit with the rates by stage, reviewer and supplier, its history, and who signed it."""
 
+    blocked_for = fields.List(
+        fields.Enum(Grade, by_value=True),
+        metadata={"description": "Of these one more person would unblock it."},
+    )
     rates = fields.List(fields.Nested(RateSchema))
     history = fields.List(fields.Nested(AuditEventSchema))
     signatures = fields.List(fields.Nested(SignatureSchema))
     sent_back = fields.List(fields.Nested(AuditReturnSchema))
+
+
+class AuditImageArgs(PageArgs):
+    """Which images of the sample: what is behind a rate."""
+
+    wrong = fields.Boolean(load_default=None)
+    blame = fields.Enum(Stage, by_value=True, load_default=None)
+    reviewer = fields.Integer(load_default=None, metadata={"description": "Who had let them through."})
+    supplier = fields.Integer(load_default=None)
 
 
 class AuditImageSchema(Schema):
@@ -153,6 +200,7 @@ class AuditImageSchema(Schema):
     place = fields.Integer()
     image_id = fields.Integer()
     void = fields.Boolean()
+    replaced = fields.Boolean()
     wrong = fields.Boolean(allow_none=True)
     score = fields.Integer(allow_none=True)
     blame = fields.Enum(Stage, by_value=True, allow_none=True)
@@ -194,6 +242,12 @@ class SentBackSchema(Schema):
     id = fields.Integer(allow_none=True)
 
 
+class RedrawAuditSchema(Schema):
+    """Why other images are drawn for those that nobody may judge."""
+
+    reason = reason_field()
+
+
 class DropAuditSchema(Schema):
     """Why an audit is given up."""
 
@@ -204,7 +258,7 @@ class SignSchema(Schema):
     """An auditor's opinion."""
 
     verdict = fields.Enum(Opinion, by_value=True, required=True)
-    comment = fields.String(load_default="", validate=validate.Length(0, LONGEST_COMMENT))
+    comment = Text(load_default="", validate=validate.Length(0, LONGEST_COMMENT))
 
 
 class NewAuditorSchema(Schema):

@@ -40,6 +40,20 @@ class Wanted:
     reason: str
 
 
+def preview(conn: Connection, wanted: Wanted) -> tuple[int, int]:
+    """How many images the lot would have, and how many of them would be drawn to be judged.
+
+    Raises what `draw` does.
+    """
+    scope = _scope(conn, wanted)
+    if standing := queries.audit_of_scope(conn, _name(*scope)):
+        raise _standing(standing)
+    lot = queries.lot_size(conn, *scope)
+    if not lot:
+        raise _no_lot()
+    return lot, _size(lot, wanted)
+
+
 def draw(db: Database, wanted: Wanted, *, by: Actor | None) -> int:
     """Draw a lot and its sample; the id of the audit. `by` None: the command line.
 
@@ -54,7 +68,7 @@ def draw(db: Database, wanted: Wanted, *, by: Actor | None) -> int:
     with db.snapshot() as conn:
         lot = queries.lot_size(conn, *scope)
         if not lot:
-            raise Conflict("nothing_accepted", "None of these images is accepted, so there is no lot.")
+            raise _no_lot()
         size = _size(lot, wanted)
         spare = min(lot - size, max(LEAST_SPARE, size // SPARE_SHARE))
         places = random.Random(seed).sample(range(1, lot + 1), size + spare)
@@ -118,20 +132,36 @@ def drop(conn: Connection, audit_id: int, *, by: Actor, reason: str, now: dateti
 def sign(
     conn: Connection, audit_id: int, *, by: Actor, opinion: Opinion, comment: str, now: datetime
 ) -> dict[str, Any]:
-    """Keep an auditor's opinion of an audit as it stands. Raises NotFound, and a 422 about `comment`."""
+    """Keep an auditor's opinion of an audit as it stands.
+
+    Raises NotFound, a 422 about `comment`, and Conflict `already_signed`: they have signed it as it stands.
+    """
     found = find_audit(conn, audit_id, lock=True)
-    if opinion is not Opinion.APPROVED and not comment.strip():
+    if opinion is not Opinion.APPROVED and not comment:
         raise field_error("comment", "say why")
     signed = {
         "at": now,
         "opinion": opinion,
-        "comment": comment.strip(),
+        "comment": comment,
         "state": found.state,
-        "judged": found.judged,
-        "wrong": found.wrong,
+        **_standing_of(conn, found),
     }
-    signature_id = queries.add_signature(conn, audit_id=audit_id, worker_id=by.id, **signed)
-    return {**signed, "id": signature_id, "who": by.username}
+    signature_id = queries.add_signature(
+        conn, audit_id=audit_id, worker_id=by.id, wrong=found.wrong, **signed
+    )
+    if signature_id is None:
+        text = f"You have signed audit {audit_id} as it stands; sign again when something has changed."
+        raise Conflict("already_signed", text)
+    return {**signed, "id": signature_id, "who": by.username, "wrong": found.wrong, "current": True}
+
+
+def signatures(conn: Connection, found: AnyRow) -> list[dict[str, Any]]:
+    """Who signed an audit, oldest first; `current`: since then nothing has changed."""
+    standing = _standing_of(conn, found)
+    return [
+        {**row._mapping, "current": all(getattr(row, name) == value for name, value in standing.items())}
+        for row in queries.signatures(conn, found.id)
+    ]
 
 
 def decide(conn: Connection, found: AnyRow, now: datetime) -> None:
@@ -191,6 +221,11 @@ def words(row: AnyRow) -> str:
     return " and ".join(named) or "everything accepted"
 
 
+def _standing_of(conn: Connection, found: AnyRow) -> dict[str, int]:
+    """What changes whenever something about an audit does."""
+    return {"turns": queries.turns(conn, found.id), "judged": found.judged, "void": found.void}
+
+
 def _size(lot: int, wanted: Wanted) -> int:
     size = sample_size(lot, wanted.tolerable_rate, wanted.confidence, wanted.allowed_wrong)
     if size is None or size > MOST_SAMPLED:
@@ -215,6 +250,10 @@ def _scope(conn: Connection, wanted: Wanted) -> tuple[int | None, int | None]:
 
 def _name(supplier_id: int | None, batch_id: int | None) -> str:
     return f"supplier {supplier_id or 'any'}, batch {batch_id or 'any'}"
+
+
+def _no_lot() -> Conflict:
+    return Conflict("nothing_accepted", "None of these images is accepted, so there is no lot.")
 
 
 def _standing(found: AnyRow) -> Conflict:

@@ -26,7 +26,9 @@ def audit() -> None:
 )
 @click.option("--allowed-wrong", type=click.IntRange(0, 1000), help="In the sample. Default: policy's.")
 @click.option("--seed", type=click.IntRange(0, service.MOST_SEED), help="Default: thrown, and kept.")
-@click.option("--reason", required=True, help="Why; kept in the history.")
+@click.option(
+    "--reason", required=True, callback=lambda _, __, given: _said(given), help="Why; kept in the history."
+)
 def draw(
     supplier: str | None,
     batch: str | None,
@@ -87,6 +89,12 @@ def show(audit_id: int | None) -> None:
             if len(rows) < CHUNK:
                 return
             after = rows[-1].id
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise click.BadParameter("say why")
+    return reason.strip()
 
 
 def _line(row: AnyRow) -> str:

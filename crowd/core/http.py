@@ -26,10 +26,12 @@ from crowd.core.schemas import (
     Page,
     PageArgs,
     Schema,
+    Text,
     cursor_of,
     flat,
     page,
     paged,
+    said,
 )
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Page",
     "PageArgs",
     "Schema",
+    "Text",
     "UnsupportedMedia",
     "cursor_of",
     "install_http",
@@ -48,6 +51,7 @@ __all__ = [
     "paged",
     "problem_response",
     "retry_after",
+    "said",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -58,6 +58,25 @@ class Moment(fields.AwareDateTime):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
 
+class Text(fields.String):
+    """What somebody wrote, without the blanks around it: what is required is not of blanks alone."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        return text.strip()
+
+
+def said(most: int, **options: Any) -> Text:
+    """A text of people's that has to be there, with at most `most` characters: mostly why they do something.
+
+    Its length is looked at without the blanks around it.
+    """
+    described = {"pattern": r"\S", **options.pop("metadata", {})}
+    return Text(required=True, validate=validate.Length(1, most), metadata=described, **options)
+
+
 class Cursor(fields.Field[Any]):
     """An opaque place in a list: the key of the last row seen, of the given JSON types.
 

@@ -20,7 +20,10 @@ blueprint = Blueprint("drafts", __name__, description="Work that is not finished
 def show(task_id: int) -> Response:
     """A task that the caller holds, once more, with their draft of it."""
     with runtime().db.begin() as conn:
-        return jsonify(service.held_task(conn, actor().id, task_id))
+        shown, headers = service.held_task(conn, actor().id, task_id)
+    answer = jsonify(shown)
+    answer.headers.update(headers)
+    return answer
 
 
 @blueprint.route("/tasks/<int:task_id>/draft", methods=["PUT"])

@@ -18,8 +18,8 @@ MOST_BYTES = 512 * 1024
 KEPT_FOR = timedelta(days=14)
 
 
-def held_task(conn: Connection, worker_id: int, task_id: int) -> dict[str, Any]:
-    """A task whose lease this person has, as on the day it was claimed, with their draft.
+def held_task(conn: Connection, worker_id: int, task_id: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """A task whose lease this person has, as on the day it was claimed, with their draft; and its headers.
 
     Raises NotFound, Conflict `lease_lost` for one that is not (or no longer) theirs.
     """
@@ -30,7 +30,8 @@ def held_task(conn: Connection, worker_id: int, task_id: int) -> dict[str, Any]:
         raise Conflict("lease_lost", "You do not hold this task.")
     draft = queries.find(conn, worker_id, task_id)
     shown = {"body": draft.body, "saved_at": rfc3339(draft.saved_at)} if draft else None
-    return {**handover.task_view(conn, task, just_claimed=False), "draft": shown}
+    view = {**handover.task_view(conn, task, just_claimed=False), "draft": shown}
+    return view, handover.purpose_header(task)
 
 
 def save(

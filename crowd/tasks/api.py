@@ -73,7 +73,9 @@ def claim(body: dict[str, Any]) -> Response:
             valve=valve_of(rt.db),
         )
         if not isinstance(task, QueueState):
-            return jsonify(handover.task_view(conn, task))
+            answer = jsonify(handover.task_view(conn, task))
+            answer.headers.update(handover.purpose_header(task))
+            return answer
     headers = {"Queue-State": task.value, "Retry-After": str(RETRY_AFTER[task])}
     return Response(status=204, headers=headers)
 

@@ -13,6 +13,7 @@ from crowd.policy import Stage
 from crowd.tasks import image_queries
 from crowd.tasks.flow import LABELLING, Cause
 from crowd.tasks.labels import carry_attributes, region_parts
+from crowd.tasks.models import TOLD_BESIDE
 
 # Independent judgements are given without knowing what others found before.
 _WITHOUT_FEEDBACK = frozenset(
@@ -90,6 +91,11 @@ def _was_cut(conn: Connection, task: AnyRow, picture: bytes | None) -> bool:
 def candidates_view(conn: Connection, task: AnyRow, labels: Mapping[Stage, Any]) -> dict[str, Any] | None:
     """What a model proposes for a task just claimed; None for nothing."""
     return next((found for propose in PROPOSERS if (found := propose(conn, task, labels))), None)
+
+
+def purpose_header(task: AnyRow) -> dict[str, str]:
+    """The header that tells what a task is for, where that is no secret and its stage does not say it."""
+    return {"Task-Purpose": task.purpose.value} if task.purpose in TOLD_BESIDE else {}
 
 
 def lease_view(task: AnyRow) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class Purpose(StrEnum):
 
 # Of these whoever sits there knows; of the other shadow seats nobody is told.
 OPEN_SHADOWS = frozenset({Purpose.PRACTICE, Purpose.EXAM})
+# Told beside the task, which has the fields of any other: no secret, and judged on a screen of its own.
+TOLD_BESIDE = frozenset({Purpose.AUDIT})
 
 
 class Kind(StrEnum):

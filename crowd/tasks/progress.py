@@ -5,7 +5,7 @@ ages are read at the head of an index, and what may be blocked is narrowed befor
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,10 @@ from crowd.tasks.queries import ASSIGNED, LEASED, READY, STUCK, WORK, may_not
 LOOKED_AT = 500
 # So many people, the newest first, are asked for how few images are closed to them.
 ASKED = 12
+
+
+# What is blocked in the rooms above, told as `troubles` tells it: beyond a key, in the order of trouble_key.
+BLOCKED_ABOVE: list[Callable[[Connection, Policy, tuple[int, int], int], Sequence[dict[str, Any]]]] = []
 
 
 class Trouble(StrEnum):
@@ -323,12 +327,14 @@ def troubles(
         for statement, few in _blocked_by_stage(conn, policy):
             rows = _beyond(conn, statement, after, limit, few=few)
             found += [_troubled(row, Trouble.BLOCKED, policy) for row in rows]
+        for tell in BLOCKED_ABOVE:
+            found += tell(conn, policy, after, limit)
     return sorted(found, key=trouble_key)[:limit]
 
 
 def trouble_key(trouble: dict[str, Any]) -> tuple[int, int]:
-    """The order of troubles: by image, then by task (0: the image itself is held)."""
-    return trouble["image_id"], trouble["task_id"] or 0
+    """The order of troubles: audits, then by image, then by task (0: the image itself is held)."""
+    return trouble["image_id"] or 0, trouble["task_id"] or trouble.get("audit_id") or 0
 
 
 def _blocked_by_stage(conn: Connection, policy: Policy) -> Iterator[tuple[AnySelect, bool]]:

@@ -270,8 +270,10 @@ class TroubleSchema(Schema):
     """Something only an admin can move."""
 
     kind = fields.Enum(Trouble, by_value=True)
-    image_id = fields.Integer()
+    image_id = fields.Integer(allow_none=True, metadata={"description": "Null: it is about an audit."})
     task_id = fields.Integer(allow_none=True)
+    audit_id = fields.Integer(metadata={"description": "An audit, of which nobody may judge `images`."})
+    images = fields.Integer()
     stage = fields.Enum(Stage, by_value=True, allow_none=True)
     since = Moment()
     blocked_for = fields.List(fields.String())

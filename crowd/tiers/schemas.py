@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields, validate
 
 from crowd.accounts.names import LONGEST_NAME
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, said
 from crowd.policy import Grade
 from crowd.tiers.models import Standing
 from crowd.tiers.service import LONGEST_REASON
@@ -48,7 +48,7 @@ class WorkerPageArgs(PageArgs):
 
 def reason_field(**options: Any) -> fields.String:
     """Why something is done."""
-    return fields.String(required=True, validate=validate.Length(1, LONGEST_REASON), **options)
+    return said(LONGEST_REASON, **options)
 
 
 class ReasonSchema(Schema):

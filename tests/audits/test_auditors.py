@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.routing import Rule
 
 from crowd.accounts.auth import AUDITORS_WRITE, SAFE_METHODS
 from crowd.audits import service
+from crowd.audits.models import AuditSignature
 from crowd.audits.service import Wanted
 from crowd.core import clock
 from crowd.datasets.service import create_release
@@ -91,6 +93,11 @@ READ = (
     "/audits/1",
     "/audits/1/images",
     "/audits/1?format=csv",
+    "/audits/preview?supplier=A%20shop",
+    "/guidelines/styles",
+    "/guidelines/styles/versions",
+    "/stats/attention",
+    "/stats/weeks",
     "/auditors",
     "/suppliers",
     "/deliveries",
@@ -148,18 +155,40 @@ def test_a_signature_keeps_who_when_and_how_the_audit_stood(
     client: Client, admin: Headers, auditor: Headers, audit_id: int
 ) -> None:
     path = f"{API}/audits/{audit_id}/sign"
-    silent = client.post(path, json={"verdict": "rejected"}, headers=auditor)
-    assert (silent.status_code, list(silent.json["errors"])) == (422, ["comment"])
-    for body in ({"verdict": "noted", "comment": "too early"}, {"verdict": "approved"}):
-        assert client.post(path, json=body, headers=auditor).status_code == 201
+    for comment in ({}, {"comment": "   "}):
+        silent = client.post(path, json={"verdict": "rejected", **comment}, headers=auditor)
+        assert (silent.status_code, list(silent.json["errors"])) == (422, ["comment"])
+    noted = client.post(path, json={"verdict": "noted", "comment": " too early "}, headers=auditor)
+    assert (noted.status_code, noted.json["current"]) == (201, True)
+    dropped = client.post(f"{API}/audits/{audit_id}/drop", json={"reason": "by mistake"}, headers=admin)
+    assert dropped.status_code == 200
+    assert client.post(path, json={"verdict": "approved"}, headers=auditor).status_code == 201
     shown = client.get(f"{API}/audits/{audit_id}", headers=admin).json["signatures"]
     assert [(each["who"], each["verdict"], each["comment"], each["audit_verdict"]) for each in shown] == [
         ("outsider", "noted", "too early", "open"),
-        ("outsider", "approved", "", "open"),
+        ("outsider", "approved", "", "dropped"),
     ]
+    assert [each["current"] for each in shown] == [False, True]
     assert all(each["at"] for each in shown)
     missing = client.post(f"{API}/audits/99/sign", json={"verdict": "approved"}, headers=auditor)
     assert missing.status_code == 404
+
+
+def test_an_auditor_signs_an_audit_as_it_stands_once(
+    rt: Runtime, client: Client, admin: Headers, auditor: Headers, bearer: Bearer, audit_id: int
+) -> None:
+    path = f"{API}/audits/{audit_id}/sign"
+    assert client.post(path, json={"verdict": "approved"}, headers=auditor).status_code == 201
+    for body in ({"verdict": "approved"}, {"verdict": "rejected", "comment": "on second thoughts"}):
+        again = client.post(path, json=body, headers=auditor)
+        assert (again.status_code, again.json["code"]) == (409, "already_signed")
+    other = client.post(f"{API}/auditors", json={"username": "another"}, headers=admin).json
+    assert client.post(path, json={"verdict": "approved"}, headers=bearer(other["token"])).status_code == 201
+    assert len(client.get(f"{API}/audits/{audit_id}", headers=admin).json["signatures"]) == 2
+    with rt.db.read() as conn:
+        kept = conn.execute(sa.select(*AuditSignature.__table__.columns).limit(1)).one()._mapping
+    with pytest.raises(sa.exc.IntegrityError), rt.db.begin() as conn:
+        conn.execute(sa.insert(AuditSignature).values({**kept, "id": None, "comment": "past the service"}))
 
 
 @ON_SQLITE

@@ -1,13 +1,11 @@
 """What goes over the wire about appeals."""
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
 from crowd.core.http import Moment, PageArgs, Schema
 from crowd.policy import Stage
 from crowd.review.appeals.states import AppealState
-from crowd.tiers.service import LONGEST_REASON
-
-_REASON = validate.Length(1, LONGEST_REASON)
+from crowd.tiers.schemas import reason_field
 
 
 class NewAppealSchema(Schema):
@@ -16,7 +14,7 @@ class NewAppealSchema(Schema):
     task_id = fields.Integer(
         required=True, strict=True, metadata={"description": "The task that one answered."}
     )
-    reason = fields.String(required=True, validate=_REASON)
+    reason = reason_field()
 
 
 class OwnAppealSchema(Schema):
@@ -67,4 +65,4 @@ class DecideAppealSchema(Schema):
     """An admin's decision about an appeal that nobody else may judge."""
 
     upheld = fields.Boolean(required=True, truthy={True}, falsy={False})
-    reason = fields.String(required=True, validate=_REASON)
+    reason = reason_field()

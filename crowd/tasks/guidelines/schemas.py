@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, said
 from crowd.policy import Stage
 from crowd.tasks.guidelines.models import Language
 
@@ -46,6 +46,6 @@ class NewGuidelineSchema(Schema):
     """The next version; `after` is the one that its author has read."""
 
     language = fields.Enum(Language, by_value=True, required=True)
-    text = fields.String(required=True, validate=validate.Length(1, LONGEST_TEXT))
-    reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
+    text = said(LONGEST_TEXT)
+    reason = said(LONGEST_REASON)
     after = fields.Integer(required=True, strict=True, validate=validate.Range(0, 1_000_000))

@@ -19,7 +19,10 @@ TEXTS = Path(__file__).with_name("texts")
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """The next version of a guideline; `after` is the version that its author had before them."""
+    """The next version of a guideline; `after` is the version that its author had before them.
+
+    Neither `text` nor `reason` is empty.
+    """
 
     stage: Stage
     language: Language
@@ -46,11 +49,8 @@ def present(conn: Connection, stage: Stage, language: Language) -> dict[str, Any
 def write(conn: Connection, edition: Edition, admin_id: int, now: datetime) -> dict[str, Any]:
     """Keep the next version, which holds from now on.
 
-    Raises a 422 about `text` or `reason`, and Conflict `changed` where somebody wrote one meanwhile.
+    Raises a 422 about `text`, and Conflict `changed` where somebody wrote one meanwhile.
     """
-    for name in ("text", "reason"):
-        if not getattr(edition, name).strip():
-            raise field_error(name, "must not be empty")
     before = present(conn, edition.stage, edition.language)
     if before["text"].strip() == edition.text.strip():
         raise field_error("text", "is the same as before")
@@ -64,7 +64,7 @@ def write(conn: Connection, edition: Edition, admin_id: int, now: datetime) -> d
                 language=edition.language,
                 version=edition.after + 1,
                 text=edition.text.strip() + "\n",
-                reason=edition.reason.strip(),
+                reason=edition.reason,
                 worker_id=admin_id,
                 at=now,
             )

@@ -1,0 +1,1 @@
+"""Images of a sample that nobody may judge: told, and drawn anew."""
