@@ -142,6 +142,38 @@ def _marked(visitor: Visitor) -> None:
     visitor.page.get_by_role("dialog").wait_for()
 
 
+def _previewed(visitor: Visitor) -> None:
+    """How large the sample would be of another supplier than the one whose audit stands."""
+    visitor.page.get_by_label(visitor.word("audits.tolerable")).fill("5")
+    visitor.page.get_by_label(visitor.word("images.supplier")).select_option("Atelier")
+    visitor.button("audits.preview").click()
+    visitor.page.locator("[data-preview], [role=alert]").first.wait_for()
+
+
+def _sending_back(visitor: Visitor) -> None:
+    visitor.button("audits.back_preview").click()
+    visitor.page.locator("button.danger").click()
+    visitor.page.get_by_role("dialog").wait_for()
+
+
+AUDITS = (
+    Screen("audits", "admin", "/admin/audits", _nothing),
+    Screen("audits-preview", "admin", "/admin/audits", _previewed),
+    Screen("audit", "admin", "/admin/audits/1", _nothing),
+    Screen("audit-send-back", "admin", "/admin/audits/1", _sending_back),
+    Screen("audit-images", "admin", "/admin/audits/1/images", _nothing),
+    Screen("audit-blocked", "admin", "/admin/audits/2", _nothing),
+    Screen("audit-attention", "admin", "/admin", _nothing),
+    Screen("audit-judging", "judge", "/work/second_review", _working("1", "2", "Shift+3", "q")),
+    Screen("auditor-audits", "auditor", "/", _nothing),
+    Screen("auditor-audit", "auditor", "/admin/audits/1", _nothing),
+    Screen("auditor-overview", "auditor", "/admin", _nothing),
+    Screen("auditor-image", "auditor", "/admin/images/1", _nothing),
+    Screen("auditor-releases", "auditor", "/admin/releases", _nothing),
+    Screen("auditor-guidelines", "auditor", "/admin/guidelines", _nothing),
+)
+
+
 SCREENS = (
     Screen("login", "", "/", _nothing),
     Screen("home", "general", "/", _nothing),
@@ -193,4 +225,5 @@ SCREENS = (
     Screen("access-requests", "admin", "/access", _chosen),
     Screen("guidelines", "admin", "/admin/guidelines", _rewritten),
     Screen("suppliers-delivery", "supplier", "/deliveries/1", _nothing),
+    *AUDITS,
 )

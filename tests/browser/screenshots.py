@@ -8,6 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from crowd.policy import Stage
+from tests.browser.audited import audit
 from tests.browser.house import House, furnish, open_house
 from tests.browser.screens import SCREENS
 from tests.browser.steered import steer
@@ -35,6 +36,7 @@ def main() -> None:
         furnish(house, given.images)
         send_something_back(house)
         steer(house)
+        audit(house)
         for language in given.languages.split(","):
             for theme in THEMES:
                 if theme in given.themes.split(","):

@@ -10,6 +10,7 @@ from crowd.core import clock
 from crowd.datasets import service as datasets
 from crowd.tasks import taxonomies
 from frontend import build
+from tests.browser.audited import audit
 from tests.browser.conftest import Visit
 from tests.browser.house import House, furnish
 from tests.browser.screens import SCREENS, STEERING
@@ -41,6 +42,7 @@ def test_axe_finds_nothing_on_any_screen(visit: Visit, house: House, language: s
         now=clock.now(),
     )
     assert release.id
+    audit(house)
     faults: list[str] = []
     visitors: dict[str, Visitor] = {}
     for screen in SCREENS:

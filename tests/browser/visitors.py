@@ -106,6 +106,15 @@ class Visitor:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def tab_to(self, wanted: Locator, presses: int = 80) -> None:
+        """Go there with the Tab key, as somebody without a mouse."""
+        expect(wanted).to_be_visible()
+        for _ in range(presses):
+            if wanted.evaluate("element => element === document.activeElement"):
+                return
+            self.press("Tab")
+        raise AssertionError("no Tab leads there")
+
     def click_at(self, x: float, y: float) -> None:
         """Click a spot of the image, told in shares of the view."""
         box = self.canvas_box()

@@ -31,10 +31,24 @@ export const STEERING: readonly Route[] = [
   route(/^\/admin\/groups$/, () => import("./steering/Groups.svelte")),
   route(/^\/admin\/groups\/(\d+)$/, () => import("./steering/Group.svelte")),
   route(/^\/admin\/notices$/, () => import("./steering/Notices.svelte")),
+  route(/^\/admin\/audits$/, () => import("./audits/Audits.svelte")),
+  route(/^\/admin\/audits\/(\d+)$/, () => import("./audits/Audit.svelte")),
+  route(/^\/admin\/audits\/(\d+)\/images$/, () => import("./audits/Sample.svelte")),
+];
+
+/** What auditors look at too, without what changes anything. */
+export const FOR_AUDITORS: readonly RegExp[] = [
+  /^\/admin$/,
+  /^\/admin\/behind$/,
+  /^\/admin\/images(\/\d+)?$/,
+  /^\/admin\/releases$/,
+  /^\/admin\/guidelines$/,
+  /^\/admin\/audits(\/.+)?$/,
 ];
 
 /** Pages that belong to one entry of the line above every page. */
 export const NEAR: Readonly<Record<string, readonly string[]>> = {
   "/admin/people": ["/admin/proposals", "/admin/flags"],
+  "/admin/releases": ["/admin/audits"],
   "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
 };

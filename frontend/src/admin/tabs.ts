@@ -6,6 +6,11 @@ export const PEOPLE = [
   ["/admin/flags", "flags.title"],
 ] as const;
 
+export const RELEASING = [
+  ["/admin/releases", "admin.releases"],
+  ["/admin/audits", "audits.title"],
+] as const;
+
 export const STEERING = [
   ["/admin/plans", "plans.title"],
   ["/admin/assignments", "assign.title"],

@@ -77,6 +77,8 @@ export interface Task {
   readonly feedback: readonly Feedback[];
   readonly cause?: "split" | "loop" | "styles";
   readonly disputed?: Stage | null;
+  /** Told beside the task, by a header: the final audit. */
+  readonly purpose?: "audit";
 }
 
 export interface Lease {
@@ -93,8 +95,8 @@ export interface Me {
   readonly username: string;
   readonly grade: string;
   readonly suspended: boolean;
-  /** Suppliers and refiners have a login, but no grade and no tasks. */
-  readonly kind: "crowd" | "supplier" | "refiner";
+  /** Suppliers, refiners and auditors have a login, but no grade and no tasks. */
+  readonly kind: "crowd" | "supplier" | "refiner" | "auditor";
   readonly supplier?: { readonly id: number; readonly name: string } | null;
   readonly stages: readonly Stage[];
   readonly leases: readonly Lease[];

@@ -15,6 +15,10 @@ export const session = {
   get expired(): boolean {
     return expired;
   },
+  /** Whether everything is looked at and nothing changed: an auditor. */
+  get onlyReads(): boolean {
+    return me?.kind === "auditor";
+  },
   get taxonomy(): Taxonomy {
     if (!taxonomy) throw new Error("nobody is logged in");
     return taxonomy;

@@ -5,18 +5,20 @@ import type { Task } from "../api/types";
 import type { Desk, Held } from "./desk.svelte";
 
 type Bench = Component<{ desk: Desk; held: Held }>;
-type Kind = "segmentation" | "attributes" | "styles" | "review";
+type Kind = "segmentation" | "attributes" | "styles" | "review" | "audit";
 
 const LOADERS: Readonly<Record<Kind, () => Promise<{ default: Bench }>>> = {
   segmentation: () => import("../segmentation/SegmentationTask.svelte"),
   attributes: () => import("../attributes/AttributesTask.svelte"),
   styles: () => import("../styles/StylesTask.svelte"),
   review: () => import("../review/ReviewTask.svelte"),
+  audit: () => import("../review/AuditTask.svelte"),
 };
 
 let loaded = $state.raw<Readonly<Partial<Record<Kind, Bench>>>>({});
 
-function kindOf({ stage, cause }: Task): Kind {
+function kindOf({ stage, cause, purpose }: Task): Kind {
+  if (purpose === "audit") return "audit";
   if (stage === "segmentation" || stage === "attributes") return stage;
   return stage === "styles" || cause === "styles" ? "styles" : "review";
 }

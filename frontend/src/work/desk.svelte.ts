@@ -1,6 +1,6 @@
 // One person's desk: the task at hand, the next ones with their pictures ready, leases kept, answers sent behind.
 
-import { answered, api, ask, Problem, serverNow } from "../api/client";
+import { answered, api, ask, Problem, type Schemas, serverNow } from "../api/client";
 import type { Lease, Stage, Task } from "../api/types";
 import { Keepsakes } from "../lib/keepsakes";
 import { recognise, session } from "../lib/session.svelte";
@@ -298,7 +298,7 @@ export class WorkDesk implements Desk {
         return false;
       }
       this.idle = null;
-      await this.#put(data as unknown as Task);
+      await this.#put(purposed(data as unknown as Task, response));
       return true;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
@@ -334,9 +334,10 @@ export class WorkDesk implements Desk {
     }
     // Claimed in another browser, or the claim's answer got lost.
     const path = { task_id: lease.task_id };
-    const { draft, ...task } = await ask(api.GET("/api/v1/tasks/{task_id}", { params: { path } }));
+    const { data, response } = await answered(api.GET("/api/v1/tasks/{task_id}", { params: { path } }));
+    const { draft, ...task } = data as Schemas["HeldTask"];
     const body = draft?.body as SentDraft | undefined;
-    const found = { ...task, candidates: body?.candidates ?? null } as unknown as Task;
+    const found = purposed({ ...task, candidates: body?.candidates ?? null } as unknown as Task, response);
     const at = Date.parse(draft?.saved_at ?? "");
     await this.#put(found, body && { taskId: task.id, at, value: body.value });
   }
@@ -489,6 +490,11 @@ async function sendDraft({ task, draft, lost }: Held): Promise<void> {
 
 function taskKey(id: number): string {
   return `task:${id}`;
+}
+
+/** The task with what the server tells of it beside it. */
+function purposed(task: Task, { headers }: Response): Task {
+  return headers.get("Task-Purpose") === "audit" ? { ...task, purpose: "audit" } : task;
 }
 
 function draftKey(task: Task): string {
