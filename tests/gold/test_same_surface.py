@@ -107,13 +107,8 @@ def both(
 ) -> tuple[Said, Said]:
     """All that was said about a task of gold, and about one of work."""
     known = crew.sources(2)
-    if stage == "second_review":
-        with crew.rt.db.begin() as conn:
-            for _ in range(WAITING):
-                crew.seats_of_an_image(conn)
-    else:
-        for _ in range(WAITING):
-            crew.image_at(stage)
+    for _ in range(WAITING):
+        crew.image_at(stage)
     crew.gold(known, stage)
     lucky, gold = with_gold(crew, stage)
     # From now on nobody gets gold but who has some.
