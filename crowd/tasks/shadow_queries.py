@@ -260,10 +260,11 @@ def next_round(conn: Connection, image_id: int) -> None:
 
 
 def seat_of(conn: Connection, image_id: int) -> AnyRow | None:
-    """The shadow seat that took up this number: its stage, `source_id`, when it was given and answered."""
+    """The shadow seat that took up this number: stage, state, `source_id`, when it was given and answered."""
     return conn.execute(
         sa.select(
             Task.stage,
+            Task.state,
             Image.duplicate_of.label("source_id"),
             sa.select(sa.func.max(Claim.at))
             .where(Claim.task_id == Task.id)

@@ -16,7 +16,7 @@ from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import image_queries, queries, shadow_queries
 from crowd.tasks.flow import ORDER, Effect, Move
 from crowd.tasks.labels import carry_attributes, region_parts
-from crowd.tasks.models import Kind, Purpose
+from crowd.tasks.models import Kind, Purpose, TaskState
 from crowd.tasks.shadow_queries import Place
 
 # Asked with every new task that a claim has found, before it is taken: the seat to be given instead, locked.
@@ -152,7 +152,9 @@ def seen_later(conn: Connection, image_id: int, own: Mapping[Stage, Any], now: d
     answered = shadow_queries.when_answered(conn, seat.source_id, seat.stage)
     accepted = shadow_queries.when_accepted(conn, seat.source_id)
     since = now - (seat.answered_at or seat.given_at)
-    if answered is None:
+    # As long as it may still be answered by whoever has it, work would stand still, and so does this.
+    is_open = seat.answered_at is None and seat.state is not TaskState.CLOSED
+    if answered is None or is_open:
         return Later(accepted=False, labels=own)
     of_source = shadow_queries.latest_labels(conn, seat.source_id)
     come = {

@@ -124,3 +124,14 @@ def test_an_exam_needs_questions_that_the_person_has_not_met(crew: GoldCrew) -> 
         "first_review",
         "second_review",
     }
+
+
+@ON_SQLITE
+def test_what_is_right_is_not_shown_before_the_answer(crew: GoldCrew) -> None:
+    crew.gold(crew.sources(1), "styles")
+    trainee = crew.hire("trainee")
+    task = good(trainee.post("/courses/styles/practice", {}))["task"]
+    for span in ({"seconds": 1}, {"minutes": 20}, {"hours": 9}):
+        crew.clock.forward(**span)
+        shown = trainee.image(task["image"]["id"])
+        assert (shown["state"], shown["labels"]["styles"]) == ("in_work", None)

@@ -106,18 +106,14 @@ def both(
     finish: Callable[[Person, Json], Answer],
 ) -> tuple[Said, Said]:
     """All that was said about a task of gold, and about one of work."""
-    known = accepted(crew, 20)
-    if stage == "second_review":
-        with crew.rt.db.begin() as conn:
-            for _ in range(WAITING):
-                crew.seats_of_an_image(conn)
-    else:
-        for _ in range(WAITING):
-            crew.image_at(stage)
+    known = crew.sources(2)
+    for _ in range(WAITING):
+        crew.image_at(stage)
     crew.gold(known, stage)
     lucky, gold = with_gold(crew, stage)
     # From now on nobody gets gold but who has some.
     monkeypatch.setattr(shadows, "STAND_INS", [])
+    crew.clock.forward(minutes=1)
     about_gold = dict(everything(crew, lucky, gold, finish))
     person = crew.hire(WHO[stage])
     work = person.claim(stage)
@@ -171,7 +167,6 @@ def everything(
     yield "claimed again", shape(without_ids(again, task))
     yield "finish", told(finish(person, again), task)
     yield "once more", told(finish(person, again), task)
-    crew.clock.forward(seconds=5)
     yield from about(person, other, again, "after it")
     yield "late draft", told(put(person, again, {"regions": []}), task)
     yield "late heartbeat", told(person.heartbeat(again), task)
