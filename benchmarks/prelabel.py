@@ -10,13 +10,16 @@ side: one thread goes through the backlog step by step, and what each costs the 
 """
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
@@ -24,13 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import redis
 import sqlalchemy as sa
 import torch
 from PIL import Image as Picture
+from rq import Queue, SimpleWorker
 from safetensors.torch import save_file
 
 from crowd.core import clock
 from crowd.core.config import Settings
+from crowd.core.embedded import redis_address, redis_answers, redis_command
 from crowd.core.logs import configure_logs
 from crowd.core.migrate import upgrade
 from crowd.images.decode import THUMBNAIL_QUALITY
@@ -74,6 +80,7 @@ class Bench:
     rt: Runtime
     setup: Setup
     model: Any
+    redis: "redis.Redis[bytes]"
 
     def predictor(self, batch: int = BATCH) -> Predictor:
         """The model, loaded afresh."""
@@ -122,27 +129,46 @@ def measure_line(bench: Bench) -> Callable[[], float]:
     return run
 
 
+# What a job of one image does. Jobs are named, and found in the module of that name, be it this one or not.
+SINGLE: list[Callable[[], None]] = []
+
+
+def one_image() -> None:
+    """A job: one image."""
+    SINGLE[-1]()
+
+
 def measure_single(bench: Bench) -> Callable[[], float]:
-    """Images a second of the simplest worker that keeps its model: one image a job, one after the other."""
+    """Images a second of the simplest worker that keeps its model and does not fork: one image an RQ job."""
     predictor = bench.predictor(1)
     line = Line(bench.rt, device=bench.setup.device, batch=1)
-    rt, count = bench.rt, min(bench.setup.images, 256)
+    rt, count, returned = bench.rt, min(bench.setup.images, 256), Returned()
+    queue = Queue("one-image-a-job", connection=bench.redis)
+    jobs = importlib.import_module("benchmarks.prelabel")
+
+    def make_one() -> None:
+        with rt.db.begin() as conn:
+            taken = pending.take(conn, Stage.STYLES, 1, rt.policy, clock.now(), returned)
+        assert taken is not None
+        (wanted,) = taken.tasks
+        ready = line.prepare(predictor, wanted)
+        (said,) = predictor.collect(predictor.launch([ready]))
+        made = {wanted.task_id: predictor.candidates(wanted, said)}
+        with rt.db.begin() as conn:
+            pending.finish(conn, bench.model.id, made, {}, rt.policy, clock.now())
 
     def run() -> float:
         forget(bench)
-        returned = Returned()
-        began = time.perf_counter()
+        jobs.SINGLE[:] = [make_one]
         for _ in range(count):
-            with rt.db.begin() as conn:
-                taken = pending.take(conn, Stage.STYLES, 1, rt.policy, clock.now(), returned)
-            assert taken is not None
-            (wanted,) = taken.tasks
-            ready = line.prepare(predictor, wanted)
-            (said,) = predictor.collect(predictor.launch([ready]))
-            made = {wanted.task_id: predictor.candidates(wanted, said)}
-            with rt.db.begin() as conn:
-                pending.finish(conn, bench.model.id, made, {}, rt.policy, clock.now())
-        return count / (time.perf_counter() - began)
+            queue.enqueue("benchmarks.prelabel.one_image")
+        worker = SimpleWorker([queue], connection=bench.redis)
+        began = time.perf_counter()
+        worker.work(burst=True, logging_level="ERROR")
+        spent = time.perf_counter() - began
+        with rt.db.read() as conn:
+            assert conn.exec_driver_sql("SELECT count(*) FROM candidates").scalar_one() == count
+        return count / spent
 
     return run
 
@@ -217,7 +243,25 @@ def forget(bench: Bench) -> None:
             conn.exec_driver_sql(f"DELETE FROM {table}")
 
 
-def build(folder: Path, setup: Setup) -> Bench:
+@contextlib.contextmanager
+def built(setup: Setup) -> Iterator[Bench]:
+    """The system for the time of the block, with a Redis of its own."""
+    with tempfile.TemporaryDirectory(prefix="crowd-bench-") as folder:
+        server = subprocess.Popen(redis_command(Path(folder)))
+        try:
+            address = redis_address(Path(folder))
+            while not redis_answers(address):
+                assert server.poll() is None, "the embedded Redis did not come up"
+                time.sleep(0.05)
+            bench = build(Path(folder) / "system", setup, redis.Redis.from_url(address))
+            yield bench
+            bench.rt.db.close()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def build(folder: Path, setup: Setup, connection: "redis.Redis[bytes]") -> Bench:
     """A system in `folder` with so many images waiting for styles, and a model that serves."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
@@ -238,7 +282,7 @@ def build(folder: Path, setup: Setup) -> Bench:
     model_id = _add_model(rt, folder, setup)
     with rt.db.read() as conn:
         model = queries.model(conn, model_id)
-    return Bench(rt, setup, model)
+    return Bench(rt, setup, model, connection)
 
 
 def _add_images(rt: Runtime, setup: Setup) -> None:
@@ -322,8 +366,7 @@ def measure(
     setup: Setup, say: Callable[[str], None]
 ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Images a second of each way, round by round; and the processor's time of an image (ms)."""
-    with tempfile.TemporaryDirectory(prefix="crowd-bench-") as folder:
-        bench = build(Path(folder), setup)
+    with built(setup) as bench:
         runs = {name: prepare(bench) for name, prepare in WAYS.items()}
         for name, run in runs.items():
             run()
@@ -338,7 +381,6 @@ def measure(
                 costs[name].append(1000 * (time.process_time() - processor) / images)
                 told = f"{rates[name][-1]:.1f} images/s, {costs[name][-1]:.1f} ms of processor each"
                 say(f"round {number + 1}: {name}: {told}")
-        bench.rt.db.close()
     return rates, costs
 
 
@@ -380,10 +422,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setup = Setup(**options)
     configure_logs("warning")
     if given.steps:
-        with tempfile.TemporaryDirectory(prefix="crowd-bench-") as folder:
-            bench = build(Path(folder), setup)
+        with built(setup) as bench:
             print(json.dumps({"processor_ms_per_image": measure_steps(bench)}, indent=1))
-            bench.rt.db.close()
         return 0
     found = report(setup, *measure(setup, lambda line: print(line, file=sys.stderr, flush=True)))
     text = json.dumps(found, indent=1)
