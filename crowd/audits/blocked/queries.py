@@ -27,13 +27,18 @@ def counts(
     conn: Connection, grades: Collection[Grade], audit_ids: Collection[int] | None = None
 ) -> dict[int, int]:
     """How many images of each open audit (None: of every one) wait and nobody may judge; none: left out."""
-    wanted = [*_waiting(grades), Audit.state == AuditState.OPEN]
+    # Mostly there is no audit: then nothing else is looked at.
+    standing = sa.select(Audit.id).where(Audit.dealing, Audit.state == AuditState.OPEN)
     if audit_ids is not None:
-        wanted.append(Audit.id.in_(sorted(audit_ids)))
+        standing = standing.where(Audit.id.in_(sorted(audit_ids)))
+    waiting = conn.execute(standing).scalars().all()
+    if not waiting:
+        return {}
     rows = conn.execute(
         sa.select(AuditImage.audit_id, sa.func.count().label("images"))
         .join_from(AuditImage, Audit, Audit.id == AuditImage.audit_id)
-        .where(*wanted)
+        .outerjoin(Task, Task.id == AuditImage.task_id)
+        .where(AuditImage.audit_id.in_(waiting), *_waiting(grades))
         .group_by(AuditImage.audit_id)
     )
     return {row.audit_id: row.images for row in rows}
@@ -44,6 +49,7 @@ def locked(conn: Connection, audit_id: int, grades: Collection[Grade]) -> Sequen
     return conn.execute(
         sa.select(AuditImage.place, AuditImage.image_id)
         .join_from(AuditImage, Audit, Audit.id == AuditImage.audit_id)
+        .outerjoin(Task, Task.id == AuditImage.task_id)
         .where(AuditImage.audit_id == audit_id, *_waiting(grades))
         .order_by(AuditImage.place)
         .with_for_update(of=AuditImage, skip_locked=True)
@@ -100,13 +106,12 @@ def last_place(conn: Connection, audit_id: int) -> int:
 
 
 def _waiting(grades: Collection[Grade]) -> list[sa.ColumnElement[bool]]:
-    """Nobody sits there, nobody has, and nobody may."""
-    let_go = sa.exists().where(Task.id == AuditImage.task_id, Task.state == TaskState.CLOSED)
+    """Nobody sits there (`tasks`: who sat there last), nobody has, and nobody may."""
     return [
         Audit.dealing,
         AuditImage.settled_at.is_(None),
         AuditImage.place < in_turn(Audit),
-        sa.or_(AuditImage.task_id.is_(None), let_go),
+        sa.or_(AuditImage.task_id.is_(None), Task.state == TaskState.CLOSED),
         _nobody_may(AuditImage.image_id, "sample", grades),
     ]
 
