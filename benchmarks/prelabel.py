@@ -80,7 +80,7 @@ class Bench:
     rt: Runtime
     setup: Setup
     model: Any
-    redis: "redis.Redis[bytes]"
+    redis: redis.Redis
 
     def predictor(self, batch: int = BATCH) -> Predictor:
         """The model, loaded afresh."""
@@ -261,7 +261,7 @@ def built(setup: Setup) -> Iterator[Bench]:
             server.wait()
 
 
-def build(folder: Path, setup: Setup, connection: "redis.Redis[bytes]") -> Bench:
+def build(folder: Path, setup: Setup, connection: redis.Redis) -> Bench:
     """A system in `folder` with so many images waiting for styles, and a model that serves."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
