@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.queue.build import Built, built
+from benchmarks.queue.build import Built
 from benchmarks.queue.plans import Bill, explain
 from crowd.core import clock
 from crowd.core.db import Database
@@ -17,6 +17,7 @@ from crowd.ml.pending import Returned
 from crowd.policy import Stage, load_policy
 from crowd.tasks.models import Task, TaskState
 from tests.ml.shelf import styles_card
+from tests.queues import built_queue
 from tests.servers import find_postgres_binaries
 
 SMALL, LARGE = 2_000, 20_000
@@ -54,7 +55,7 @@ def places() -> Iterator[tuple[Place, Place]]:
     """The small one and the large one."""
     if find_postgres_binaries() is None:
         pytest.skip("no PostgreSQL server binaries here")
-    with built(SMALL, lambda _line: None) as small, built(LARGE, lambda _line: None) as large:
+    with built_queue(SMALL) as small, built_queue(LARGE) as large:
         dbs = [Database(each.url) for each in (small, large)]
         yield Place(small, dbs[0], _half_made(dbs[0])), Place(large, dbs[1], _half_made(dbs[1]))
         for db in dbs:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.queue.build import add_variant, built
 from benchmarks.queue.fates import VARIANTS
 from crowd.core.db import Database
+from tests.queues import built_queue
 from tests.servers import find_postgres_binaries
 from tests.tasks.places import LARGE, SMALL, Place
 
@@ -16,15 +16,8 @@ def built_places() -> Iterator[tuple[Place, Place]]:
     """The small one and the large one."""
     if find_postgres_binaries() is None:
         pytest.skip("no PostgreSQL server binaries here")
-    with built(SMALL, _quietly) as small, built(LARGE, _quietly) as large:
-        for each in (small, large):
-            for fate in VARIANTS:
-                add_variant(each, fate)
+    with built_queue(SMALL, VARIANTS) as small, built_queue(LARGE, VARIANTS) as large:
         dbs = [Database(each.url) for each in (small, large)]
         yield Place(small, dbs[0]), Place(large, dbs[1])
         for db in dbs:
             db.close()
-
-
-def _quietly(_line: str) -> None:
-    pass
