@@ -80,11 +80,7 @@ class Bench:
     rt: Runtime
     setup: Setup
     model: Any
-<<<<<<< HEAD
-    redis: "redis.Redis"
-=======
     redis: redis.Redis
->>>>>>> modelfigs
 
     def predictor(self, batch: int = BATCH) -> Predictor:
         """The model, loaded afresh."""
@@ -265,11 +261,7 @@ def built(setup: Setup) -> Iterator[Bench]:
             server.wait()
 
 
-<<<<<<< HEAD
-def build(folder: Path, setup: Setup, connection: "redis.Redis") -> Bench:
-=======
 def build(folder: Path, setup: Setup, connection: redis.Redis) -> Bench:
->>>>>>> modelfigs
     """A system in `folder` with so many images waiting for styles, and a model that serves."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = Settings(
