@@ -8,7 +8,7 @@ from crowd.accounts.models import AccountKind, Worker
 from crowd.audits.models import AuditImage
 from crowd.core import clock
 from crowd.images import queries as images
-from crowd.images.models import Image, Supplier
+from crowd.images.models import Image, ImageState, Supplier
 from crowd.policy import Grade
 from crowd.tasks.models import Part, Participation
 from tests.browser.house import House, Json
@@ -77,7 +77,7 @@ def nobody_may(house: House, audit_id: int) -> None:
 
 def audit(house: House) -> None:
     """All that the screens of audits show. Wants a furnished house, and releases to be there already."""
-    _of_another_supplier(house, house.image(None))
+    _newest_of_another_supplier(house)
     house.handler(AccountKind.AUDITOR, "auditor")
     draw(house, supplier="Studio")
     fail(house)
@@ -91,7 +91,8 @@ def audit(house: House) -> None:
     nobody_may(house, waits)
 
 
-def _of_another_supplier(house: House, image_id: int) -> None:
+def _newest_of_another_supplier(house: House) -> None:
+    newest = sa.select(sa.func.max(Image.id)).where(Image.state == ImageState.ACCEPTED).scalar_subquery()
     with house.rt.db.begin() as conn:
         other = images.named(conn, Supplier, "Atelier", clock.now())
-        conn.execute(sa.update(Image).where(Image.id == image_id).values(supplier_id=other))
+        conn.execute(sa.update(Image).where(Image.id == newest).values(supplier_id=other))
