@@ -115,7 +115,8 @@ def test_web_processes_and_job_workers_hold_no_more_connections_than_they_may(
             with _counting(migrated.server, database, "crowd") as seen, ThreadPoolExecutor(16) as pool:
                 answers = list(pool.map(lambda _number: ask(), range(200)))
             with job_site.jobs("jobs"):
-                _export(web.url, token)
+                # Upkeep is the first that it does.
+                assert eventually(lambda: any(by_jobs), 60)
     assert answers == [200] * 200
     # All of them were in use, so the bound was felt and not just never reached.
     assert max(seen) == most
