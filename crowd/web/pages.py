@@ -21,9 +21,10 @@ ADDRESSES = (
     "/admin",
     "/admin/<name>",
     "/admin/<name>/<int:number>",
+    "/admin/<name>/<int:number>/<what>",
 )
-# Those of people who are no admins: suppliers, the refining team, and whoever asks for a data set.
-OTHERS = ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access")
+# Those of people who are no admins: suppliers, the refining team, whoever asks for a data set, and everybody.
+OTHERS = ("/deliveries", "/deliveries/<int:number>", "/contracts", "/access", "/password")
 # The application makes no HTML out of text; this has the browser see to it.
 TRUSTED_TYPES = "require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
 FOR_GOOD = "public, max-age=31536000, immutable"

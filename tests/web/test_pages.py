@@ -27,6 +27,8 @@ def _built() -> None:
         "/me",
         "/admin",
         "/admin/people/3",
+        "/admin/audits/1/images",
+        "/password",
         "/deliveries/7",
         "/contracts",
     ],
