@@ -19,7 +19,7 @@ LARGEST_FILE = 1024 * 1024
 _ORDER = (
     *("name", "version", "key", "code", "en", "ko", "definition", "group", "percent", "released", "nearest"),
     *("aliases", "retired", "released_order", "rect_no", "multiple", "parts", "values_from", "values"),
-    *("attributes", "style_groups", "styles", "guidance", "categories", "items", "colors", "prints"),
+    *("attributes", "style_groups", "styles", "guidance", "categories", "items", "colors", "prints", "ours"),
     *("reasons", "unusable", "stages"),
 )
 

@@ -116,20 +116,22 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What is typical of a style, in Korean; each list may be empty."""
+    """What is typical of a style, in Korean; each list may be empty. `ours`: the source has nothing."""
 
     categories: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
     colors: tuple[str, ...] = ()
     prints: tuple[str, ...] = ()
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What makes a style, in a few sentences of both languages."""
+    """What makes a style, in a few sentences of both languages. `ours`: the source has none."""
 
     en: str
     ko: str
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +351,9 @@ def _public_style(style: Style) -> dict[str, Any]:
     return {
         **_named(style),
         **_retired(style),
-        "definition": {"en": definition.en, "ko": definition.ko} if definition else None,
+        "definition": (
+            {"en": definition.en, "ko": definition.ko, "ours": definition.ours} if definition else None
+        ),
         "group": style.group,
         "percent": style.percent,
         "guidance": {
@@ -357,5 +361,6 @@ def _public_style(style: Style) -> dict[str, Any]:
             "items": list(guidance.items),
             "colors": list(guidance.colors),
             "prints": list(guidance.prints),
+            "ours": guidance.ours,
         },
     }

@@ -22,13 +22,13 @@ from crowd.taxonomy.record import LONGEST_DEFINITION, Mistakes, Record
 
 NAMED = frozenset({"key", "en", "ko"})
 CODED = frozenset({"code", "en", "ko", "retired"})
-DEFINITION = frozenset({"en", "ko"})
+DEFINITION = frozenset({"en", "ko", "ours"})
 SPELLED = frozenset({"released", "nearest", "aliases", "retired"})
 PART = NAMED | {"released", "released_order", "rect_no"}
 VALUE = NAMED | SPELLED | {"parts"}
 ATTRIBUTE = NAMED | {"released", "multiple", "parts", "values", "values_from"}
 STYLE = NAMED | SPELLED | {"group", "percent", "guidance", "definition"}
-GUIDANCE = frozenset({"categories", "items", "colors", "prints"})
+GUIDANCE = frozenset({"categories", "items", "colors", "prints", "ours"})
 REASON = CODED | {"stages"}
 DOCUMENT = frozenset(
     {
@@ -236,7 +236,11 @@ def _definition(style: Record) -> Definition | None:
     written = style.inner("definition", DEFINITION)
     if written is None:
         return None
-    return Definition(en=written.text("en", LONGEST_DEFINITION), ko=written.text("ko", LONGEST_DEFINITION))
+    return Definition(
+        en=written.text("en", LONGEST_DEFINITION),
+        ko=written.text("ko", LONGEST_DEFINITION),
+        ours=written.flag("ours"),
+    )
 
 
 def _guidance(style: Record) -> Guidance | None:
@@ -248,6 +252,7 @@ def _guidance(style: Record) -> Guidance | None:
         items=written.texts("items"),
         colors=written.texts("colors"),
         prints=written.texts("prints"),
+        ours=written.flag("ours"),
     )
 
 

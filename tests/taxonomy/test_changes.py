@@ -57,7 +57,9 @@ def test_texts_change_by_their_path_and_nothing_is_lost() -> None:
     told = {change.path: change for change in changed(edit)}
     assert set(told) == {
         "attributes.detail.values.beads.en",
-        "styles.street.definition",
+        "styles.street.definition.en",
+        "styles.street.definition.ko",
+        "styles.street.definition.ours",
         "styles.resort.guidance.items",
     }
     assert told["attributes.detail.values.beads.en"] == Change(
@@ -147,7 +149,7 @@ def test_a_definition_is_in_both_languages_and_longer_than_a_name() -> None:
     made = parse_taxonomy(
         edited(lambda document: document["styles"][0].update(definition={"en": "Of the street.", "ko": long}))
     )
-    assert made.public()["styles"][0]["definition"] == {"en": "Of the street.", "ko": long}
+    assert made.public()["styles"][0]["definition"] == {"en": "Of the street.", "ko": long, "ours": False}
     with pytest.raises(TaxonomyError) as caught:
         parse_taxonomy(edited(lambda document: document["styles"][0].update(definition={"en": "Only"})))
     assert list(caught.value.errors) == ["styles[0].definition.ko"]

@@ -116,11 +116,11 @@ export interface Attribute extends Named {
   readonly values_by_part: Readonly<Record<string, readonly string[]>>;
 }
 export interface Style extends Named {
-  readonly definition: Readonly<Record<"en" | "ko", string>> | null;
+  readonly definition: (Readonly<Record<"en" | "ko", string>> & { readonly ours: boolean }) | null;
   readonly retired?: boolean;
   readonly group: string | null;
   readonly percent: number | null;
-  readonly guidance: Readonly<Record<"categories" | "items" | "colors" | "prints", readonly string[]>>;
+  readonly guidance: Readonly<Record<"categories" | "items" | "colors" | "prints", readonly string[]>> & { readonly ours: boolean };
 }
 export interface Coded {
   readonly retired?: boolean;

@@ -73,6 +73,8 @@ export function guide(entry: Entry, kind: string, text: string): void {
   const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
   const made = { ...entry.guidance, [kind]: lines };
   if (!lines.length) delete made[kind];
+  // Whoever changes it has written it.
+  delete made.ours;
   if (Object.keys(made).length) entry.guidance = made;
   else delete entry.guidance;
 }
