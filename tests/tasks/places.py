@@ -125,7 +125,11 @@ def clean(place: Place, tables: str = "tasks") -> None:
 
 def assert_flat(small: Bill, large: Bill, *, most_removed: int = MOST_REMOVED, sorted_rows: int = 0) -> None:
     """No scan, no sort, and no more pages than taller trees explain."""
-    found = [(plan.name, flaws) for plan in large.plans if (flaws := plan.flaws_beyond(sorted_rows))]
+    found = {
+        plan.name: (flaws, [str(node) for node in plan.nodes])
+        for plan in large.plans
+        if (flaws := plan.flaws_beyond(sorted_rows))
+    }
     assert not found, found
     for plan in large.plans:
         of_tasks = [node for node in plan.nodes if node.relation == "tasks"]
