@@ -60,6 +60,7 @@ _TASK_COLUMNS = tuple(Task.__table__.columns)
 
 # Made once: an alias copies every column, and a claim would otherwise spend most of its time on that.
 _SAME = sa.alias(Task.__table__, "same")
+_ZERO, _ONE = (sa.literal_column(text, sa.Integer) for text in "01")
 
 
 _RUNS = sa.exists(
@@ -177,19 +178,20 @@ def may_not(
     both = [parts.where(other_part), taken]
     rows = map(_look_up, both[::-1] if STAGES[stage].seats > 1 else both)
     return [
-        sa.func.coalesce(*rows).is_not(None),
+        # As `IS NULL` the planner would expect one task of two hundred to be free, and read whole heads of
+        # queues to sort them; of what is not equal it expects nearly all.
+        sa.func.coalesce(*rows, _ZERO) == _ONE,
         sa.and_(Task.excluded_id.is_not(None), Task.excluded_id == worker_id),
     ]
 
 
 def _look_up(found: sa.Select[Any]) -> sa.ScalarSelect[Any]:
-    """Such a row of the task at hand and the person, or null: asked for one task after the other.
+    """1 where there is such a row of the task at hand and the person, else null: asked task by task.
 
     As EXISTS it would be joined, and a planner that expects few tasks to do reads all that a person ever
     had part in, by way of everybody's parts, to keep it in a hash.
     """
-    one = sa.literal_column("1", sa.Integer)
-    return found.limit(one).correlate(Task, Worker).scalar_subquery()
+    return found.with_only_columns(_ONE).limit(_ONE).correlate(Task, Worker).scalar_subquery()
 
 
 _TAKE = Statement(
