@@ -19,7 +19,7 @@ from crowd.core.statements import Statement
 from crowd.policy import Stage
 from crowd.tasks.marks import LIFE_SECONDS, Marks
 from crowd.tasks.models import Miss, QueueMark, Task
-from crowd.tasks.queries import ASSIGNED, READY, may_not
+from crowd.tasks.queries import ASSIGNED, LEAST_PRIORITY, MOST_PRIORITY, READY, may_not
 
 # Longer than any transaction that opens tasks can live (idle ones are ended after a minute): of tasks
 # older than this none with a smaller id is still to appear.
@@ -29,9 +29,8 @@ SETTLED_AFTER = timedelta(seconds=90)
 LEAST_PASSED = 50
 MOST_MARKS = 3
 
-# Priorities looked at for marks, best first; below all of them, and the last of all.
+# Priorities looked at for marks, best first.
 MOST_PRIORITIES = 16
-LEAST_PRIORITY, MOST_PRIORITY = -(2**15), 2**15 - 1
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)

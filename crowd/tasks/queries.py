@@ -45,8 +45,8 @@ _OWN_PART: dict[Stage, Part] = {
 REAP_BATCH = 500
 # A gold seat that was let go waits so long for the person whose it was, and for nobody else.
 REST = timedelta(days=1)
-# The smallest of a 16-bit number.
-LEAST_PRIORITY = -(2**15)
+# The smallest and the largest of a 16-bit number.
+LEAST_PRIORITY, MOST_PRIORITY = -(2**15), 2**15 - 1
 
 # The statements of the two hot endpoints are built once: building one takes many times longer
 # than running it. Their parameters carry names that no column has.
