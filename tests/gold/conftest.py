@@ -1,5 +1,6 @@
 """A project with hidden gold: its people, images with numbers put aside beside them, and a pool."""
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,15 @@ from sqlalchemy.engine import Connection
 from crowd.app import create_app
 from crowd.core import clock
 from crowd.core.config import Settings
+from crowd.gold import service
+from crowd.gold.dealing import Dealer
 from crowd.gold.models import GoldSeat
 from crowd.images import service as intake
 from crowd.images.models import Image
+from crowd.ml.serving import Shelf
 from crowd.policy import Stage
 from crowd.runtime import build_runtime
-from crowd.tasks import answer_queries, image_queries, queries
+from crowd.tasks import answer_queries, image_queries, queries, shadows
 from crowd.tasks.taxonomies import shelf
 from tests.scenarios.people import Clock, Crew, Json, Person, good, good_result, regions
 from tests.servers import spare_the_disk
@@ -97,11 +101,15 @@ def gold_percent() -> float:
 
 @pytest.fixture
 def crew(settings: Settings, gold_percent: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoldCrew]:
-    """An empty project on the test's own database, and its clock."""
+    """An empty project on the test's own database, and its clock; its luck is the same each time."""
     rt = build_runtime(replace(settings, gold_percent=gold_percent))
     spare_the_disk(rt.db)
     app = create_app(rt=rt, environ={})
     app.testing = True
+    luck = random.Random(5)
+    monkeypatch.setattr(intake, "DICE", luck.random)
+    monkeypatch.setattr(service, "DICE", luck)
+    monkeypatch.setattr(shadows, "STAND_INS", [Dealer(rt.policy, Shelf(), dice=luck.random).stand_in])
     moved = Clock()
     monkeypatch.setattr(clock, "now", moved.now)
     yield GoldCrew(rt, app, moved)

@@ -22,6 +22,7 @@ from crowd.core.migrate import upgrade
 from crowd.runtime import Runtime, build_runtime
 from crowd.tasks.marks import book_of
 from crowd.tasks.taxonomies import shelf
+from crowd.wiring import wire
 from tests.conftest import DATABASES, Migrated
 from tests.scenarios.people import Clock, Crew
 from tests.servers import Postgres, spare_the_disk
@@ -88,6 +89,9 @@ def postgresql_place(
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(f"{request.param}_place")
     found.empty()
+    # Hooks belong to the process: another test's application has hung its own since, and what they remember
+    # (no audit under way, gold that is due) is no matter of this test.
+    wire(found.rt)
     book_of(found.rt.db).forget_all()
     return found
 
