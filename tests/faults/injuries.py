@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TypeAlias
 
 from crowd.core.db import Database
-from tests.faults.supply import Admin, begin_import, exporting, import_pictures, preparing, write_pictures
+from tests.faults.supply import (
+    LARGE,
+    Admin,
+    begin_import,
+    exporting,
+    import_pictures,
+    preparing,
+    write_pictures,
+)
 from tests.faults.system import Embedded, Production, System, kill, until
 
 IMPORTED = 12
@@ -81,7 +89,7 @@ def killed_while_preparing(scene: Scene) -> bool:
 
 def _kill_while_preparing(scene: Scene, longest_glimpse: float) -> bool:
     mark = f"import-{len(scene.imported)}"
-    names = write_pictures(scene.pictures / mark, IMPORTED, mark)
+    names = write_pictures(scene.pictures / mark, IMPORTED, mark, LARGE)
     # While the import still runs: job workers begin as soon as there is something to do.
     importing = begin_import(scene.system, scene.pictures / mark)
     until(lambda: preparing(scene.database, names), CATCH_SECONDS, pause=0.002)
@@ -94,7 +102,11 @@ def _kill_while_preparing(scene: Scene, longest_glimpse: float) -> bool:
 
 
 def killed_while_exporting(scene: Scene) -> bool:
-    """kill -9 of all job workers while they write exports."""
+    """kill -9 of all job workers while they write exports; again until that was met."""
+    return any(_kill_while_exporting(scene) for _ in range(TRIES))
+
+
+def _kill_while_exporting(scene: Scene) -> bool:
     jobs = _some_exports(scene)
     if not jobs or not until(lambda: exporting(scene.database, jobs), CATCH_SECONDS, pause=0.001):
         return False

@@ -26,6 +26,8 @@ from tests.faults.line import Line, Reply
 from tests.faults.system import System, until
 
 SIZE = (120, 160)
+# What is imported: so large that a job worker at its working images can be met.
+LARGE = (900, 1200)
 GRAIN = (12, 16)
 BOUNDARY = "a-line-between-parts"
 LAYOUTS = ("guideline", "release")
@@ -100,20 +102,20 @@ class Admin:
         return int(next(row["id"] for row in reply.json["items"] if row["name"] == name))
 
 
-def picture(mark: str) -> bytes:
-    """A small JPEG file of coarse grain that no other mark gets, so that the duplicate check lets it in."""
+def picture(mark: str, size: tuple[int, int] = SIZE) -> bytes:
+    """A JPEG file of coarse grain that no other mark gets, so that the duplicate check lets it in."""
     out = io.BytesIO()
     grain = Picture.frombytes("RGB", GRAIN, random.Random(mark).randbytes(GRAIN[0] * GRAIN[1] * 3))
-    grain.resize(SIZE, Picture.Resampling.NEAREST).save(out, "JPEG")
+    grain.resize(size, Picture.Resampling.NEAREST).save(out, "JPEG")
     return out.getvalue()
 
 
-def write_pictures(folder: Path, count: int, mark: str) -> list[str]:
+def write_pictures(folder: Path, count: int, mark: str, size: tuple[int, int] = SIZE) -> list[str]:
     """A folder of so many pictures; their names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"{mark}-{number}.jpg" for number in range(count)]
     for name in names:
-        (folder / name).write_bytes(picture(name))
+        (folder / name).write_bytes(picture(name, size))
     return names
 
 

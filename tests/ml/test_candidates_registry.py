@@ -2,16 +2,16 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner, Result
 from flask import Flask
 
+from crowd.cli import main
 from crowd.core import clock
 from crowd.ml import service
 from crowd.ml.card import Benchmark, CardError, parse_card
@@ -264,9 +264,8 @@ def test_models_at_the_command_line(rt: Runtime, tmp_path: Path) -> None:
     first = write_card(tmp_path / "one.safetensors", styles_card(metrics={"map": 0.5}))
     second = write_card(tmp_path / "two.safetensors", styles_card(), seed=1)
 
-    def crowd(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "crowd", "model", *words]
-        return subprocess.run(command, env=environment(rt), capture_output=True, text=True, timeout=60)
+    def crowd(*words: str) -> Result:
+        return CliRunner().invoke(main, ["model", *words], env=environment(rt))
 
     assert crowd("add", str(first), "--promote").stdout == "baseline@1 of styles serves\n"
     assert crowd("add", str(second), "--name", "baseline").stdout == "baseline@2 of styles\n"
@@ -277,13 +276,13 @@ def test_models_at_the_command_line(rt: Runtime, tmp_path: Path) -> None:
     assert crowd("rollback", "baseline@2").stdout == "baseline@1 serves styles\n"
     for words in (("promote", "nobody@1"), ("promote", "x"), ("rollback", "baseline@2")):
         refused = crowd(*words)
-        assert refused.returncode == 2
+        assert refused.exit_code == 2
         assert refused.stderr
         assert "Traceback" not in refused.stderr
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing")
     refused = crowd("add", str(broken))
-    assert (refused.returncode, "no safetensors" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "no safetensors" in refused.stderr) == (2, True)
 
 
 def test_the_description_has_the_shapes_of_candidates(app: Flask, client: Client) -> None:
