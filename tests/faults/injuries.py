@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -14,13 +15,15 @@ from tests.faults.supply import (
     begin_import,
     exporting,
     import_pictures,
+    newest_export,
     preparing,
     write_pictures,
 )
 from tests.faults.system import Embedded, Production, System, kill, until
 
 IMPORTED = 12
-CATCH_SECONDS = 15.0
+# Job workers that were killed before have to start anew on a busy machine.
+CATCH_SECONDS = 60.0
 LONGEST_GLIMPSE_SECONDS = 0.4
 # Whether somebody is met in the middle of their work is a matter of luck, so it is tried again.
 TRIES = 6
@@ -107,10 +110,19 @@ def killed_while_exporting(scene: Scene) -> bool:
 
 
 def _kill_while_exporting(scene: Scene) -> bool:
-    jobs = _some_exports(scene)
-    if not jobs or not until(lambda: exporting(scene.database, jobs), CATCH_SECONDS, pause=0.001):
-        return False
-    return scene.system.kill_job_workers() > 0 and exporting(scene.database, jobs)
+    newest = newest_export(scene.database)
+
+    def busy() -> bool:
+        return exporting(scene.database, newest)
+
+    def meet() -> bool:
+        met = until(busy, EXPORT_SECONDS, pause=0.002)
+        return met and scene.system.kill_job_workers() > 0 and busy()
+
+    # While they are still being ordered: the first are written before the last has been asked for.
+    with ThreadPoolExecutor(1) as beside:
+        met = beside.submit(meet)
+        return bool(_some_exports(scene)) and met.result()
 
 
 def export_forgotten(scene: Scene) -> bool:

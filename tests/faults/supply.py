@@ -146,9 +146,15 @@ def preparing(database: Database, names: Sequence[str]) -> bool:
         return conn.execute(taken).first() is not None
 
 
-def exporting(database: Database, jobs: Sequence[int]) -> bool:
-    """Whether a job worker has taken one of these exports and not finished it."""
-    running = sa.select(Export.id).where(Export.state == ExportState.RUNNING, Export.id.in_(jobs)).limit(1)
+def newest_export(database: Database) -> int:
+    """The id of the export that was ordered last, 0 before there is one."""
+    with database.read() as conn:
+        return conn.execute(sa.select(sa.func.max(Export.id))).scalar_one() or 0
+
+
+def exporting(database: Database, after: int) -> bool:
+    """Whether a job worker has taken an export that was ordered after this one, and not finished it."""
+    running = sa.select(Export.id).where(Export.state == ExportState.RUNNING, Export.id > after).limit(1)
     with database.read() as conn:
         return conn.execute(running).first() is not None
 
