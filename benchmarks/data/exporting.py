@@ -1,8 +1,8 @@
 """Exports: images a second beside the least that they cost, on one core.
 
 The floor reads the same rows by page, dumps each image's labels as JSON and copies its bytes: into a file
-each, as the formats of loose files do, or behind each other, as the packed ones may. Nothing else: no digest,
-no check, no journal.
+each, as the formats of loose files do, or behind each other, as the packed ones may; into a folder for each
+image, where the layout asks for one. Nothing else: no digest, no check, no journal.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -44,18 +45,28 @@ NAME = "benchmark"
 DRAWINGS = 24
 # Whose files hold many images; what they are compared with does so too.
 PACKED = {"parquet", "webdataset"}
+# (format, layout) with a folder for each image: no export of it can do without making them.
+FOLDER_EACH = {("kfashion", "guideline")}
+# The one layout of classifiers with whole images.
+STYLES = "styles"
 FASTER = 0.6
 CHUNK = 1000
 
 
 def speed(given: argparse.Namespace) -> list[Line]:
-    """Speed of each format at its first layout."""
+    """Speed of each format at each of its layouts, but for those that cut garments out: they copy nothing."""
     names = given.formats or list(FORMATS)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
         folder = Path(made)
         rt = build(folder / "speed", given.images, width=800)
-        lines = [line for name in names for line in _speed(rt, name, given.rounds, folder / "out")]
+        lines = [
+            line
+            for name in names
+            for layout in FORMATS[name].layouts(rt.taxonomy)
+            if name != "classifier" or layout == STYLES
+            for line in _speed(rt, (name, layout), given.rounds, folder / "out")
+        ]
         rt.db.close()
     return lines
 
@@ -131,11 +142,12 @@ def _add(
         conn.execute(sa.insert(Label), labels)
 
 
-def _speed(rt: Runtime, name: str, rounds: int, out: Path) -> list[Line]:
-    floor = _floor_packed if name in PACKED else _floor_loose
+def _speed(rt: Runtime, form: tuple[str, str], rounds: int, out: Path) -> list[Line]:
+    name, layout = form
+    floor = partial(_floor_loose, folders=form in FOLDER_EACH) if name not in PACKED else _floor_packed
     ways: dict[str, Callable[[], int]] = {
         "floor": lambda: floor(rt, out),
-        "export": lambda: export(rt, name, out),
+        "export": lambda: export(rt, name, out, layout),
     }
     watches = {"of CPU time": time.process_time, "by the clock": time.perf_counter}
     rates: dict[tuple[str, str], list[float]] = {(watch, way): [] for watch in watches for way in ways}
@@ -150,7 +162,7 @@ def _speed(rt: Runtime, name: str, rounds: int, out: Path) -> list[Line]:
     medians = {key: statistics.median(each) for key, each in rates.items()}
     return [
         Line(
-            f"export, {name}, images/s {watch}",
+            f"export, {name} {layout}, images/s {watch}",
             medians[watch, "export"],
             medians[watch, "floor"],
             "images/s",
@@ -160,21 +172,25 @@ def _speed(rt: Runtime, name: str, rounds: int, out: Path) -> list[Line]:
     ]
 
 
-def export(rt: Runtime, name: str, out: Path) -> int:
-    """Write the release in a format at its first layout; how many images."""
+def export(rt: Runtime, name: str, out: Path, layout: str | None = None) -> int:
+    """Write the release in a format, at its first layout unless told which; how many images."""
     with rt.db.read() as conn:
         release = service.find_release_named(conn, NAME)
-        plan = service.plan(conn, rt, release.id, name, None)
+        plan = service.plan(conn, rt, release.id, name, layout)
     write_export(rt.db, rt.storage, plan, Place(out, link=False), lambda _: None)
     return int(release.images)
 
 
-def _floor_loose(rt: Runtime, out: Path) -> int:
+def _floor_loose(rt: Runtime, out: Path, *, folders: bool) -> int:
     out.mkdir()
     images = 0
     for row, text, data in _least(rt):
-        (out / f"{row.id}.json").write_bytes(text)
-        (out / f"{row.id}.jpg").write_bytes(data)
+        folder = out
+        if folders:
+            folder = out / str(row.id)
+            folder.mkdir()
+        (folder / f"{row.id}.json").write_bytes(text)
+        (folder / f"{row.id}.jpg").write_bytes(data)
         images += 1
     return images
 

@@ -70,6 +70,8 @@ THUMBNAIL_GAP = 2.0
 PLAIN = 16
 # Of a plain margin so much (of the longer side) stays around what is in front of it.
 MARGIN = 0.04
+GLANCES = 5
+GLANCE_SECONDS = 0.01
 
 
 class Unreadable(Exception):
@@ -80,9 +82,16 @@ class Unreadable(Exception):
         self.reason = reason
 
 
+class Starved(Exception):
+    """The machine is too busy to decode: it says nothing against the file, which may be tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
     """What one file may cost (pixels, bytes, seconds) and how large its derivatives become (pixels).
+
+    A child that hangs is given up after `wall_seconds`; one that only waits for a processor or a disk after
+    `starved_seconds`.
 
     `faces` is what becomes of faces: none (nobody looks), mosaic or crop; `crop` takes plain margins off.
     """
@@ -91,6 +100,7 @@ class DecodeLimits:
     memory_bytes: int = MEMORY
     cpu_seconds: int = 8
     wall_seconds: float = 9.0
+    starved_seconds: float = 60.0
     max_width: int = 800
     thumbnail_side: int = 256
     quality: int = 90
@@ -146,7 +156,7 @@ class Changed:
 def derive(source: Path, working: Path, thumbnail: Path, limits: DecodeLimits | None = None) -> Derived:
     """Writes the working image and the thumbnail of one file, through a child process of its own.
 
-    Raises Unreadable (the file's fault; neither target has been touched) or OSError (the disk's).
+    Raises Unreadable (the file's fault; neither target has been touched), OSError (the disk's), Starved.
     """
     with Decoder(limits) as decoder:
         return decoder.derive(source, working, thumbnail)
@@ -176,14 +186,14 @@ class Decoder:
     def derive(self, source: Path, working: Path, thumbnail: Path) -> Derived:
         """Writes both derivatives of `source`.
 
-        Raises Unreadable (the file's fault; neither target has been touched) or OSError (the disk's).
+        Raises Unreadable (the file's fault; neither target has been touched), OSError (the disk's), Starved.
         """
         return Derived(**self._have_made({"source": str(source)}, source, working, thumbnail))
 
     def change(self, source: Path, working: Path, thumbnail: Path, changes: Changes) -> Changed:
         """Writes both derivatives of a working image anew, with changes.
 
-        Raises Unreadable and OSError as `derive` does.
+        Raises Unreadable, OSError and Starved as `derive` does.
         """
         order = {"source": str(source), "changes": asdict(changes)}
         return Changed(**self._have_made(order, source, working, thumbnail))
@@ -223,10 +233,9 @@ class Decoder:
 
     def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
         child = self._warm_child()
-        deadline = time.monotonic() + self.limits.wall_seconds
         try:
             _send(child, order)
-            line = _read_line(child, deadline)
+            line = _read_line(child, self.limits)
         except TimeoutError:
             self.close()
             raise Unreadable(f"decoding took longer than {self.limits.wall_seconds:g} seconds") from None
@@ -264,19 +273,41 @@ def _send(child: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
     child.stdin.flush()
 
 
-def _read_line(child: subprocess.Popen[bytes], deadline: float) -> bytes:
+def _read_line(child: subprocess.Popen[bytes], limits: DecodeLimits) -> bytes:
+    """What the child answers. Raises EOFError, TimeoutError (it hangs) and Starved."""
     assert child.stdout is not None
     descriptor = child.stdout.fileno()
-    line = b""
+    started = time.monotonic()
+    patience, line = limits.wall_seconds, b""
     while not line.endswith(b"\n"):
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+        left = started + patience - time.monotonic()
+        if left > 0 and select.select([descriptor], [], [], left)[0]:
+            chunk = os.read(descriptor, 65_536)
+            if not chunk:
+                raise EOFError
+            line += chunk
+        elif not _wants_to_go_on(child.pid):
             raise TimeoutError
-        chunk = os.read(descriptor, 65_536)
-        if not chunk:
-            raise EOFError
-        line += chunk
+        elif patience >= limits.starved_seconds:
+            raise Starved(f"decoding got no processor for {limits.starved_seconds:g} seconds")
+        else:
+            # Its own limit of processor time ends a busy loop.
+            patience = min(patience + 1, max(limits.starved_seconds, limits.wall_seconds))
     return line
+
+
+def _wants_to_go_on(pid: int) -> bool:
+    """Whether a process waits for a processor or a disk, not for something that may never come.
+
+    Seen several times, since it may just be between two of them. Where /proc is not, nobody is waited for.
+    """
+    for _ in range(GLANCES):
+        with suppress(OSError):
+            # The name before it, in brackets, may hold anything.
+            if Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "RD":
+                return True
+        time.sleep(GLANCE_SECONDS)
+    return False
 
 
 def make_derivatives(source: Path, working: IO[bytes], thumbnail: IO[bytes], limits: DecodeLimits) -> Derived:

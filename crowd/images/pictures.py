@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, NotFound, field_error
+from crowd.core.errors import Conflict, NotFound, Unavailable, field_error
 from crowd.images import queries
-from crowd.images.decode import Changed, Changes, Unreadable
+from crowd.images.decode import Changed, Changes, Starved, Unreadable
 from crowd.images.files import files_of
 from crowd.images.history import Happening, record
 from crowd.images.models import What
@@ -152,6 +152,8 @@ def _make(rt: Runtime, image: AnyRow, changes: Changes) -> NewPicture:
             data, thumbnail = working.read_bytes(), small.read_bytes()
     except (FileNotFoundError, Unreadable):
         raise Conflict("no_working_image", f"The working image of {image.id} cannot be read.") from None
+    except Starved as problem:
+        raise Unavailable("busy", f"{problem}; try again") from None
     picture = hashlib.sha256(data).digest()
     files = files_of(image.sha256, picture)
     rt.storage.put(files.working, data)

@@ -15,10 +15,18 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core import clock
-from crowd.core.errors import NotFound, Unprocessable, field_error
+from crowd.core.errors import NotFound, Unavailable, Unprocessable, field_error
 from crowd.images import contract_queries, faces, fingerprints, queries
 from crowd.images.checks import Found, Measures, check, outcome
-from crowd.images.decode import MEMORY, MEMORY_WITH_OPENCV, DecodeLimits, Decoder, Derived, Unreadable
+from crowd.images.decode import (
+    MEMORY,
+    MEMORY_WITH_OPENCV,
+    DecodeLimits,
+    Decoder,
+    Derived,
+    Starved,
+    Unreadable,
+)
 from crowd.images.files import files_of
 from crowd.images.history import STATES, Happening, record
 from crowd.images.models import Batch, ImageState, Supplier, What
@@ -172,12 +180,14 @@ def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
                 derived = decoder.derive(source, working, small)
         except Unreadable as problem:
             raise Unprocessable("unreadable", problem.reason, errors={"file": [problem.reason]}) from None
+        except Starved as problem:
+            raise Unavailable("busy", f"{problem}; try again") from None
     keep_original(rt, data)
     return derived
 
 
 def derive_kept(rt: Runtime, decoder: Decoder, sha256: bytes) -> Derived:
-    """Make the working image of an original in the storage. Raises Unreadable and FileNotFoundError."""
+    """Make the working image of an original in the storage. Raises Unreadable, Starved, FileNotFoundError."""
     files = files_of(sha256)
     with (
         rt.storage.opened(files.original) as source,
@@ -197,6 +207,9 @@ def _derive_if_there(
     except FileNotFoundError:
         # A storage that is not mounted says nothing against the picture: it stays due.
         log.warning("original_missing", image=image_id, key=files_of(sha256).original)
+        return None
+    except Starved as problem:
+        log.warning("decoder_starved", image=image_id, problem=str(problem))
         return None
 
 

@@ -70,6 +70,8 @@ _RUNS = sa.exists(
 _BACK: sa.ColumnElement[TaskState] = sa.case(
     (Task.assignment_id.is_(None), READY), (_RUNS, ASSIGNED), else_=READY
 )
+# Waits for nobody.
+_UNRESERVED: dict[str, Any] = {"reserved_for": None, "reserved_until": None}
 
 
 _LOCK_WORKER = Statement(
@@ -358,27 +360,29 @@ def lapse(conn: Connection, task_id: int, token: int, now: datetime) -> bool:
 
 
 def end_reservations(conn: Connection, now: datetime) -> int:
-    """Rework whose author did not come is opened to everybody allowed; a shadow seat is over."""
-    return conn.execute(
-        sa.update(Task)
-        .where(
-            Task.state == READY,
-            Task.reserved_for.is_not(None),
-            Task.reserved_until <= now,
-        )
-        .values(reserved_for=None, reserved_until=None, **_over())
-    ).rowcount
+    """Rework whose author did not come is opened to everybody allowed; a shadow seat is over.
+
+    Rows another process works on are passed over, as in `expired`: two that wait for each other's would stop.
+    """
+    ended = sa.and_(Task.state == READY, Task.reserved_for.is_not(None), Task.reserved_until <= now)
+    oldest = sa.select(Task.id).where(ended).order_by(Task.reserved_until).limit(REAP_BATCH)
+    ids = list(conn.execute(oldest.with_for_update(skip_locked=True, key_share=True)).scalars())
+    statement = sa.update(Task).where(Task.id.in_(ids), ended)
+    return conn.execute(statement.values(**_UNRESERVED, **_over())).rowcount if ids else 0
 
 
 def _over() -> dict[str, sa.ColumnElement[Any]]:
     """What else becomes of a task that waits for nobody any more: a shadow seat closes, its token is spent.
 
-    Who holds a task may finish it, whatever has become of the reservation.
+    A token of 0 becomes 1, which nobody was given: it says that the task was kept from the others, so that
+    those whose searches begin further on by now find it (`ix_tasks_returned`). Who holds a task may finish
+    it, whatever has become of the reservation.
     """
     over = sa.and_(Task.purpose != WORK, Task.state == READY)
+    was_kept = sa.and_(Task.state == READY, Task.token == 0)
     return {
         "state": sa.case((over, CLOSED), else_=Task.state),
-        "token": sa.case((over, Task.token + 1), else_=Task.token),
+        "token": sa.case((over, Task.token + 1), (was_kept, 1), else_=Task.token),
     }
 
 
@@ -387,7 +391,7 @@ def end_rest(conn: Connection, task_id: int) -> None:
     conn.execute(
         sa.update(Task)
         .where(Task.id == task_id, Task.state == READY, Task.purpose != WORK)
-        .values(state=TaskState.CLOSED, reserved_for=None, reserved_until=None, token=Task.token + 1)
+        .values(state=TaskState.CLOSED, token=Task.token + 1, **_UNRESERVED)
     )
 
 
@@ -657,4 +661,4 @@ def end_reservations_of(conn: Connection, worker_id: int, kept: Collection[Stage
     statement = sa.update(Task).where(Task.state.in_((READY, LEASED)), Task.reserved_for == worker_id)
     if kept:
         statement = statement.where(Task.stage.not_in(list(kept)))
-    conn.execute(statement.values(reserved_for=None, reserved_until=None, **_over()))
+    conn.execute(statement.values(**_UNRESERVED, **_over()))

@@ -203,7 +203,11 @@ def _refused(ledger: Ledger, facts: Facts) -> Iterator[Finding]:
 
 
 def _tokens(facts: Facts, now: float) -> Iterator[Finding]:
-    """A token moves on by a claim or a release; by anything else somebody's late answer would be lost."""
+    """A token moves on by a claim or a release; by anything else somebody's late answer would be lost.
+
+    Before anybody has had a task that was kept for somebody (rework, a further expert's seat) it may become
+    1: it was opened to all.
+    """
     moved = Counter(row.task_id for row in facts.claims)
     moved.update(
         event.task_id
@@ -211,8 +215,13 @@ def _tokens(facts: Facts, now: float) -> Iterator[Finding]:
         for event in events
         if event.what is What.RELEASED and event.task_id is not None
     )
+    first: dict[int, int] = {}
+    for row in facts.claims:
+        first[row.task_id] = min(row.token, first.get(row.task_id, row.token))
     for task in facts.tasks.values():
-        if task.token != moved[task.id]:
+        opened = first[task.id] - 1 if task.id in first else task.token
+        may_be_kept = task.bounced or task.stage is Stage.STYLES
+        if opened not in (0, int(may_be_kept)) or task.token != moved[task.id] + opened:
             text = f"task {task.id} has token {task.token} after {moved[task.id]} claims and releases"
             yield Finding(Breach.LOST, now, text)
 

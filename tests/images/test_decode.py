@@ -10,12 +10,13 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms
 
-from crowd.images.decode import DecodeLimits, Decoder, Derived, Unreadable, derive
+from crowd.images.decode import DecodeLimits, Decoder, Derived, Starved, Unreadable, derive
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +266,16 @@ def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
         derive(pipe, tmp_path / "w", tmp_path / "t", DecodeLimits(wall_seconds=0.6))
     assert time.monotonic() - started < 5
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_file_that_only_waits_for_a_processor_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(encoded(noise(2500, 2500), "PNG"))
+    hurried = DecodeLimits(wall_seconds=0.01)
+    starved = replace(hurried, starved_seconds=0.02)
+    assert derive(tmp_path / "large.png", tmp_path / "w", tmp_path / "t", hurried).original_width == 2500
+    with pytest.raises(Starved, match="no processor"):
+        derive(tmp_path / "large.png", tmp_path / "w2", tmp_path / "t2", starved)
+    assert sorted(os.listdir(tmp_path)) == ["large.png", "t", "w"]
 
 
 def test_one_child_takes_many_files(bench: Bench) -> None:

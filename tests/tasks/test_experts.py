@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from crowd.core import clock
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import experts
+from crowd.tasks import experts, leases
 from crowd.tasks.expert_models import ExpertFigure
 from crowd.tasks.leases import QueueState
 from crowd.tasks.models import Task
@@ -75,6 +75,26 @@ def test_after_a_while_anyone_may_take_it(engine: Engine) -> None:
     assert isinstance(lease, Lease)
     assert lease.image_id == image
     assert best != other
+
+
+@pytest.mark.parametrize("how", ["in time", "by suspension"])
+def test_it_is_found_then_by_those_whose_searches_begin_behind_it(engine: Engine, how: str) -> None:
+    best, _, other, *_, last = crew(engine)
+    image = engine.image_at(Stage.STYLES)
+    say(engine, last, "resort", unsure=True)
+    assert kept_for(engine, image) == best
+    with engine.db.read() as conn:
+        seat = conn.execute(sa.select(sa.func.max(Task.id))).scalar_one()
+    engine.book.move(other, Stage.STYLES, {0: seat + 1})
+    if how == "in time":
+        later(engine, engine.policy.experts.reserve_seconds + 1)
+        engine.tidy()
+    else:
+        with engine.db.begin() as conn:
+            leases.end_standing(conn, best, [], leases=True)
+    lease = engine.claim(other, Stage.STYLES)
+    assert isinstance(lease, Lease)
+    assert lease.task_id == seat
 
 
 def test_only_the_best_quarter_is_waited_for_and_only_who_is_at_work(engine: Engine) -> None:
