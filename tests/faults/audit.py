@@ -220,7 +220,7 @@ def _tokens(facts: Facts, now: float) -> Iterator[Finding]:
         first[row.task_id] = min(row.token, first.get(row.task_id, row.token))
     for task in facts.tasks.values():
         opened = first[task.id] - 1 if task.id in first else task.token
-        may_be_kept = task.bounced or task.stage is Stage.STYLES
+        may_be_kept = task.bounced or (task.stage is Stage.STYLES and task.seat > 1)
         if opened not in (0, int(may_be_kept)) or task.token != moved[task.id] + opened:
             text = f"task {task.id} has token {task.token} after {moved[task.id]} claims and releases"
             yield Finding(Breach.LOST, now, text)
