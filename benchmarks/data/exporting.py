@@ -44,7 +44,7 @@ assert models  # importing it registers every table
 NAME = "benchmark"
 DRAWINGS = 24
 # Whose files hold many images; what they are compared with does so too.
-PACKED = {"parquet", "webdataset"}
+PACKED = {("parquet", "embedded"), ("webdataset", "shards")}
 # (format, layout) with a folder for each image: no export of it can do without making them.
 FOLDER_EACH = {("kfashion", "guideline")}
 # The one layout of classifiers with whole images.
@@ -144,7 +144,7 @@ def _add(
 
 def _speed(rt: Runtime, form: tuple[str, str], rounds: int, out: Path) -> list[Line]:
     name, layout = form
-    floor = partial(_floor_loose, folders=form in FOLDER_EACH) if name not in PACKED else _floor_packed
+    floor = partial(_floor_loose, folders=form in FOLDER_EACH) if form not in PACKED else _floor_packed
     ways: dict[str, Callable[[], int]] = {
         "floor": lambda: floor(rt, out),
         "export": lambda: export(rt, name, out, layout),

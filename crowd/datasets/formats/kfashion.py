@@ -44,6 +44,8 @@ SPLIT_FOLDERS = {Split.TRAIN: "Training", Split.VALIDATION: "Validation", Split.
 UNSAFE = re.compile(r'[<>:"/\\|?*]')
 INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])$", re.IGNORECASE)
+# What is safe wherever it stands, unless a device is called so.
+PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 STEM_BYTES = 120
 # Names that are made safe come again: styles for ever, a file's for each of the places it stands in.
 RECENT = 256
@@ -225,11 +227,16 @@ def _label(record: ReleasedImage, region: Mapping[str, Any], vocabulary: Vocabul
     label: Json = {}
     for attribute in _label_keys(part):
         value = given.get(attribute)
-        words = [_word(vocabulary, attribute, part, key).ko for key in _keys(value)]
-        # Two values may share a released word; it is written once. What has none is left out, key and all.
-        known = list(dict.fromkeys(word for word in words if word))
+        known: str | list[str] | None = None
+        if isinstance(value, list):
+            words = [_word(vocabulary, attribute, part, key).ko for key in value]
+            # Two values may share a released word; it is written once.
+            known = list(dict.fromkeys(word for word in words if word))
+        elif value:
+            known = _word(vocabulary, attribute, part, value).ko
+        # What has no released word is left out, key and all.
         if known:
-            label[LABELS[attribute]] = known if isinstance(value, list) else known[0]
+            label[LABELS[attribute]] = known
     return label
 
 
@@ -245,6 +252,8 @@ def _word(vocabulary: Vocabulary, attribute: str, part: str, key: str) -> Releas
 
 @lru_cache(RECENT)
 def _safe(name: str) -> str:
+    if PLAIN.fullmatch(name) and not WINDOWS_DEVICES.match(name):
+        return name
     visible = "".join(" " if unicodedata.category(c) in INVISIBLE else c for c in name)
     name = " ".join(UNSAFE.sub("_", visible).split()).strip(". ") or "image"
     return f"_{name}" if WINDOWS_DEVICES.match(name.split(".")[0].strip()) else name

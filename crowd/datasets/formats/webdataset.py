@@ -70,7 +70,7 @@ class _Shard:
         self._records = records
 
     def __call__(self, out: IO[bytes], fetch: Fetch) -> None:
-        with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for record in self._records:
                 labels = json.dumps(plain(record), ensure_ascii=False, separators=(",", ":"))
                 for suffix, data in (("jpg", fetch(record)), ("json", labels.encode())):
