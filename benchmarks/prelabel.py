@@ -50,7 +50,7 @@ from crowd.ml.predict import Predictor, load_predictor
 from crowd.ml.prelabel import Line
 from crowd.policy import Stage
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import queries as tasks
+from crowd.tasks import seat_queries
 
 SIDE = 800
 BATCH = 32
@@ -306,7 +306,7 @@ def _add_images(rt: Runtime, setup: Setup) -> None:
                 "created_at": long_ago,
             }
             row = conn.execute(sa.insert(Image).values(values).returning(Image.id, Image.priority)).one()
-            tasks.open_task(conn, row, Stage.STYLES, 1, long_ago)
+            seat_queries.open_task(conn, row, Stage.STYLES, 1, long_ago)
             rt.storage.path(files_of(sha256).working).write_bytes(files[number % len(files)])
             if small:
                 rt.storage.path(files_of(sha256).thumbnail).write_bytes(small[number % len(small)])

@@ -31,7 +31,7 @@ from crowd.images.models import ImageState, What
 from crowd.policy import Grade, Policy, Stage
 from crowd.review.rechecks import queries as rechecks
 from crowd.runtime import build_runtime
-from crowd.tasks import answer_queries, claim_queries, image_queries, queries
+from crowd.tasks import answer_queries, claim_queries, image_queries, lease_queries, queries, seat_queries
 from crowd.tasks.flow import (
     JOINT,
     LABELLING,
@@ -53,7 +53,7 @@ from crowd.wiring import wire
 Values = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
 
-_TASK_FIELDS = [column.name for column in queries._TASK_COLUMNS]
+_TASK_FIELDS = [column.name for column in queries.TASK_COLUMNS]
 _VOTED = frozenset({Stage.STYLES, Stage.SECOND_REVIEW})
 
 
@@ -196,7 +196,7 @@ class Floor:
         worker = session.run(queries._LOCK_WORKER, {"who": who}).fetchone()
         assert worker is not None
         stages = (only,) if only else _stages_of(self._policy, _GRADES[worker[1]])
-        held = session.run(queries._HELD, {"who": who, "at_now": now, "in_batch": False}).fetchone()
+        held = session.run(lease_queries._HELD, {"who": who, "at_now": now, "in_batch": False}).fetchone()
         assert held is not None
         if held[0] >= self._policy.held_leases:
             return None
@@ -214,9 +214,9 @@ class Floor:
             "in_batch": False,
             "by_taxonomy": self._taxonomy_id,
         }
-        task = _named(_TASK_FIELDS, session.run(queries._TAKE, taken).fetchone())
+        task = _named(_TASK_FIELDS, session.run(lease_queries._TAKE, taken).fetchone())
         claim = {"task_id": task_id, "token": task["token"], "worker_id": who, "at": now}
-        session.run(queries._ADD_CLAIM, claim)
+        session.run(lease_queries._ADD_CLAIM, claim)
         return _view(session, task, stage, image_id)
 
     def _search(self, session: Session, who: int, stages: tuple[Stage, ...], now: datetime) -> Any:
@@ -271,7 +271,7 @@ class Floor:
         if stage in JOINT:
             peers = session.run(answer_queries._COUNTED, asked | {"at_stage": task["stage"]}).fetchall()
         session.run(answer_queries._LABELS, {"of_image": image_id}).fetchall()
-        session.run(queries._FINISH, named | {"who": who})
+        session.run(lease_queries._FINISH, named | {"who": who})
         answer = {
             "task_id": task_id,
             "token": token,
@@ -380,7 +380,8 @@ class _Moving:
             "with_opened_at": self._now,
         }
         is_first = image_round == 1 and cause is None
-        self._session.run(queries._ADD_TASK_AND_SLOTS if is_first else queries._ADD_TASK, task).fetchall()
+        statement = seat_queries._ADD_TASK_AND_SLOTS if is_first else seat_queries._ADD_TASK
+        self._session.run(statement, task).fetchall()
 
 
 def _judged(

@@ -8,7 +8,7 @@ from crowd.accounts import group_queries as queries
 from crowd.accounts import groups
 from crowd.accounts.auth import actor, requires_grade
 from crowd.accounts.models import GroupKind
-from crowd.core.http import Blueprint, Moment, Page, PageArgs, Schema, page, paged
+from crowd.core.http import Blueprint, Moment, Page, PageArgs, Schema, page, paged, remark
 from crowd.policy import Grade
 from crowd.runtime import runtime
 
@@ -43,7 +43,7 @@ class NewMembersSchema(Schema):
         validate=validate.Length(1, groups.MOST_MEMBERS),
         metadata={"description": "Ids. Whoever is in another group leaves that one."},
     )
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = remark(1000)
 
 
 class MovedSchema(Schema):
@@ -55,7 +55,7 @@ class MovedSchema(Schema):
 class LeaveSchema(Schema):
     """Why somebody leaves."""
 
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = remark(1000)
 
 
 class MembershipSchema(Schema):

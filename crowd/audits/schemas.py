@@ -7,7 +7,7 @@ from crowd.accounts.names import LONGEST_NAME
 from crowd.audits.figures import By
 from crowd.audits.models import AuditState, AuditTurn, Opinion
 from crowd.audits.service import MOST_SEED
-from crowd.core.http import Moment, PageArgs, Schema, Text
+from crowd.core.http import Moment, PageArgs, Schema, remark
 from crowd.policy import Grade, Stage
 from crowd.steering.schemas import CSV, JSON
 from crowd.tiers.schemas import reason_field
@@ -258,7 +258,7 @@ class SignSchema(Schema):
     """An auditor's opinion."""
 
     verdict = fields.Enum(Opinion, by_value=True, required=True)
-    comment = Text(load_default="", validate=validate.Length(0, LONGEST_COMMENT))
+    comment = remark(LONGEST_COMMENT)
 
 
 class NewAuditorSchema(Schema):

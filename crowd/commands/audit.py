@@ -6,6 +6,7 @@ import click
 
 from crowd.audits import figures, queries, service
 from crowd.commands.opening import open_runtime
+from crowd.commands.saying import reason_option
 from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
 
@@ -26,9 +27,7 @@ def audit() -> None:
 )
 @click.option("--allowed-wrong", type=click.IntRange(0, 1000), help="In the sample. Default: policy's.")
 @click.option("--seed", type=click.IntRange(0, service.MOST_SEED), help="Default: thrown, and kept.")
-@click.option(
-    "--reason", required=True, callback=lambda _, __, given: _said(given), help="Why; kept in the history."
-)
+@reason_option()
 def draw(
     supplier: str | None,
     batch: str | None,
@@ -89,12 +88,6 @@ def show(audit_id: int | None) -> None:
             if len(rows) < CHUNK:
                 return
             after = rows[-1].id
-
-
-def _said(reason: str) -> str:
-    if not reason.strip():
-        raise click.BadParameter("say why")
-    return reason.strip()
 
 
 def _line(row: AnyRow) -> str:

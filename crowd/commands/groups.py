@@ -7,6 +7,7 @@ from crowd.accounts import groups as service
 from crowd.accounts import service as accounts
 from crowd.accounts.models import GroupKind
 from crowd.commands.opening import open_runtime
+from crowd.commands.saying import reason_option
 
 KINDS = click.Choice([kind.value for kind in GroupKind])
 CHUNK = 500
@@ -45,7 +46,7 @@ def list_groups() -> None:
 @groups.command()
 @click.argument("name")
 @click.argument("people", nargs=-1, required=True)
-@click.option("--reason", default="", help="Why; kept in the history.")
+@reason_option(needed=False)
 def join(name: str, people: tuple[str, ...], reason: str) -> None:
     """From now on the PEOPLE (names) belong to the group NAME."""
     with open_runtime() as rt, rt.db.begin() as conn:
@@ -58,7 +59,7 @@ def join(name: str, people: tuple[str, ...], reason: str) -> None:
 @groups.command()
 @click.argument("name")
 @click.argument("person")
-@click.option("--reason", default="", help="Why; kept in the history.")
+@reason_option(needed=False)
 def leave(name: str, person: str, reason: str) -> None:
     """The PERSON belongs to the group NAME no longer."""
     with open_runtime() as rt, rt.db.begin() as conn:

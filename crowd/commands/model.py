@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from crowd.commands.opening import open_runtime
+from crowd.commands.saying import reason_option
 from crowd.core import clock
 from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
@@ -16,7 +17,7 @@ from crowd.tasks.flow import LABELLING
 CHUNK = 500
 STAGES = click.Choice([stage.value for stage in LABELLING])
 
-reason_option = click.option("--reason", default="", help="Why; kept in the registry's history.")
+remark_option = reason_option(needed=False, kept_in="the registry's history")
 
 
 @click.group()
@@ -28,7 +29,7 @@ def model() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="Without it, the name of the net.")
 @click.option("--promote", "promotes", is_flag=True, help="Have it serve at once.")
-@reason_option
+@remark_option
 def add(file: Path, name: str | None, promotes: bool, reason: str) -> None:
     """Register FILE, as `crowd train` writes it, as the next version of its name."""
     with open_runtime() as rt:
@@ -66,7 +67,7 @@ def list_models(stage: str | None) -> None:
 
 @model.command()
 @click.argument("name", metavar="MODEL")
-@reason_option
+@remark_option
 def promote(name: str, reason: str) -> None:
     """Have MODEL make its stage's candidates from now on."""
     with open_runtime() as rt:
@@ -79,7 +80,7 @@ def promote(name: str, reason: str) -> None:
 
 @model.command()
 @click.argument("name", metavar="MODEL")
-@reason_option
+@remark_option
 def rollback(name: str, reason: str) -> None:
     """MODEL, which serves, gives way to the one that it replaced."""
     with open_runtime() as rt:

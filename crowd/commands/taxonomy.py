@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from crowd.commands.opening import open_runtime
+from crowd.commands.saying import reason_option
 from crowd.core import clock
 from crowd.core.clock import rfc3339
 from crowd.core.errors import Unprocessable, field_error
@@ -90,7 +91,7 @@ def diff(file: Path) -> None:
 
 @taxonomy.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--reason", required=True, help="Why; kept in the history.")
+@reason_option()
 def apply(file: Path, reason: str) -> None:
     """Have FILE hold from now on; running processes see it within a few seconds."""
     wanted = _read(file)

@@ -5,13 +5,12 @@ import click
 from crowd.accounts import queries as people
 from crowd.accounts import service as accounts
 from crowd.commands.opening import open_runtime
+from crowd.commands.saying import reason_option
 from crowd.policy import Grade
 from crowd.tiers import service
 
 GRADES = click.Choice([grade.value for grade in Grade])
 CHUNK = 500
-
-reason_option = click.option("--reason", required=True, help="Why; kept in the history.")
 
 
 @click.group()
@@ -22,7 +21,7 @@ def workers() -> None:
 @workers.command()
 @click.argument("name")
 @click.option("--grade", type=GRADES, required=True)
-@click.option("--reason", default="", help="Why; kept in the history.")
+@reason_option(needed=False)
 def add(name: str, grade: str, reason: str) -> None:
     """Add the person NAME; the last word printed is the password, shown this once."""
     password = accounts.make_password()
@@ -62,7 +61,7 @@ def list_people(grade: str | None) -> None:
 @workers.command()
 @click.argument("name")
 @click.argument("grade", type=GRADES)
-@reason_option
+@reason_option()
 def grade(name: str, grade: str, reason: str) -> None:
     """Move the person NAME to GRADE."""
     with open_runtime() as rt, rt.db.begin() as conn:
@@ -73,7 +72,7 @@ def grade(name: str, grade: str, reason: str) -> None:
 
 @workers.command()
 @click.argument("name")
-@reason_option
+@reason_option()
 def suspend(name: str, reason: str) -> None:
     """Keep the person NAME from working."""
     with open_runtime() as rt, rt.db.begin() as conn:
@@ -84,7 +83,7 @@ def suspend(name: str, reason: str) -> None:
 
 @workers.command()
 @click.argument("name")
-@reason_option
+@reason_option()
 def reinstate(name: str, reason: str) -> None:
     """Let the suspended person NAME work again."""
     with open_runtime() as rt, rt.db.begin() as conn:
@@ -95,7 +94,7 @@ def reinstate(name: str, reason: str) -> None:
 
 @workers.command()
 @click.argument("name")
-@reason_option
+@reason_option()
 def erase(name: str, reason: str) -> None:
     """Erase the data of the person NAME for good; the history stays, under a pseudonym."""
     with open_runtime() as rt, rt.db.begin() as conn:

@@ -32,6 +32,7 @@ from crowd.core.schemas import (
     flat,
     page,
     paged,
+    remark,
     said,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "page",
     "paged",
     "problem_response",
+    "remark",
     "retry_after",
     "said",
 ]

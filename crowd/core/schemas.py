@@ -81,6 +81,11 @@ def said(most: int, **options: Any) -> Text:
     return Text(required=True, validate=validate.Length(1, most), metadata=described, **options)
 
 
+def remark(most: int, **options: Any) -> Text:
+    """A text of people's that may be left out, with at most `most` characters; blanks alone are none."""
+    return Text(load_default="", validate=validate.Length(max=most), **options)
+
+
 class Cursor(fields.Field[Any]):
     """An opaque place in a list: the key of the last row seen, of the given JSON types.
 

@@ -26,12 +26,11 @@ NEXT: Mapping[Verdict | None, frozenset[Verdict]] = {
 
 
 def ask(conn: Connection, actor: Actor, release_id: int, purpose: str, now: datetime) -> AnyRow:
-    """Ask for a release. Raises NotFound, a 422 about `purpose`, and Conflict where there is no need."""
+    """Ask for a release. Raises NotFound, and Conflict where there is no need."""
     service.find_release(conn, release_id)
-    check_purpose(purpose)
     access_queries.lock_person(conn, actor.id)
     refuse_needless(access_queries.requests_of(conn, actor.id, release_id))
-    request_id = access_queries.add_request(conn, release_id, actor.id, purpose.strip(), now)
+    request_id = access_queries.add_request(conn, release_id, actor.id, purpose, now)
     return find_request(conn, release_id, request_id)
 
 
@@ -43,18 +42,12 @@ def decide(
     reason: str,
     now: datetime,
 ) -> AnyRow:
-    """Decide about a request. Raises a 422 about `reason`, Forbidden for one's own, and Conflict."""
-    check_decider(actor, found, reason)
+    """Decide about a request. Raises Forbidden for one's own, and Conflict."""
+    check_decider(actor, found)
     access_queries.lock_request(conn, found.id)
     check_turn(find_request(conn, found.release_id, found.id), verdict)
-    access_queries.add_decision(conn, found.id, verdict, reason.strip(), actor.id, now)
+    access_queries.add_decision(conn, found.id, verdict, reason, actor.id, now)
     return find_request(conn, found.release_id, found.id)
-
-
-def check_purpose(purpose: str) -> None:
-    """Raises a 422 about `purpose` unless it says something."""
-    if not purpose.strip():
-        raise field_error("purpose", "say what it is for")
 
 
 def refuse_needless(earlier: Iterable[AnyRow]) -> None:
@@ -66,10 +59,8 @@ def refuse_needless(earlier: Iterable[AnyRow]) -> None:
             raise Conflict("already_granted", f"Request {request.id} was approved already.")
 
 
-def check_decider(actor: Actor, found: AnyRow, reason: str) -> None:
-    """Raises a 422 about `reason`, and Forbidden for a request of one's own."""
-    if not reason.strip():
-        raise field_error("reason", "say why")
+def check_decider(actor: Actor, found: AnyRow) -> None:
+    """Raises Forbidden for a request of one's own."""
     if found.worker_id == actor.id:
         raise Forbidden("own_request", "Nobody decides about a request of their own.")
 

@@ -21,8 +21,7 @@ from crowd.images.models import ImageState, What
 from crowd.images.service import Delivery, Intake, derive_kept, keep_original, settle_brought, take_file
 from crowd.policy import Action, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import image_queries, taxonomies
-from crowd.tasks import queries as task_queries
+from crowd.tasks import image_queries, seat_queries, taxonomies
 from crowd.tasks.flow import STAGES
 from crowd.tasks.labels import (
     InvalidResult,
@@ -172,4 +171,4 @@ def _because(taken: Intake, action: Action) -> str:
 
 def _open(conn: Connection, image: AnyRow, stage: Stage, now: datetime) -> None:
     for _ in range(STAGES[stage].seats):
-        task_queries.open_task(conn, image, stage, image.round, now)
+        seat_queries.open_task(conn, image, stage, image.round, now)

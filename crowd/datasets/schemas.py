@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, Schema
+from crowd.core.http import Moment, Schema, said
 from crowd.datasets.about import ABOUT
 from crowd.datasets.models import ExportState, Verdict
 from crowd.datasets.records import Split
@@ -113,13 +113,13 @@ class DiffSchema(Schema):
 class NewAccessRequestSchema(Schema):
     """A request to be."""
 
-    purpose = fields.String(required=True, validate=validate.Length(1, LONGEST_TEXT))
+    purpose = said(LONGEST_TEXT)
 
 
 class AccessVerdictSchema(Schema):
     """A decision to be."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, LONGEST_TEXT))
+    reason = said(LONGEST_TEXT)
 
 
 class AccessRequestSchema(Schema):
@@ -153,7 +153,7 @@ class DownloadSchema(Schema):
 class NewTestResultSchema(Schema):
     """What a model achieved that was trained on the release."""
 
-    model = fields.String(required=True, validate=validate.Length(1, 100))
+    model = said(100)
     model_id = fields.Integer(
         load_default=None, allow_none=True, metadata={"description": "If it is registered."}
     )

@@ -2,14 +2,13 @@
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, said
 from crowd.examples.models import Step
 from crowd.policy import Stage
 from crowd.tiers.schemas import reason_field
 
 LONGEST_CAPTION = 300
 _FACET = {"description": "`styles`, or an attribute's key."}
-_CAPTION = validate.Length(1, LONGEST_CAPTION)
 
 
 class ExampleArgs(PageArgs):
@@ -78,6 +77,6 @@ class NewExampleSchema(Schema):
     facet = fields.String(required=True, validate=validate.Length(1, 80), metadata=_FACET)
     value = fields.String(required=True, validate=validate.Length(1, 120))
     image_id = fields.Integer(required=True, strict=True)
-    caption_en = fields.String(required=True, validate=_CAPTION)
-    caption_ko = fields.String(required=True, validate=_CAPTION)
+    caption_en = said(LONGEST_CAPTION)
+    caption_ko = said(LONGEST_CAPTION)
     reason = reason_field()

@@ -36,13 +36,10 @@ class Choice:
 def choose(conn: Connection, rt: Runtime, choice: Choice, admin_id: int, now: datetime) -> int:
     """Show an accepted image as an example; the example's id.
 
-    Raises a 422 about `facet`, `value` or a caption, NotFound, and Conflict `not_accepted`, the code of what
+    Raises a 422 about `facet` or `value`, NotFound, and Conflict `not_accepted`, the code of what
     is wrong with the rights, `gold`, `chosen` (it is one already), `full`, or `changed` (another was faster).
     """
     _require_known(rt.taxonomy, choice)
-    for name in ("caption_en", "caption_ko"):
-        if not getattr(choice, name).strip():
-            raise field_error(name, "must not be empty")
     image = image_queries.lock_image(conn, choice.image_id)
     if image is None or image.state not in REAL_STATES:
         raise NotFound("no_such_image", f"There is no image {choice.image_id}.")
@@ -59,8 +56,8 @@ def choose(conn: Connection, rt: Runtime, choice: Choice, admin_id: int, now: da
             image_id=image.id,
             round=image.round,
             place=place,
-            caption_en=choice.caption_en.strip(),
-            caption_ko=choice.caption_ko.strip(),
+            caption_en=choice.caption_en,
+            caption_ko=choice.caption_ko,
         )
     except IntegrityError:
         raise Conflict("changed", "Somebody chose another one meanwhile; look again.") from None

@@ -13,7 +13,7 @@ from crowd.gold import queries, service
 from crowd.gold.guide import GUIDE, explain
 from crowd.gold.refreshers import service as refreshers
 from crowd.policy import Grade, Policy, Stage
-from crowd.tasks import leases, shadow_queries
+from crowd.tasks import lease_queries, leases, shadow_queries
 from crowd.tasks import queries as tasks
 from crowd.tasks.models import Purpose, TaskState
 from crowd.tasks.shadows import Testimony
@@ -163,7 +163,7 @@ def _lock(conn: Connection, student: Student, now: datetime) -> None:
         raise leases.suspended()
     if person.grade is Grade.ADMIN:
         raise Forbidden("grade", "An admin labels nothing, and learns it elsewhere.")
-    if tasks.held(conn, student.worker_id, now, batch=False) >= student.policy.held_leases:
+    if lease_queries.held(conn, student.worker_id, now, batch=False) >= student.policy.held_leases:
         raise Conflict("capped", "Finish or release what you hold first.")
 
 

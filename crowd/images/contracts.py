@@ -96,10 +96,8 @@ def find(conn: Connection, contract_id: int, supplier_id: int | None = None) -> 
 def withdraw(conn: Connection, contract_id: int, supplier_id: int | None, by: int | None, why: str) -> None:
     """End a contract for good: nothing under it is shown from now on, and a job takes its images out of work.
 
-    Raises NotFound, Conflict `withdrawn`, and a 422 about `reason`.
+    Raises NotFound, and Conflict `withdrawn`.
     """
-    if not why.strip():
-        raise field_error("reason", "Say why.")
     find(conn, contract_id, supplier_id)
     contract = sql.one(conn, contract_id, locked=True)
     assert contract is not None

@@ -3,7 +3,7 @@
 from marshmallow import ValidationError, fields, validate
 
 from crowd.accounts.models import AccountKind
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, remark, said
 from crowd.images.deliveries import STATES_TOLD
 from crowd.images.delivery_models import ContractWhat, Step
 from crowd.images.rights import Rights, Use
@@ -17,10 +17,6 @@ LONGEST_REASON = 1000
 def _check_name(name: str) -> None:
     if fault := name_fault(name):
         raise ValidationError(fault)
-
-
-def _reason(**options: object) -> fields.String:
-    return fields.String(validate=validate.Length(0, LONGEST_REASON), **options)  # type: ignore[arg-type]
 
 
 class NewSupplierSchema(Schema):
@@ -67,7 +63,7 @@ class ContractFormSchema(Schema):
 
     supplier = fields.String(load_default=None, validate=_check_name)
     kind = fields.Enum(Rights, by_value=True, required=True)
-    title = fields.String(load_default="", validate=validate.Length(0, 200))
+    title = remark(200)
     valid_from = fields.Date(load_default=None)
     valid_to = fields.Date(load_default=None)
     allows = fields.List(fields.Enum(Use, by_value=True), load_default=list(Use))
@@ -112,7 +108,7 @@ class ContractDetailSchema(ContractSchema):
 class WithdrawSchema(Schema):
     """Why a contract ends."""
 
-    reason = _reason(required=True)
+    reason = said(LONGEST_REASON)
 
 
 class NewDeliverySchema(Schema):
@@ -218,14 +214,14 @@ class MoveSchema(Schema):
     """The next step of a delivery."""
 
     step = fields.Enum(Step, by_value=True, required=True)
-    reason = _reason(load_default="")
+    reason = remark(LONGEST_REASON)
 
 
 class SettleSchema(Schema):
     """The contract that a delivery's held images come under."""
 
     contract_id = fields.Integer(required=True)
-    reason = _reason(load_default="")
+    reason = remark(LONGEST_REASON)
 
 
 class SettledImageSchema(Schema):

@@ -2,7 +2,7 @@
 
 from marshmallow import ValidationError, fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, Text
 from crowd.images.models import ImageState
 from crowd.images.rights import Rights
 from crowd.images.service import name_fault
@@ -51,7 +51,7 @@ class IntakeSchema(Schema):
 class OriginalArgs(Schema):
     """Why somebody looks at an original."""
 
-    reason = fields.String(load_default=None, validate=validate.Length(1, 1000))
+    reason = Text(load_default=None, validate=validate.Length(1, 1000))
 
 
 class ImageListArgs(PageArgs):

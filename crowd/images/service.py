@@ -436,7 +436,7 @@ def original(rt: Runtime, image_id: int, admin_id: int, reason: str | None) -> t
         image = queries.image_file(conn, image_id)
         if image is None or not rt.storage.exists(files_of(image.sha256).original):
             raise NotFound("no_such_image", f"There is no original of image {image_id}.")
-        if image.faces and not (reason and reason.strip()):
+        if image.faces and not reason:
             raise field_error("reason", "The original shows a face: say why it has to be seen.")
         why = {"reason": reason} if reason else None
         record(conn, image_id, Happening(What.ORIGINAL_VIEWED, worker_id=admin_id, why=why), clock.now())

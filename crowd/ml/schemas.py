@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, remark
 from crowd.ml.models import Turn
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
@@ -37,7 +37,7 @@ class ModelListArgs(PageArgs):
 class WhySchema(Schema):
     """Why a model begins or ceases to serve."""
 
-    reason = fields.String(load_default="", validate=validate.Length(max=1000), metadata=_WHY)
+    reason = remark(1000, metadata=_WHY)
 
 
 class ModelSchema(Schema):

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from crowd.ml.models import Candidates
 from crowd.ml.watch.sayings import disagreement, doubtfulness
 from crowd.policy import Policy, Stage
-from crowd.tasks import queries as tasks
+from crowd.tasks import seat_queries
 
 
 def bring_forward(
@@ -34,7 +34,7 @@ def bring_forward(
         for task_id, value in made.items()
     }
     chosen = sorted(doubts, key=lambda task_id: (-doubts[task_id], task_id))[:count]
-    return tasks.bring_forward(conn, chosen)
+    return seat_queries.bring_forward(conn, chosen)
 
 
 def _before(conn: Connection, model_id: int, made: Mapping[int, Any]) -> dict[int, Any]:

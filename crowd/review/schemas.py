@@ -1,14 +1,14 @@
 """What talk about a task looks like over HTTP."""
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
-from crowd.core.http import Moment, Schema
+from crowd.core.http import Moment, Schema, said
 
 
 class NewCommentSchema(Schema):
     """Something to say about a task."""
 
-    text = fields.String(required=True, validate=validate.Length(1, 4000))
+    text = said(4000)
 
 
 class CommentSchema(Schema):

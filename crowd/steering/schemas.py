@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from crowd.accounts.models import GroupKind
-from crowd.core.http import Cursor, Moment, PageArgs, Schema
+from crowd.core.http import Cursor, Moment, PageArgs, Schema, remark, said
 from crowd.policy import Grade, Stage
 from crowd.steering.models import Basis
 
@@ -217,7 +217,7 @@ class PlanSchema(Schema):
         data_key="person",
         metadata={"description": "The id of whoever is in charge."},
     )
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = remark(1000)
 
     @ma.validates_schema
     def _check_order(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -228,7 +228,7 @@ class PlanSchema(Schema):
 class PlanEndSchema(Schema):
     """Why there is no plan any more."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, 1000))
+    reason = said(1000)
 
 
 class PlanVersionSchema(Schema):
@@ -266,8 +266,8 @@ class PlanFiguresSchema(Schema):
 class NewNoticeSchema(Schema):
     """Something to tell people: those of the grade, the stage and the group given; without any, everybody."""
 
-    title = fields.String(required=True, validate=validate.Length(1, 200))
-    text = fields.String(required=True, validate=validate.Length(1, 5000))
+    title = said(200)
+    text = said(5000)
     grade = fields.Enum(Grade, by_value=True, load_default=None, allow_none=True)
     stage = stage_field(load_default=None, allow_none=True)
     group_id = fields.Integer(load_default=None, allow_none=True, data_key="group")
@@ -310,4 +310,4 @@ class SentNoticeSchema(Schema):
 class EndNoticeSchema(Schema):
     """Why a notice is taken back."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, 1000))
+    reason = said(1000)

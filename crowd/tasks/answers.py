@@ -15,7 +15,17 @@ from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, experts, handover, image_queries, leases, moves, queries, shadows
+from crowd.tasks import (
+    answer_queries,
+    experts,
+    handover,
+    image_queries,
+    lease_queries,
+    leases,
+    moves,
+    queries,
+    shadows,
+)
 from crowd.tasks.flow import JOINT, LABELLING, Cause, Move, Outcome, move_for
 from crowd.tasks.labels import InvalidResult
 from crowd.tasks.models import Kind, Part, Purpose, Standing, TaskState
@@ -126,7 +136,7 @@ def _too_late(conn: Connection, task: AnyRow, token: int, worker_id: int, policy
     if task.state in (TaskState.DONE, TaskState.CLOSED) or task.token != token:
         return Standing.LEASE_LOST
     if task.state is not TaskState.LEASED and (
-        queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
+        lease_queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
     ):
         return Standing.LEASE_LOST
     return None
@@ -205,10 +215,10 @@ def _settle(
     result: dict[str, Any],
     now: datetime,
 ) -> None:
-    done = queries.finish(conn, task.id, given.token, worker_id)
+    done = lease_queries.finish(conn, task.id, given.token, worker_id)
     assert done, "the task was locked and its token compared"
     if task.state is TaskState.STUCK:
-        queries.forget_misses(conn, task.id)
+        lease_queries.forget_misses(conn, task.id)
     if task.purpose is not Purpose.WORK:
         _keep(conn, task, worker_id, given, Standing.EVIDENCE, result, now)
         return

@@ -15,7 +15,7 @@ from crowd.core.http import Blueprint, Schema
 from crowd.core.problems import of_database
 from crowd.policy import Stage
 from crowd.runtime import runtime
-from crowd.tasks import answers, handover, leases, queries
+from crowd.tasks import answers, handover, lease_queries, leases
 from crowd.tasks.answers import Given, Rulebook
 from crowd.tasks.assignments import roster_of
 from crowd.tasks.leases import Claimant, GivenBack, QueueState
@@ -164,7 +164,7 @@ def leases_section(conn: Connection, me: Actor) -> list[dict[str, Any]]:
             "expires_at": rfc3339(row.lease_until),
             **({"purpose": row.purpose.value} if row.purpose in OPEN_SHADOWS else {}),
         }
-        for row in queries.leases_of(conn, me.id, clock.now())
+        for row in lease_queries.leases_of(conn, me.id, clock.now())
     ]
 
 

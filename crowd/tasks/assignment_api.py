@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 from crowd.accounts.auth import actor, requires_grade
 from crowd.core import clock
 from crowd.core.errors import NotFound
-from crowd.core.http import Blueprint, Moment, Page, PageArgs, Schema, page, paged
+from crowd.core.http import Blueprint, Moment, Page, PageArgs, Schema, page, paged, remark, said
 from crowd.policy import Grade, Stage
 from crowd.runtime import runtime
 from crowd.tasks import assignment_queries as queries
@@ -30,13 +30,13 @@ class NewAssignmentSchema(Schema):
         load_default=None, allow_none=True, strict=True, validate=validate.Range(1, MOST_TASKS)
     )
     deadline = Moment(required=True, metadata={"description": "What is left then is everybody's again."})
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = remark(1000)
 
 
 class EndAssignmentSchema(Schema):
     """Why it ends before its deadline."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, 1000))
+    reason = said(1000)
 
 
 class AssignmentSchema(Schema):

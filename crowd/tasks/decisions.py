@@ -14,7 +14,7 @@ from crowd.images import queries as images
 from crowd.images.history import Happening, record
 from crowd.images.models import REAL_STATES, ImageState, What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, handover, image_queries, progress, queries
+from crowd.tasks import answer_queries, handover, image_queries, progress, seat_queries
 from crowd.tasks.flow import LABELLING, ORDER, STAGES
 from crowd.tasks.labels import region_parts
 
@@ -61,7 +61,7 @@ def decide(
     if decision.state is ImageState.IN_WORK:
         reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
     else:
-        queries.close_open(conn, image_id)
+        seat_queries.close_open(conn, image_id)
         record(conn, image_id, Happening(_EVENTS[decision.state], worker_id=admin_id, why=why), now)
     for hook in DECIDED_HOOKS:
         hook(conn, image_id, decision.state, policy, now)
@@ -81,7 +81,7 @@ def reopen(conn: Connection, image: AnyRow, stage: Stage, reopening: Reopening, 
 
     `image`: its row, which the caller has locked.
     """
-    queries.close_open(conn, image.id)
+    seat_queries.close_open(conn, image.id)
     happening = Happening(
         What.REOPENED,
         worker_id=reopening.actor_id,
@@ -92,7 +92,7 @@ def reopen(conn: Connection, image: AnyRow, stage: Stage, reopening: Reopening, 
     new_round = record(conn, image.id, happening, now)
     images.stop_waiting(conn, image.id)
     for _ in range(STAGES[stage].seats):
-        queries.open_task(conn, image, stage, new_round, now, excluded_id=reopening.about_id)
+        seat_queries.open_task(conn, image, stage, new_round, now, excluded_id=reopening.about_id)
 
 
 def is_ready_for(conn: Connection, image_id: int, stage: Stage) -> bool:
@@ -106,7 +106,7 @@ def open_first(conn: Connection, image_id: int, now: datetime) -> None:
     image = image_queries.lock_image(conn, image_id)
     assert image is not None
     assert image.width is not None, "a task opens when the working image is there"
-    queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
+    seat_queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
 
 
 def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> None:
@@ -115,7 +115,7 @@ def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: da
     assert image is not None
     if image.state in (ImageState.REFUSED, ImageState.WITHDRAWN):
         return
-    queries.close_open(conn, image_id)
+    seat_queries.close_open(conn, image_id)
     record(conn, image_id, Happening(what, why={"reason": reason}), now)
 
 

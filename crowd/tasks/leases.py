@@ -12,7 +12,7 @@ from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Grade, Policy, Stage
-from crowd.tasks import claim_queries, queries, shadow_queries, shadows
+from crowd.tasks import claim_queries, lease_queries, queries, shadow_queries, shadows
 from crowd.tasks.assignments import Roster
 from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
@@ -67,7 +67,7 @@ def claim(
     asked for.
     """
     grade, stages = _permitted(conn, claimant, policy, only)
-    if queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
+    if lease_queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
     asking = shadows.Asking(claimant.worker_id, grade, only, claimant.taxonomy_id)
     if (seat := shadows.first_call(conn, asking, now)) is not None:
@@ -86,7 +86,7 @@ def claim(
     if found is not None:
         (task,) = _take(conn, claimant, [found], policy, now)
         return task
-    if queries.somebody_holds(conn, claimant.worker_id, stages, now):
+    if lease_queries.somebody_holds(conn, claimant.worker_id, stages, now):
         return QueueState.LEASED
     return QueueState.EMPTY if paused.isdisjoint(stages) else QueueState.PAUSED
 
@@ -103,7 +103,7 @@ def claim_batch(
 ) -> Sequence[AnyRow]:
     """Up to `limit` second reviews for the grid, one seat of an image at most."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
-    room = policy.batch_leases - queries.held(conn, claimant.worker_id, now, batch=True)
+    room = policy.batch_leases - lease_queries.held(conn, claimant.worker_id, now, batch=True)
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
     search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book, assigned=assigned)
     stale = search.stale_marks()
@@ -136,9 +136,9 @@ def heartbeat(
     until = now + timedelta(seconds=policy.stages[task.stage].lease_seconds)
     # Since the lease ran out they may have taken the other seat of this image.
     lost = task.state is not TaskState.LEASED and (
-        queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
+        lease_queries.took_again(conn, task, worker_id) or shadows.is_over(conn, task, worker_id, policy)
     )
-    if lost or not queries.extend(conn, task_id, token, worker_id, until):
+    if lost or not lease_queries.extend(conn, task_id, token, worker_id, until):
         raise why_not(task)
     return until
 
@@ -151,15 +151,15 @@ def release(
     Repeating it is no error. Raises NotFound and Forbidden as `heartbeat` does.
     """
     task = own_task(conn, worker_id, task_id, given_back.token)
-    if not queries.put_back(conn, task_id, given_back.token, worker_id, now):
+    if not lease_queries.put_back(conn, task_id, given_back.token, worker_id, now):
         return
     why = {"reason": given_back.reason, "skip": given_back.skip}
     released = Happening(What.RELEASED, worker_id=worker_id, stage=task.stage, task_id=task_id, why=why)
     record(conn, task.image_id, released, now)
     if given_back.skip:
         until = now + timedelta(seconds=policy.skip_seconds)
-        if queries.note_miss(conn, task_id, worker_id, until) >= policy.stuck_after:
-            queries.mark_stuck(conn, task_id)
+        if lease_queries.note_miss(conn, task_id, worker_id, until) >= policy.stuck_after:
+            lease_queries.mark_stuck(conn, task_id)
 
 
 def tidy(conn: Connection, policy: Policy, now: datetime) -> bool:
@@ -168,21 +168,21 @@ def tidy(conn: Connection, policy: Policy, now: datetime) -> bool:
     Any number of processes may do this at once: rows another one works on are passed over.
     """
     lapsed = 0
-    for row in queries.expired(conn, now):
-        if not queries.lapse(conn, row.id, row.token, now):
+    for row in lease_queries.expired(conn, now):
+        if not lease_queries.lapse(conn, row.id, row.token, now):
             continue
         lapsed += 1
-        if queries.note_miss(conn, row.id, row.worker_id, None) >= policy.stuck_after:
-            queries.mark_stuck(conn, row.id)
-    opened = queries.end_reservations(conn, now)
+        if lease_queries.note_miss(conn, row.id, row.worker_id, None) >= policy.stuck_after:
+            lease_queries.mark_stuck(conn, row.id)
+    opened = lease_queries.end_reservations(conn, now)
     return bool(lapsed or opened)
 
 
 def end_standing(conn: Connection, worker_id: int, kept: Sequence[Stage], *, leases: bool) -> None:
     """A person was suspended or regraded: nothing is kept waiting for them outside of `kept`."""
     if leases:
-        queries.end_leases_of(conn, worker_id)
-    queries.end_reservations_of(conn, worker_id, kept)
+        lease_queries.end_leases_of(conn, worker_id)
+    lease_queries.end_reservations_of(conn, worker_id, kept)
 
 
 def own_task(conn: Connection, worker_id: int, task_id: int, token: int) -> AnyRow:
@@ -356,7 +356,7 @@ def _take(
             ids.append(row.id)
         else:
             seats.append(shadow_queries.sit(conn, place, worker_id, taxonomy_id, now, until, batch=batch))
-    taken = queries.take(conn, ids, worker_id, taxonomy_id, now, until, batch=batch) if ids else []
+    taken = lease_queries.take(conn, ids, worker_id, taxonomy_id, now, until, batch=batch) if ids else []
     return sorted([*taken, *seats], key=lambda task: task.id) if seats else taken
 
 

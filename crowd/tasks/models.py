@@ -14,7 +14,7 @@ from crowd.tasks.flow import Cause
 
 
 class TaskState(StrEnum):
-    """Where a task stands. Only `crowd.tasks.queries` writes it, by guarded updates.
+    """Where a task stands. Only the `*_queries` of this room write it, by guarded updates.
 
     Each state with who moves it out: ready (a claim), assigned (a claim by whom it is assigned to, or the
     end of the assignment), leased (its holder, or the reaper once

@@ -14,7 +14,7 @@ from crowd.core.db import AnyRow
 from crowd.images.history import Happening, record
 from crowd.images.models import What
 from crowd.policy import Policy, Stage
-from crowd.tasks import answer_queries, experts, image_queries, queries
+from crowd.tasks import answer_queries, experts, image_queries, seat_queries
 from crowd.tasks.flow import NEXT, STAGES, Cause, Effect, Move
 from crowd.tasks.rules import Answer, Judgement
 
@@ -80,7 +80,7 @@ def apply(moving: Moving, move: Move, judgement: Judgement) -> None:
 def open_stage(moving: Moving, stage: Stage, image_round: int) -> None:
     """The seats of a stage, ready."""
     for _ in range(STAGES[stage].seats):
-        queries.open_task(moving.conn, moving.image, stage, image_round, moving.now)
+        seat_queries.open_task(moving.conn, moving.image, stage, image_round, moving.now)
 
 
 def judgement_reasons(judgement: Judgement) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ def _ask_further_expert(moving: Moving, stage: Stage) -> None:
     best = experts.reserve_for_best(
         moving.conn, moving.image.id, moving.image.round, moving.policy, moving.now
     )
-    queries.open_task(
+    seat_queries.open_task(
         moving.conn,
         moving.image,
         stage,
@@ -139,20 +139,20 @@ def _reject(moving: Moving, effect: Effect, judgement: Judgement) -> None:
     if image_queries.bounces_to(moving.conn, moving.image.id, target) + 1 < moving.policy.bounce_cap:
         _bounce(moving, target, reasons)
     elif effect is Effect.BOUNCE_OR_HOLD:
-        queries.close_open(moving.conn, moving.image.id)
+        seat_queries.close_open(moving.conn, moving.image.id)
         moving.note(
             What.HELD,
             target=target,
             why={"reason": "bounced too often", "verdicts": reasons},
         )
     else:
-        queries.close_open(moving.conn, moving.image.id)
+        seat_queries.close_open(moving.conn, moving.image.id)
         moving.note(What.DISPUTED, target=target, why=reasons)
         _open_adjudication(moving, Cause.LOOP, disputed=target)
 
 
 def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> None:
-    queries.close_open(moving.conn, moving.image.id)
+    seat_queries.close_open(moving.conn, moving.image.id)
     author = image_queries.author_of(moving.conn, moving.image.id, target)
     for hook in BOUNCED_HOOKS:
         hook(moving.conn, moving.image.id, target)
@@ -161,9 +161,9 @@ def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> Non
     reserved = (
         author is not None
         and moving.policy.reserve_seconds > 0
-        and queries.may_be_reserved_for(moving.conn, author, grades)
+        and seat_queries.may_be_reserved_for(moving.conn, author, grades)
     )
-    queries.open_task(
+    seat_queries.open_task(
         moving.conn,
         moving.image,
         target,
@@ -176,9 +176,9 @@ def _bounce(moving: Moving, target: Stage, reasons: list[dict[str, Any]]) -> Non
 
 
 def _ask_second_opinion(moving: Moving) -> None:
-    queries.close_open(moving.conn, moving.image.id)
+    seat_queries.close_open(moving.conn, moving.image.id)
     new_round = moving.note(What.SECOND_OPINION, target=Stage.SEGMENTATION)
-    queries.open_task(
+    seat_queries.open_task(
         moving.conn,
         moving.image,
         Stage.SEGMENTATION,
@@ -190,7 +190,7 @@ def _ask_second_opinion(moving: Moving) -> None:
 
 
 def _open_adjudication(moving: Moving, cause: Cause, disputed: Stage | None = None) -> None:
-    queries.open_task(
+    seat_queries.open_task(
         moving.conn,
         moving.image,
         Stage.ADJUDICATION,

@@ -2,7 +2,7 @@
 
 from marshmallow import INCLUDE, fields, validate
 
-from crowd.core.http import Cursor, Moment, PageArgs, Schema
+from crowd.core.http import Cursor, Moment, PageArgs, Schema, remark, said
 from crowd.images.models import ImageState, What
 from crowd.images.schemas import FindingSchema
 from crowd.policy import Stage
@@ -55,11 +55,7 @@ class LeaseTokenSchema(Schema):
 class GiveBackSchema(LeaseTokenSchema):
     """Giving a task back."""
 
-    reason = fields.String(
-        load_default="",
-        validate=validate.Length(max=1000),
-        metadata={"description": "Kept in the image's history."},
-    )
+    reason = remark(1000, metadata={"description": "Kept in the image's history."})
     skip = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
@@ -217,7 +213,7 @@ class DecideSchema(Schema):
         validate=validate.NoneOf([ImageState.HELD], error="An admin does not hold; decide."),
     )
     stage = fields.Enum(Stage, by_value=True, load_default=Stage.SEGMENTATION)
-    reason = fields.String(required=True, validate=validate.Length(1, 1000))
+    reason = said(1000)
 
 
 class EventSchema(Schema):

@@ -15,7 +15,7 @@ from crowd.images.models import IMAGE_STATE, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
 from crowd.tasks.flow import Cause
 from crowd.tasks.models import TASK_STATE, Claim, Label, Purpose, Standing, Submission, Task, TaskState
-from crowd.tasks.queries import SLOT
+from crowd.tasks.queries import LEASED, READY, SLOT, WORK
 
 SPARE = literal(ImageState.SPARE, IMAGE_STATE)
 SHADOW = literal(ImageState.SHADOW, IMAGE_STATE)
@@ -307,3 +307,30 @@ def latest_labels(conn: Connection, image_id: int) -> dict[Stage, AnyRow]:
         sa.select(Label.stage, Label.value, Label.at).where(Label.image_id == image_id).order_by(Label.id)
     )
     return {row.stage: row for row in rows}
+
+
+def end_rest(conn: Connection, task_id: int) -> None:
+    """A shadow seat that was let go is over, as if somebody else had taken it."""
+    conn.execute(
+        sa.update(Task)
+        .where(Task.id == task_id, Task.state == READY, Task.purpose != WORK)
+        .values(state=TaskState.CLOSED, reserved_for=None, reserved_until=None, token=Task.token + 1)
+    )
+
+
+def somebody_took(conn: Connection, stage: Stage, worker_id: int, ends_from: datetime) -> bool:
+    """Whether somebody else holds a task of the stage by a lease that ends at `ends_from` or later."""
+    return (
+        conn.execute(
+            sa.select(Task.id)
+            .where(
+                Task.lease_until >= ends_from,
+                Task.state == LEASED,
+                Task.purpose == WORK,
+                Task.stage == stage,
+                Task.worker_id != worker_id,
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.policy import Grade, Policy, Stage
-from crowd.tasks import image_queries, queries, shadow_queries
+from crowd.tasks import image_queries, lease_queries, shadow_queries
 from crowd.tasks.flow import ORDER, Effect, Move
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.tasks.models import Kind, Purpose, TaskState
@@ -99,11 +99,11 @@ def is_over(conn: Connection, task: AnyRow, worker_id: int, policy: Policy) -> b
     """
     if task.purpose is Purpose.WORK or task.reserved_until is None:
         return False
-    let_go = task.reserved_until - queries.REST
+    let_go = task.reserved_until - lease_queries.REST
     lease = timedelta(seconds=policy.stages[task.stage].lease_seconds)
-    if not queries.somebody_took(conn, task.stage, worker_id, let_go + lease):
+    if not shadow_queries.somebody_took(conn, task.stage, worker_id, let_go + lease):
         return False
-    queries.end_rest(conn, task.id)
+    shadow_queries.end_rest(conn, task.id)
     return True
 
 

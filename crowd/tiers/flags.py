@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.accounts import queries as people
 from crowd.accounts.auth import Actor
-from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.policy import Stage
 from crowd.tiers import flag_queries as queries
 from crowd.tiers import service
@@ -59,7 +59,7 @@ def confirm(
 
     Raises NotFound, Forbidden `yourself`, Conflict `already_decided`, and what `service.suspend` raises.
     """
-    flag = _guard(conn, flag_id, by, reason)
+    flag = _guard(conn, flag_id, by)
     person = people.person(conn, flag.worker_id)
     # The person before the flag, like whoever opens one in the middle of an answer.
     if suspends and person is not None and not person.erased:
@@ -70,7 +70,7 @@ def confirm(
 
 def dismiss(conn: Connection, flag_id: int, *, by: Actor | None, reason: str, at: datetime) -> FlagRow:
     """The flag does not hold. Raises NotFound, Forbidden `yourself`, Conflict `already_decided`."""
-    return _decide(conn, _guard(conn, flag_id, by, reason), FlagState.DISMISSED, by, reason, at)
+    return _decide(conn, _guard(conn, flag_id, by), FlagState.DISMISSED, by, reason, at)
 
 
 def find_flag(conn: Connection, flag_id: int) -> FlagRow:
@@ -81,9 +81,7 @@ def find_flag(conn: Connection, flag_id: int) -> FlagRow:
     return flag
 
 
-def _guard(conn: Connection, flag_id: int, by: Actor | None, reason: str) -> FlagRow:
-    if not reason.strip() or len(reason) > service.LONGEST_REASON:
-        raise field_error("reason", f"Say why, in at most {service.LONGEST_REASON} characters.")
+def _guard(conn: Connection, flag_id: int, by: Actor | None) -> FlagRow:
     flag = find_flag(conn, flag_id)
     if by and by.id == flag.worker_id:
         raise Forbidden("yourself", "Nobody decides about a flag of their own.")

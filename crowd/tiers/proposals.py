@@ -16,7 +16,7 @@ from crowd.accounts import queries as people
 from crowd.accounts.auth import Actor
 from crowd.accounts.queries import Person
 from crowd.core.db import Database
-from crowd.core.errors import Conflict, Forbidden, NotFound, Problem, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound, Problem
 from crowd.policy import Grade, Policy, Stage
 from crowd.tiers import exams, promotion, proposal_queries, quality_queries, service
 from crowd.tiers.outlook import outlook
@@ -115,7 +115,7 @@ def confirm(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: d
     Raises NotFound, Forbidden `yourself`, Conflict `already_decided`, `outdated`, and what `regrade` raises.
     """
     found = _open_proposal(conn, proposal_id, by)
-    why = reason.strip() or f"proposed by {found.evidence['rule']}"
+    why = reason or f"proposed by {found.evidence['rule']}"
     # The person before the proposal, like everything that concerns their standing.
     service.regrade(
         conn,
@@ -132,10 +132,8 @@ def confirm(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: d
 def dismiss(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: datetime) -> ProposalRow:
     """Leave the person as they are; the rule is silent about them for the cool-down.
 
-    Raises a 422 about `reason`, NotFound, Forbidden `yourself`, Conflict `already_decided`.
+    Raises NotFound, Forbidden `yourself`, Conflict `already_decided`.
     """
-    if not reason.strip():
-        raise field_error("reason", "Say why.")
     return _close(conn, _open_proposal(conn, proposal_id, by), ProposalState.DISMISSED, by, reason, at)
 
 

@@ -1,8 +1,8 @@
 """What goes over the wire about quality and proposals."""
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, remark
 from crowd.policy import Grade, Stage
 from crowd.tiers.flag_models import FlagCode, FlagState
 from crowd.tiers.quality_models import ProposalState
@@ -139,7 +139,7 @@ class OutlookSchema(Schema):
 class ConfirmSchema(Schema):
     """Why a proposal is confirmed, if there is more to say than the rule does."""
 
-    reason = fields.String(load_default="", validate=validate.Length(max=LONGEST_REASON))
+    reason = remark(LONGEST_REASON)
 
 
 class DismissSchema(ReasonSchema):

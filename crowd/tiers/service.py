@@ -14,7 +14,7 @@ from crowd.accounts.names import pseudonym
 from crowd.accounts.queries import Person
 from crowd.accounts.service import NewPassword
 from crowd.core.clock import now
-from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.policy import Grade
 from crowd.tiers import queries
 from crowd.tiers.models import Standing
@@ -57,7 +57,7 @@ def regrade(
     `only_from`: somebody in good standing who is of that grade now. `evidence`: what a rule went by.
     Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind`, `erased` or `outdated`.
     """
-    person = _guard(conn, worker_id, by, reason, leaves_admins=grade is not Grade.ADMIN)
+    person = _guard(conn, worker_id, by, leaves_admins=grade is not Grade.ADMIN)
     if person.kind is not AccountKind.CROWD:
         raise Conflict("account_kind", f"The account of a {person.kind} has no grade.")
     if only_from is not None and (person.suspended or person.grade is not only_from):
@@ -79,7 +79,7 @@ def suspend(
     evidence: Mapping[str, Any] | None = None,
 ) -> Person:
     """Keep a person from working; again changes nothing. Raises what `regrade` raises."""
-    person = _guard(conn, worker_id, by, reason, leaves_admins=True)
+    person = _guard(conn, worker_id, by, leaves_admins=True)
     if person.suspended:
         return person
     people.set_suspended(conn, worker_id, now())
@@ -90,7 +90,7 @@ def suspend(
 
 def reinstate(conn: Connection, worker_id: int, *, by: Actor | None, reason: str) -> Person:
     """Let a suspended person work again. Raises NotFound, Forbidden `yourself`, Conflict `erased`."""
-    person = _guard(conn, worker_id, by, reason, leaves_admins=False)
+    person = _guard(conn, worker_id, by, leaves_admins=False)
     if not person.suspended:
         return person
     people.set_suspended(conn, worker_id, None)
@@ -103,21 +103,19 @@ def erase(conn: Connection, worker_id: int, *, by: Actor | None, reason: str) ->
 
     Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind` or `erased`.
     """
-    person = _guard(conn, worker_id, by, reason, leaves_admins=True)
+    person = _guard(conn, worker_id, by, leaves_admins=True)
     accounts.erase_person(conn, worker_id)
     _record(conn, worker_id, Standing.ERASED, (person.grade, person.grade), by, reason)
     _tell(conn, worker_id)
     return replace(person, username=pseudonym(worker_id), erased=True)
 
 
-def _guard(conn: Connection, worker_id: int, by: Actor | None, reason: str, *, leaves_admins: bool) -> Person:
+def _guard(conn: Connection, worker_id: int, by: Actor | None, *, leaves_admins: bool) -> Person:
     """The person whose standing may be changed now, locked together with the admins.
 
     Under the lock nobody else changes an admin's standing: of two admins who demote each other at
     the same moment the second one finds itself demoted, or the other the last.
     """
-    if not reason.strip() or len(reason) > LONGEST_REASON:
-        raise field_error("reason", f"Say why, in at most {LONGEST_REASON} characters.")
     standing = people.lock_standing(conn, worker_id)
     person = next((one for one in standing if one.id == worker_id), None)
     admins = {one.id for one in standing if _is_active_admin(one)}

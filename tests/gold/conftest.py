@@ -20,7 +20,7 @@ from crowd.images.models import Image
 from crowd.ml.serving import Shelf
 from crowd.policy import Stage
 from crowd.runtime import build_runtime
-from crowd.tasks import answer_queries, image_queries, queries, shadows
+from crowd.tasks import answer_queries, image_queries, seat_queries, shadows
 from crowd.tasks.taxonomies import shelf
 from tests.scenarios.people import Clock, Crew, Json, Person, good, good_result, regions
 from tests.servers import spare_the_disk
@@ -54,7 +54,7 @@ class GoldCrew(Crew):
         for stage, value in LABELS.items():
             answer_queries.add_label(conn, image.id, stage, 1, None, taxonomy_id, value, now)
         for _ in range(2):
-            queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, now)
+            seat_queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, now)
 
     def sources(self, count: int) -> list[int]:
         """Accepted images; call it before there is gold, or the usual people get some."""

@@ -16,7 +16,7 @@ from crowd.images.history import Happening, record
 from crowd.images.models import Batch, ImageState, Rights, Supplier, What
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import answers, decisions, handover, image_queries, leases, queries
+from crowd.tasks import answers, decisions, handover, image_queries, leases, seat_queries
 from crowd.tasks.answers import Given, Rulebook
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.models import Kind
@@ -287,7 +287,7 @@ class Crew:
         image = image_queries.lock_image(conn, self._add_image(conn, None))
         assert image is not None
         for _ in range(2):
-            queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, self.clock.now())
+            seat_queries.open_task(conn, image, Stage.SECOND_REVIEW, 1, self.clock.now())
 
     def _add_image(self, conn: Connection, batch_priority: int | None) -> int:
         self.images += 1

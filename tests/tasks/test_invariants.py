@@ -38,7 +38,7 @@ from crowd.policy import Grade, Policy, Stage
 from crowd.review import talk
 from crowd.review.models import Comment
 from crowd.runtime import Runtime, build_runtime
-from crowd.tasks import answer_queries, counts, handover, progress, queries, viewing
+from crowd.tasks import answer_queries, counts, handover, lease_queries, progress, queries, viewing
 from crowd.tasks.flow import LABELLING, STAGES, Cause, blame_targets, send_back_targets
 from crowd.tasks.leases import QueueState
 from crowd.tasks.models import Kind, Standing, Submission, Task, TaskState
@@ -299,7 +299,7 @@ class Crowd(RuleBasedStateMachine):
             if lease.worker_id == worker and self._is_live(lease.task_id):
                 self._spend(lease)
         with self.engine.db.read() as conn:
-            assert queries.leases_of(conn, worker, self.engine.now) == []
+            assert lease_queries.leases_of(conn, worker, self.engine.now) == []
 
     @rule(who=NUMBERS)
     def reinstate(self, who: int) -> None:
@@ -413,7 +413,7 @@ class Crowd(RuleBasedStateMachine):
         assert stage in (None, given.stage)
         self._handed_out(given, before)
         with self.engine.db.read() as conn:
-            held = queries.held(conn, worker, self.engine.now, batch=False)
+            held = lease_queries.held(conn, worker, self.engine.now, batch=False)
         assert held <= self.engine.policy.held_leases, "more leases than one person may hold"
         return given
 

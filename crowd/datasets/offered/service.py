@@ -14,12 +14,11 @@ from crowd.ml import service as models
 
 
 def ask(conn: Connection, actor: Actor, model_id: int, purpose: str, now: datetime) -> AnyRow:
-    """Ask for a model. Raises NotFound, a 422 about `purpose`, and Conflict where there is no need."""
+    """Ask for a model. Raises NotFound, and Conflict where there is no need."""
     models.find(conn, model_id)
-    access.check_purpose(purpose)
     access_queries.lock_person(conn, actor.id)
     access.refuse_needless(queries.requests_of(conn, actor.id, model_id))
-    return find_request(conn, model_id, queries.add_request(conn, model_id, actor.id, purpose.strip(), now))
+    return find_request(conn, model_id, queries.add_request(conn, model_id, actor.id, purpose, now))
 
 
 def decide(
@@ -31,11 +30,11 @@ def decide(
     reason: str,
     now: datetime,
 ) -> AnyRow:
-    """Decide about a request. Raises NotFound, a 422 about `reason`, Forbidden, and Conflict."""
-    access.check_decider(actor, find_request(conn, model_id, request_id), reason)
+    """Decide about a request. Raises NotFound, Forbidden, and Conflict."""
+    access.check_decider(actor, find_request(conn, model_id, request_id))
     queries.lock_request(conn, request_id)
     access.check_turn(find_request(conn, model_id, request_id), verdict)
-    queries.add_decision(conn, request_id, verdict, reason.strip(), actor.id, now)
+    queries.add_decision(conn, request_id, verdict, reason, actor.id, now)
     return find_request(conn, model_id, request_id)
 
 

@@ -42,11 +42,10 @@ def offered(conn: Connection, actor: Actor) -> list[dict[str, Any]]:
 
 
 def ask(conn: Connection, actor: Actor, stage: Stage, purpose: str, now: datetime) -> AnyRow:
-    """Ask for a service. Raises a 422 about `purpose`, and Conflict where there is no need."""
-    access.check_purpose(purpose)
+    """Ask for a service. Raises Conflict where there is no need."""
     access_queries.lock_person(conn, actor.id)
     access.refuse_needless(queries.requests_of(conn, actor.id, stage))
-    return find_request(conn, stage, queries.add_request(conn, stage, actor.id, purpose.strip(), now))
+    return find_request(conn, stage, queries.add_request(conn, stage, actor.id, purpose, now))
 
 
 def decide(
@@ -58,11 +57,11 @@ def decide(
     reason: str,
     now: datetime,
 ) -> AnyRow:
-    """Decide about a request. Raises NotFound, a 422 about `reason`, Forbidden, and Conflict."""
-    access.check_decider(actor, find_request(conn, stage, request_id), reason)
+    """Decide about a request. Raises NotFound, Forbidden, and Conflict."""
+    access.check_decider(actor, find_request(conn, stage, request_id))
     queries.lock_request(conn, request_id)
     access.check_turn(find_request(conn, stage, request_id), verdict)
-    queries.add_decision(conn, request_id, verdict, reason.strip(), actor.id, now)
+    queries.add_decision(conn, request_id, verdict, reason, actor.id, now)
     return find_request(conn, stage, request_id)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, PageArgs, Schema
+from crowd.core.http import Moment, PageArgs, Schema, remark
 from crowd.ml.watch.diagnosis import Fault
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
@@ -74,7 +74,7 @@ class SettleDoubtSchema(Schema):
     send_back = fields.Boolean(
         required=True, metadata={"description": "The image goes back to the label's stage; else it stands."}
     )
-    reason = fields.String(load_default="", validate=validate.Length(max=1000))
+    reason = remark(1000)
 
 
 class SettledSchema(Schema):

@@ -2,7 +2,7 @@
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Moment, Schema
+from crowd.core.http import Moment, Schema, said
 from crowd.taxonomy import Turn
 
 LONGEST_REASON = 1000
@@ -79,7 +79,7 @@ class TaxonomyWishSchema(Schema):
 class NewTaxonomySchema(TaxonomyWishSchema):
     """The next version, and why."""
 
-    reason = fields.String(required=True, validate=validate.Length(1, LONGEST_REASON))
+    reason = said(LONGEST_REASON)
 
 
 class TaxonomyHeldSchema(Schema):

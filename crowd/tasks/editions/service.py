@@ -93,11 +93,9 @@ def publish(
 ) -> dict[str, Any]:
     """Have another taxonomy hold from now on; each process sees it within a few seconds.
 
-    Raises a 422 about the taxonomy or the reason, and Conflict `changed` where another was published
+    Raises a 422 about the taxonomy, and Conflict `changed` where another was published
     since the one that its author has read. Call `shelf.look_again` after the commit.
     """
-    if not reason.strip():
-        raise field_error("reason", "must not be empty")
     wanted = read(wish)
     found = outlook(conn, shelf, wish, wanted)
     if found.refusals:
@@ -113,7 +111,7 @@ def publish(
                 taxonomy_id=taxonomies.keep(conn, wanted),
                 version=wanted.version,
                 worker_id=by,
-                reason=reason.strip(),
+                reason=reason,
                 changes=[plain(change) for change in found.changes],
                 at=now,
             )

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from crowd.core.http import Schema
+from crowd.core.http import Schema, remark
 from crowd.images.pictures import MOST_REGIONS
 from crowd.tasks.retouching.service import How
 from crowd.tasks.schemas import LeaseTokenSchema, TaskImageSchema
@@ -35,10 +35,6 @@ def _how() -> "fields.Enum[How]":
     )
 
 
-def _reason() -> fields.String:
-    return fields.String(load_default="", validate=validate.Length(max=1000))
-
-
 class CoverSchema(LeaseTokenSchema):
     """Faces that were missed, marked by whoever draws or reviews the image."""
 
@@ -51,14 +47,14 @@ class CoverImageSchema(Schema):
 
     regions = _regions()
     how = _how()
-    reason = _reason()
+    reason = remark(1000)
 
 
 class CropSchema(Schema):
     """What of the working image is kept."""
 
     box = _rectangle(required=True)
-    reason = _reason()
+    reason = remark(1000)
 
 
 class NewPictureSchema(Schema):

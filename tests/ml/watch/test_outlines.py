@@ -17,7 +17,7 @@ from crowd.ml.watch.outlines import MISSING, OUTLINE, PART, judged_outlines
 from crowd.ml.watch.plots import draw_watch, drift_by_week
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import queries
+from crowd.tasks import seat_queries
 from crowd.tasks.models import Label, Task, TaskState
 from tests.ml.shelf import add_card, make, promote, segmentation_card, with_policy
 from tests.tasks.engine import Engine, later
@@ -79,7 +79,7 @@ def engine(rt: Runtime, tmp_path: Path) -> Engine:
                 .values({**shared, **own, "created_at": long_ago})
                 .returning(Image.id, Image.priority, Image.round)
             ).one()
-            queries.open_task(conn, row, Stage.SEGMENTATION, 1, long_ago)
+            seat_queries.open_task(conn, row, Stage.SEGMENTATION, 1, long_ago)
     engine = Engine(system)
     model_id = add_card(system, tmp_path, segmentation_card())
     promote(system, model_id)

@@ -22,7 +22,7 @@ from crowd.ml.watch import arrivals, doubts, service
 from crowd.ml.watch.diagnosis import Fault
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
-from crowd.tasks import queries
+from crowd.tasks import seat_queries
 from crowd.tasks.models import Label, Task, TaskState
 from tests.kinds import Bearer, Client, MakeWorker
 from tests.ml.shelf import add_card, environment, hear_at_once, make, promote, styles_card, with_policy
@@ -47,7 +47,7 @@ def wait_for_styles(rt: Runtime) -> None:
             image = conn.execute(
                 sa.insert(Image).values(values).returning(Image.id, Image.priority, Image.round)
             )
-            queries.open_task(conn, image.one(), Stage.STYLES, 1, long_ago)
+            seat_queries.open_task(conn, image.one(), Stage.STYLES, 1, long_ago)
 
 
 def says_the_truth(wanted: Wanted) -> Any:
