@@ -1,13 +1,16 @@
 """How a command is told why something is done: the two forms of `--reason`."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from crowd.tiers.service import LONGEST_REASON
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-class Words(click.ParamType):
+
+class Words(click.ParamType[str]):
     """What somebody wrote, without the blanks around it; where it is `needed` blanks alone are refused."""
 
     name = "text"
@@ -25,7 +28,7 @@ class Words(click.ParamType):
         return text
 
 
-def reason_option(*, needed: bool = True, kept_in: str = "the history") -> Any:
+def reason_option(*, needed: bool = True, kept_in: str = "the history") -> Callable[[F], F]:
     """The option `--reason`; the text is empty where it is not `needed` and was left out."""
     words = Words(needed=needed)
     said = f"Why; kept in {kept_in}."

@@ -1,7 +1,7 @@
-"""Who may fetch a release: people ask and say what for, admins decide and say why; each fetch is noted."""
+"""Who may fetch a release, who did, and what models achieved that were trained on one."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -10,74 +10,21 @@ from sqlalchemy.exc import IntegrityError
 from crowd.accounts.auth import Actor
 from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
+from crowd.core.errors import Conflict, Forbidden, field_error
 from crowd.datasets import access_queries, queries, service
-from crowd.datasets.models import Verdict
+from crowd.datasets.desk import Desk
+from crowd.datasets.models import AccessDecision, AccessRequest, Download
 from crowd.datasets.records import Split
 from crowd.ml.service import Added
 
-# The verdicts that may follow the one that holds (None: nobody has decided yet).
-NEXT: Mapping[Verdict | None, frozenset[Verdict]] = {
-    None: frozenset({Verdict.APPROVED, Verdict.DENIED}),
-    Verdict.APPROVED: frozenset({Verdict.REVOKED}),
-    Verdict.DENIED: frozenset({Verdict.APPROVED}),
-    Verdict.REVOKED: frozenset({Verdict.APPROVED}),
-}
+# Where releases are asked for.
+DESK: Desk[int] = Desk(AccessRequest, AccessDecision, Download, "release_id", "release {}")
 
 
 def ask(conn: Connection, actor: Actor, release_id: int, purpose: str, now: datetime) -> AnyRow:
     """Ask for a release. Raises NotFound, and Conflict where there is no need."""
     service.find_release(conn, release_id)
-    access_queries.lock_person(conn, actor.id)
-    refuse_needless(access_queries.requests_of(conn, actor.id, release_id))
-    request_id = access_queries.add_request(conn, release_id, actor.id, purpose, now)
-    return find_request(conn, release_id, request_id)
-
-
-def decide(
-    conn: Connection,
-    actor: Actor,
-    found: AnyRow,
-    verdict: Verdict,
-    reason: str,
-    now: datetime,
-) -> AnyRow:
-    """Decide about a request. Raises Forbidden for one's own, and Conflict."""
-    check_decider(actor, found)
-    access_queries.lock_request(conn, found.id)
-    check_turn(find_request(conn, found.release_id, found.id), verdict)
-    access_queries.add_decision(conn, found.id, verdict, reason, actor.id, now)
-    return find_request(conn, found.release_id, found.id)
-
-
-def refuse_needless(earlier: Iterable[AnyRow]) -> None:
-    """Raises Conflict where a person's earlier requests for the same leave nothing to be asked."""
-    for request in earlier:
-        if request.verdict is None:
-            raise Conflict("already_asked", f"Request {request.id} is not decided yet.")
-        if request.verdict is Verdict.APPROVED:
-            raise Conflict("already_granted", f"Request {request.id} was approved already.")
-
-
-def check_decider(actor: Actor, found: AnyRow) -> None:
-    """Raises Forbidden for a request of one's own."""
-    if found.worker_id == actor.id:
-        raise Forbidden("own_request", "Nobody decides about a request of their own.")
-
-
-def check_turn(request: AnyRow, verdict: Verdict) -> None:
-    """Raises Conflict for a verdict that may not follow the one that holds."""
-    if verdict not in NEXT[request.verdict]:
-        stands = request.verdict.value if request.verdict else "not decided"
-        raise Conflict("not_open", f"Request {request.id} is {stands}; it cannot be {verdict.value} now.")
-
-
-def find_request(conn: Connection, release_id: int, request_id: int) -> AnyRow:
-    """The request for that release. Raises NotFound."""
-    found = access_queries.request(conn, request_id)
-    if found is None or found.release_id != release_id:
-        raise NotFound("no_such_request", f"There is no request {request_id} for release {release_id}.")
-    return found
+    return DESK.ask(conn, actor, release_id, purpose, now)
 
 
 def grant_of(conn: Connection, actor: Actor, release_id: int) -> int | None:
@@ -87,7 +34,7 @@ def grant_of(conn: Connection, actor: Actor, release_id: int) -> int | None:
     """
     if actor.sees_all:
         return None
-    request_id = _approved(conn, actor, release_id)
+    request_id = DESK.approved(conn, actor, release_id)
     if request_id is None:
         raise Forbidden(
             "not_granted", f"Ask for release {release_id} first: POST /releases/{release_id}/requests."
@@ -97,24 +44,7 @@ def grant_of(conn: Connection, actor: Actor, release_id: int) -> int | None:
 
 def is_granted(conn: Connection, actor: Actor, release_id: int) -> bool:
     """Whether the caller may fetch the release."""
-    return actor.sees_all or _approved(conn, actor, release_id) is not None
-
-
-def _approved(conn: Connection, actor: Actor, release_id: int) -> int | None:
-    for request in access_queries.requests_of(conn, actor.id, release_id):
-        if request.verdict is Verdict.APPROVED:
-            request_id: int = request.id
-            return request_id
-    return None
-
-
-def standing(conn: Connection, actor: Actor, release_id: int) -> str | None:
-    """How the caller's newest request for the release stands; None if there is none."""
-    found = access_queries.requests_of(conn, actor.id, release_id)
-    if not found:
-        return None
-    verdict: Verdict | None = found[0].verdict
-    return verdict.value if verdict else "asked"
+    return actor.sees_all or DESK.approved(conn, actor, release_id) is not None
 
 
 def note_download(conn: Connection, actor: Actor, export: AnyRow, now: datetime) -> None:
@@ -122,7 +52,7 @@ def note_download(conn: Connection, actor: Actor, export: AnyRow, now: datetime)
     request_id = grant_of(conn, actor, export.release_id)
     if not access_queries.is_done(export):
         raise Conflict("not_done", f"Job {export.id} is {export.state}; its files come when it is done.")
-    access_queries.add_download(conn, export, actor.id, request_id, now)
+    DESK.note_use(conn, actor, export.release_id, request_id, now, export_id=export.id)
 
 
 def add_result(

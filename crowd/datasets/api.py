@@ -162,7 +162,7 @@ def list_offered(query: dict[str, Any]) -> Page:
     limit, caller = query["limit"], actor()
     with runtime().db.read() as conn:
         rows = queries.releases(conn, after=query["cursor"], limit=limit + 1)
-        offered = [{**row._mapping, "access": access.standing(conn, caller, row.id)} for row in rows]
+        offered = [{**row._mapping, "access": access.DESK.standing(conn, caller, row.id)} for row in rows]
     return page(offered, limit, lambda row: row["id"])
 
 
@@ -185,7 +185,7 @@ def list_requests(query: dict[str, Any], release_id: int) -> Page:
     limit, caller = query["limit"], actor()
     with runtime().db.read() as conn:
         service.find_release(conn, release_id)
-        rows = access_queries.requests(
+        rows = access.DESK.requests(
             conn,
             release_id,
             by=None if caller.sees_all else caller.id,
@@ -308,8 +308,8 @@ def _picture(row: AnyRow) -> dict[str, Any]:
 
 def _decide(body: dict[str, Any], release_id: int, request_id: int, verdict: Verdict) -> AnyRow:
     with runtime().db.begin() as conn:
-        found = access.find_request(conn, release_id, request_id)
-        return access.decide(conn, actor(), found, verdict, body["reason"], clock.now())
+        reason = body["reason"]
+        return access.DESK.decide(conn, actor(), release_id, request_id, verdict, reason, clock.now())
 
 
 def _whole(release_id: int) -> dict[str, Any]:

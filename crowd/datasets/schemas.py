@@ -122,11 +122,10 @@ class AccessVerdictSchema(Schema):
     reason = said(LONGEST_TEXT)
 
 
-class AccessRequestSchema(Schema):
-    """A person asks for a release; `verdict` is null until somebody has decided."""
+class AskedSchema(Schema):
+    """What every request tells; `verdict` is null until somebody has decided."""
 
     id = fields.Integer()
-    release_id = fields.Integer()
     worker_id = fields.Integer()
     username = fields.String()
     purpose = fields.String()
@@ -136,18 +135,29 @@ class AccessRequestSchema(Schema):
     decided_at = Moment(allow_none=True)
 
 
-class DownloadSchema(Schema):
-    """Somebody fetched a release; `request_id` is what allowed it, null for admins."""
+class UsedSchema(Schema):
+    """What every use tells; `request_id` is what allowed it, null for admins."""
 
     id = fields.Integer()
-    export_id = fields.Integer()
-    format = fields.String()
-    layout = fields.String()
-    revision = fields.Integer()
     worker_id = fields.Integer()
     username = fields.String()
     request_id = fields.Integer(allow_none=True)
     at = Moment()
+
+
+class AccessRequestSchema(AskedSchema):
+    """A person asks for a release; `verdict` is null until somebody has decided."""
+
+    release_id = fields.Integer()
+
+
+class DownloadSchema(UsedSchema):
+    """Somebody fetched a release; `request_id` is what allowed it, null for admins."""
+
+    export_id = fields.Integer()
+    format = fields.String()
+    layout = fields.String()
+    revision = fields.Integer()
 
 
 class NewTestResultSchema(Schema):

@@ -33,7 +33,7 @@ def list_offered(query: dict[str, Any]) -> Page:
     limit, caller = query["limit"], actor()
     with runtime().db.read() as conn:
         rows = queries.models(conn, after=query["cursor"] or 0, limit=limit + 1)
-        offered = [{**row._mapping, "access": service.standing(conn, caller, row.id)} for row in rows]
+        offered = [{**row._mapping, "access": service.DESK.standing(conn, caller, row.id)} for row in rows]
     return page(offered, limit, lambda row: row["id"])
 
 
@@ -57,7 +57,7 @@ def list_requests(query: dict[str, Any], model_id: int) -> Page:
     by = None if caller.is_admin else caller.id
     with runtime().db.read() as conn:
         models.find(conn, model_id)
-        rows = queries.requests(conn, model_id, by=by, after=query["cursor"] or 0, limit=limit + 1)
+        rows = service.DESK.requests(conn, model_id, by=by, after=query["cursor"] or 0, limit=limit + 1)
     return page(rows, limit, lambda row: row.id)
 
 
@@ -97,7 +97,7 @@ def list_fetches(query: dict[str, Any], model_id: int) -> Page:
     limit = query["limit"]
     with runtime().db.read() as conn:
         models.find(conn, model_id)
-        rows = queries.fetches(conn, model_id, after=query["cursor"] or 0, limit=limit + 1)
+        rows = service.DESK.uses(conn, model_id, after=query["cursor"] or 0, limit=limit + 1)
     return page(rows, limit, lambda row: row.id)
 
 
@@ -122,4 +122,5 @@ def fetch(model_id: int) -> Response:
 
 def _decide(body: dict[str, Any], model_id: int, request_id: int, verdict: Verdict) -> AnyRow:
     with runtime().db.begin() as conn:
-        return service.decide(conn, actor(), model_id, request_id, verdict, body["reason"], clock.now())
+        reason = body["reason"]
+        return service.DESK.decide(conn, actor(), model_id, request_id, verdict, reason, clock.now())

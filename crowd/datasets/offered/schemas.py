@@ -3,7 +3,7 @@
 from marshmallow import fields
 
 from crowd.core.http import Moment, Schema
-from crowd.datasets.models import Verdict
+from crowd.datasets.schemas import AskedSchema, UsedSchema
 from crowd.policy import Stage
 
 
@@ -21,25 +21,11 @@ class OfferedModelSchema(Schema):
     )
 
 
-class ModelRequestSchema(Schema):
+class ModelRequestSchema(AskedSchema):
     """A person asks for a model; `verdict` is null until somebody has decided."""
 
-    id = fields.Integer()
     model_id = fields.Integer()
-    worker_id = fields.Integer()
-    username = fields.String()
-    purpose = fields.String()
-    at = Moment()
-    verdict = fields.Enum(Verdict, by_value=True, allow_none=True)
-    reason = fields.String(allow_none=True)
-    decided_at = Moment(allow_none=True)
 
 
-class ModelFetchSchema(Schema):
+class ModelFetchSchema(UsedSchema):
     """Somebody fetched a model; `request_id` is what allowed it, null for admins."""
-
-    id = fields.Integer()
-    worker_id = fields.Integer()
-    username = fields.String()
-    request_id = fields.Integer(allow_none=True)
-    at = Moment()

@@ -8,7 +8,7 @@ from crowd.core.db import AnyRow
 from crowd.core.http import Blueprint, Page, PageArgs, page, paged
 from crowd.datasets.models import Verdict
 from crowd.datasets.schemas import AccessVerdictSchema, NewAccessRequestSchema
-from crowd.datasets.services import queries, service
+from crowd.datasets.services import service
 from crowd.datasets.services.schemas import (
     OfferedServicesSchema,
     SaidSchema,
@@ -48,7 +48,7 @@ def tell(stage: str, image_id: int) -> dict[str, Any]:
 def ask(body: dict[str, Any], stage: str) -> AnyRow:
     """Ask to use the service; an admin decides."""
     with runtime().db.begin() as conn:
-        return service.ask(conn, actor(), service.stage_named(stage), body["purpose"], clock.now())
+        return service.DESK.ask(conn, actor(), service.stage_named(stage), body["purpose"], clock.now())
 
 
 @blueprint.route("/services/<stage>/requests")
@@ -60,7 +60,7 @@ def list_requests(query: dict[str, Any], stage: str) -> Page:
     limit, caller, asked = query["limit"], actor(), service.stage_named(stage)
     by = None if caller.is_admin else caller.id
     with runtime().db.read() as conn:
-        rows = queries.requests(conn, asked, by=by, after=query["cursor"] or 0, limit=limit + 1)
+        rows = service.DESK.requests(conn, asked, by=by, after=query["cursor"] or 0, limit=limit + 1)
     return page(rows, limit, lambda row: row.id)
 
 
@@ -99,11 +99,11 @@ def list_uses(query: dict[str, Any], stage: str) -> Page:
     """Who used the service, for which image, and when, oldest first."""
     limit, asked = query["limit"], service.stage_named(stage)
     with runtime().db.read() as conn:
-        rows = queries.uses(conn, asked, after=query["cursor"] or 0, limit=limit + 1)
+        rows = service.DESK.uses(conn, asked, after=query["cursor"] or 0, limit=limit + 1)
     return page(rows, limit, lambda row: row.id)
 
 
 def _decide(body: dict[str, Any], stage: str, request_id: int, verdict: Verdict) -> AnyRow:
     asked = service.stage_named(stage)
     with runtime().db.begin() as conn:
-        return service.decide(conn, actor(), asked, request_id, verdict, body["reason"], clock.now())
+        return service.DESK.decide(conn, actor(), asked, request_id, verdict, body["reason"], clock.now())

@@ -2,8 +2,8 @@
 
 from marshmallow import fields
 
-from crowd.core.http import Moment, Schema
-from crowd.datasets.models import Verdict
+from crowd.core.http import Schema
+from crowd.datasets.schemas import AskedSchema, UsedSchema
 from crowd.policy import Stage
 
 
@@ -23,18 +23,10 @@ class OfferedServicesSchema(Schema):
     items = fields.List(fields.Nested(OfferedServiceSchema))
 
 
-class ServiceRequestSchema(Schema):
+class ServiceRequestSchema(AskedSchema):
     """A person asks for a service; `verdict` is null until somebody has decided."""
 
-    id = fields.Integer()
     stage = fields.Enum(Stage, by_value=True)
-    worker_id = fields.Integer()
-    username = fields.String()
-    purpose = fields.String()
-    at = Moment()
-    verdict = fields.Enum(Verdict, by_value=True, allow_none=True)
-    reason = fields.String(allow_none=True)
-    decided_at = Moment(allow_none=True)
 
 
 class SaidSchema(Schema):
@@ -46,13 +38,8 @@ class SaidSchema(Schema):
     candidates = fields.Dict(metadata={"description": "As beside a task of the stage."})
 
 
-class ServiceUseSchema(Schema):
+class ServiceUseSchema(UsedSchema):
     """Somebody used a service; `request_id` is what allowed it, null for admins."""
 
-    id = fields.Integer()
     image_id = fields.Integer()
     model_id = fields.Integer()
-    worker_id = fields.Integer()
-    username = fields.String()
-    request_id = fields.Integer(allow_none=True)
-    at = Moment()

@@ -9,16 +9,18 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crowd.accounts.auth import Actor
-from crowd.core.db import AnyRow
 from crowd.core.errors import Forbidden, NotFound
-from crowd.datasets import access, access_queries
+from crowd.datasets import access
 from crowd.datasets import queries as releases
-from crowd.datasets.models import Verdict
+from crowd.datasets.desk import Desk
+from crowd.datasets.models import ServiceDecision, ServiceRequest, ServiceUse
 from crowd.datasets.services import queries
 from crowd.ml import queries as models
 from crowd.ml.service import title
 from crowd.policy import Stage
 from crowd.tasks.flow import LABELLING
+
+DESK: Desk[Stage] = Desk(ServiceRequest, ServiceDecision, ServiceUse, "stage", "the service {}")
 
 
 def stage_named(name: str) -> Stage:
@@ -34,43 +36,11 @@ def offered(conn: Connection, actor: Actor) -> list[dict[str, Any]]:
         {
             "stage": row.stage,
             "model": title(row.name, row.version),
-            "access": _standing(conn, actor, row.stage),
+            "access": DESK.standing(conn, actor, row.stage),
         }
         for row in models.served(conn)
         if row.model_id is not None
     ]
-
-
-def ask(conn: Connection, actor: Actor, stage: Stage, purpose: str, now: datetime) -> AnyRow:
-    """Ask for a service. Raises Conflict where there is no need."""
-    access_queries.lock_person(conn, actor.id)
-    access.refuse_needless(queries.requests_of(conn, actor.id, stage))
-    return find_request(conn, stage, queries.add_request(conn, stage, actor.id, purpose, now))
-
-
-def decide(
-    conn: Connection,
-    actor: Actor,
-    stage: Stage,
-    request_id: int,
-    verdict: Verdict,
-    reason: str,
-    now: datetime,
-) -> AnyRow:
-    """Decide about a request. Raises NotFound, Forbidden, and Conflict."""
-    access.check_decider(actor, find_request(conn, stage, request_id))
-    queries.lock_request(conn, request_id)
-    access.check_turn(find_request(conn, stage, request_id), verdict)
-    queries.add_decision(conn, request_id, verdict, reason, actor.id, now)
-    return find_request(conn, stage, request_id)
-
-
-def find_request(conn: Connection, stage: Stage, request_id: int) -> AnyRow:
-    """The request for that service. Raises NotFound."""
-    found = queries.request(conn, request_id)
-    if found is None or found.stage is not stage:
-        raise NotFound("no_such_request", f"There is no request {request_id} for the service {stage}.")
-    return found
 
 
 def tell(conn: Connection, actor: Actor, stage: Stage, image_id: int, now: datetime) -> dict[str, Any]:
@@ -84,7 +54,7 @@ def tell(conn: Connection, actor: Actor, stage: Stage, image_id: int, now: datet
     said = queries.said(conn, stage, image_id)
     if said is None:
         raise NotFound("nothing_said", f"No model of {stage} has looked at image {image_id}.")
-    queries.add_use(conn, stage, image_id, said.model_id, actor.id, request_id, now)
+    DESK.note_use(conn, actor, stage, request_id, now, image_id=image_id, model_id=said.model_id)
     return {
         "image_id": image_id,
         "stage": stage,
@@ -93,23 +63,14 @@ def tell(conn: Connection, actor: Actor, stage: Stage, image_id: int, now: datet
     }
 
 
-def _standing(conn: Connection, actor: Actor, stage: Stage) -> str | None:
-    found = queries.requests_of(conn, actor.id, stage)
-    if not found:
-        return None
-    verdict: Verdict | None = found[0].verdict
-    return verdict.value if verdict else "asked"
-
-
 def _grant_of(conn: Connection, actor: Actor, stage: Stage) -> int | None:
     """The request that allows it; None for admins, who need none. Raises Forbidden."""
     if actor.is_admin:
         return None
-    for request in queries.requests_of(conn, actor.id, stage):
-        if request.verdict is Verdict.APPROVED:
-            request_id: int = request.id
-            return request_id
-    raise Forbidden("not_granted", f"Ask for the service first: POST /services/{stage}/requests.")
+    request_id = DESK.approved(conn, actor, stage)
+    if request_id is None:
+        raise Forbidden("not_granted", f"Ask for the service first: POST /services/{stage}/requests.")
+    return request_id
 
 
 def _require_release(conn: Connection, actor: Actor, image_id: int) -> None:
