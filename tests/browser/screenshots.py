@@ -17,7 +17,7 @@ from tests.browser.watched import watch
 
 TABLET: ViewportSize = {"width": 820, "height": 1180}
 THEMES: tuple[Theme, ...] = ("light", "dark")
-ON_A_TABLET = ("segmentation", "attributes", "first-review")
+ON_A_TABLET = ("segmentation", "attributes", "styles-examples", "first-review")
 
 
 def main() -> None:

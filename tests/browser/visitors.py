@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 from tests.browser.house import PASSWORD, House
 from tests.scenarios.people import API
@@ -18,7 +20,21 @@ WORDS = Path(__file__).parents[2] / "frontend" / "src" / "i18n"
 
 
 Theme = Literal["light", "dark"]
+# "{n} {n:image|images}": a value, and what goes with one or more.
+HOLE = re.compile(r"\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}")
 LOCALES = {"en": "en-GB", "ko": "ko-KR"}
+# So long nothing was asked for, by the page's own clock: what is busy with an answer asks for more later.
+QUIET_MS = 100
+LONGEST_WAIT_S = 15.0
+# Two frames later everything is painted; animations that never end are waited for by nobody.
+PAINTED = """async (quiet) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
+  const ends = ({ effect }) => Number.isFinite(effect?.getComputedTiming().endTime);
+  await Promise.allSettled(document.getAnimations().filter(ends).map((each) => each.finished));
+  if (quiet) await new Promise((done) => setTimeout(done, quiet));
+}"""
 
 
 def new_context(browser: Browser, language: str, theme: Theme) -> BrowserContext:
@@ -42,6 +58,12 @@ def dictionary(language: str) -> Mapping[str, str]:
     return {key: text for file in files for key, text in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
+def _filled(values: Mapping[str, object], hole: re.Match[str]) -> str:
+    name, one, more = hole.groups()
+    value = str(values[name])
+    return value if one is None else one if value == "1" else more
+
+
 class Visitor:
     """One person's browser."""
 
@@ -50,6 +72,9 @@ class Visitor:
         self.house = house
         self.language = language
         self.errors: list[str] = []
+        # What is under way, and how much was ever asked for.
+        self.asked: set[Request] = set()
+        self.told = 0
         self.page: Page = self._open()
 
     def log_in(self, name: str) -> None:
@@ -60,7 +85,32 @@ class Visitor:
 
     def visit(self, path: str) -> None:
         """Go to a page."""
+        # Of what the last page asked for, not every end is told.
+        self.asked.clear()
         self.page.goto(self.house.url + path)
+
+    def settle(self) -> None:
+        """Wait until the page asks the server for nothing more, and all of it is painted."""
+        until = time.monotonic() + LONGEST_WAIT_S
+        told = -1
+        while self.asked or told != self.told:
+            told = self.told
+            self.page.evaluate(PAINTED, QUIET_MS)
+            assert time.monotonic() < until, sorted(each.url for each in self.asked)
+
+    def wear(self, theme: Theme) -> None:
+        """Have the system's theme changed, and the page painted in it."""
+        self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        self.page.evaluate(PAINTED, 0)
+
+    def speak(self, language: str) -> None:
+        """Switch the language by the button of the line above, which a window may stand before."""
+        if language == self.language:
+            return
+        self.page.locator(f"header button[lang={language}]").evaluate("button => button.click()")
+        expect(self.page.locator("html")).to_have_attribute("lang", language)
+        self.language = language
+        self.settle()
 
     def reopen(self, path: str) -> None:
         """Close the page and open it again, as after a restart of the machine."""
@@ -74,7 +124,7 @@ class Visitor:
 
     def word(self, key: str, **values: object) -> str:
         """What the page says for a key of the dictionary."""
-        return dictionary(self.language)[key].format(**values)
+        return HOLE.sub(partial(_filled, values), dictionary(self.language)[key])
 
     def button(self, key: str) -> Locator:
         """The button that says so, whatever key is shown beside it."""
@@ -139,8 +189,18 @@ class Visitor:
         page = self.context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda line: self._hear(line.type, line.text))
+        page.on("request", self._ask)
+        for end in ("requestfinished", "requestfailed"):
+            page.on(end, self._hear_of)
         page.set_default_timeout(15_000)
         return page
+
+    def _ask(self, request: Request) -> None:
+        self.told += 1
+        self.asked.add(request)
+
+    def _hear_of(self, request: Request) -> None:
+        self.asked.discard(request)
 
     def _hear(self, kind: str, text: str) -> None:
         # Refusals and lost connections are told as errors too; the app is to cope with those.

@@ -11,6 +11,7 @@ from frontend import api_types, build
 SOURCES = build.FRONTEND / "src"
 WORDS = SOURCES / "i18n"
 HOLE = re.compile(r"\{(\w+)\}")
+FORMS = re.compile(r"\{(\w+):[^|{}]*\|[^{}]*\}")
 
 
 def _words(name: str) -> dict[str, str]:
@@ -26,6 +27,22 @@ def test_both_dictionaries_say_the_same_things(more: str) -> None:
         assert text.strip(), key
         assert korean[key].strip(), key
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(korean[key])), key
+
+
+@pytest.mark.parametrize("more", ["", "steering."])
+def test_what_goes_with_one_or_more_goes_with_a_number_that_is_told(more: str) -> None:
+    english, korean = _words(f"{more}en"), _words(f"{more}ko")
+    assert not [key for key, text in korean.items() if FORMS.search(text)]
+    for key, text in english.items():
+        assert set(FORMS.findall(text)) <= set(HOLE.findall(text)), key
+        assert not re.search(r"\} (?:\w+ )?(?:images|answers|files|labels|reviews|pieces)\b", text), key
+
+
+def test_no_space_before_a_sign_is_left_to_the_compiler_which_drops_it() -> None:
+    begun = r"(?:\{#if [^{}\n]*\}|\{:else\}|<(?:span|strong|small)(?: [^<>]*)?>) [·→/(]"
+    dropped = re.compile(begun + r"|[·→/] \{/(?:if|each)\}")
+    for path in SOURCES.rglob("*.svelte"):
+        assert not dropped.search(path.read_text(encoding="utf-8")), path
 
 
 @pytest.mark.parametrize("more", ["", "steering."])

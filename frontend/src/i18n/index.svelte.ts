@@ -47,9 +47,14 @@ async function wordsIn(chosen: Language): Promise<Words> {
   return Object.assign({}, ...read.map((each) => each.default)) as Words;
 }
 
-/** The words for `key`, with `{name}` replaced by the values. */
+const HOLES = /\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}/g;
+
+/** The words for `key`, with `{name}` replaced by the values and `{name:image|images}` by what goes with one or more. */
 export function t(key: Key, values: Readonly<Record<string, string | number>> = {}): string {
-  return (words[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return (words[key] ?? key).replace(HOLES, (whole, name: string, one?: string, more?: string) => {
+    const value = String(values[name] ?? whole);
+    return (value === "1" ? one : more) ?? value;
+  });
 }
 
 /** The words for one of a family such as `stage.attributes`; its own name where the app knows none. */
