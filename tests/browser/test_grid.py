@@ -163,7 +163,7 @@ def test_what_the_server_does_not_take_comes_back_with_the_reason(visit: Visit, 
     inspector.await_done(1)
     inspector.page.unroute("**/submit-batch")
     late = inspector.page.locator(f".tile[data-task='{spoilt['late']}']")
-    expect(late).to_contain_text(inspector.word("lost.lease_lost"))
+    expect(late).to_contain_text(inspector.word("lost.not_your_lease"))
     expect(inspector.page.get_by_text(inspector.word("grid.lost", n=1))).to_be_visible()
     wrong = inspector.page.locator(f".tile[data-task='{spoilt['wrong']}']")
     wrong.click()
@@ -237,6 +237,8 @@ def test_the_large_view_zooms_and_moves_and_shows_keys_and_guideline(visit: Visi
     inspector = _at_the_grid(visit, 1)
     inspector.press("m")
     view = inspector.page.locator(".picture svg")
+    # Until the view knows its own size.
+    expect(view).not_to_have_attribute("viewBox", "0 0 1 1")
     whole = view.get_attribute("viewBox") or ""
     inspector.press("Equal")
     expect(view).not_to_have_attribute("viewBox", whole)
