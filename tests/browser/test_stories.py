@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from crowd.policy import Stage
+from crowd.tasks.answer_queries import unusable_codes
 from tests.browser.conftest import Visit
 from tests.browser.house import House
 from tests.browser.visitors import Visitor
@@ -223,26 +224,6 @@ def test_experts_who_cannot_agree_are_settled_by_a_choice_of_styles(visit: Visit
     assert house.seen(1)["labels"]["styles"]["styles"] == ["country"]
 
 
-def test_a_grid_of_second_reviews_is_sent_in_one_go(visit: Visit, house: House) -> None:
-    images = [house.image(Stage.SECOND_REVIEW) for _ in range(3)]
-    house.person("inspector", "inspector")
-    inspector = visit("inspector", "/work/grid")
-    expect(inspector.page.locator(".tile")).to_have_count(3)
-    inspector.visit("/work/grid")
-    expect(inspector.page.locator(".tile")).to_have_count(3)
-    inspector.page.locator(".tile").first.focus()
-    inspector.press("2")
-    expect(inspector.page.get_by_role("dialog")).to_be_visible()
-    inspector.press("q", "Enter")
-    inspector.press("a", "Control+Enter")
-    inspector.await_done(3)
-    scores = []
-    for image in images:
-        (given,) = [event for event in house.seen(image)["history"] if event["who"] == "inspector"]
-        scores.append(given["why"]["score"] if given["why"] else None)
-    assert len(scores) == 3
-
-
 def test_an_image_that_cannot_be_labelled_is_called_unusable_with_two_keys(
     visit: Visit, house: House
 ) -> None:
@@ -252,8 +233,8 @@ def test_an_image_that_cannot_be_labelled_is_called_unusable_with_two_keys(
     visitor.await_task("segmentation")
     visitor.press("Shift+U", "3")
     visitor.await_done(1)
-    what = [event["what"] for event in house.seen(image)["history"]]
-    assert "second_opinion" in what or "submitted" in what
+    with house.rt.db.begin() as conn:
+        assert unusable_codes(conn, image) == ["watermark"]
 
 
 def test_a_good_proposal_is_taken_with_one_key_and_submitted_with_a_second(

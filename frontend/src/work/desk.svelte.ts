@@ -1,23 +1,21 @@
 // One person's desk: the task at hand, the next ones with their pictures ready, leases kept, answers sent behind.
 
-import { answered, api, ask, Problem, type Schemas, serverNow } from "../api/client";
+import { answered, api, Problem, type Schemas, serverNow } from "../api/client";
 import type { Lease, Stage, Task } from "../api/types";
 import { Keepsakes } from "../lib/keepsakes";
+import { OnlyTab } from "../lib/onlytab";
+import { present } from "../lib/presence";
 import { recognise, session } from "../lib/session.svelte";
 import { prepare } from "./benches.svelte";
-import { type Kind, type Letter, Outbox } from "./outbox.svelte";
+import { type Draft, Drafts, type SentDraft } from "./drafts";
+import { beat, Held } from "./held.svelte";
+import { type Kind, type Letter, Outbox, type Receiver } from "./outbox.svelte";
+
+export { beat, Held };
 
 /** The task at hand and two ahead: what one person may hold. */
 const AT_ONCE = 3;
-const DRAFT_AFTER_MS = 300;
-/** The server is told less often than this browser. */
-const DRAFT_SENT_AFTER_MS = 5000;
-/** Drafts that nobody came back to. */
-const DRAFT_KEPT_MS = 14 * 86_400_000;
 const TICK_MS = 1000;
-const MOST_BETWEEN_BEATS_MS = 120_000;
-/** Somebody who has touched nothing for so long has gone; their leases may run out. */
-const PRESENT_MS = 15 * 60_000;
 const LONGEST_TICK_MS = 5000;
 
 export type QueueState = "capped" | "leased" | "paused" | "empty";
@@ -35,50 +33,9 @@ export interface Notice {
   readonly imageId: number;
 }
 
-interface Draft {
-  readonly taskId: number;
-  readonly at: number;
-  readonly value: unknown;
-}
-
-/** What the server keeps: candidates come with the claim alone, so another browser finds them here. */
-interface SentDraft {
-  readonly value: unknown;
-  readonly candidates: Task["candidates"];
-}
-
-/** A task on the desk. */
-export class Held {
-  expiresAt = $state(0);
-  /** Why it is no longer ours: `lease_lost`, `superseded`; null while it is. */
-  lost = $state<string | null>(null);
-  /** What the server found wrong with the answer, by path. */
-  errors = $state.raw<Readonly<Record<string, readonly string[]>>>({});
-  draft: unknown = undefined;
-  spentMs = 0;
-  beatAt = 0;
-  readonly picture: HTMLImageElement;
-  readonly ready: Promise<void>;
-  readonly #leaseMs: number;
-
-  constructor(readonly task: Task) {
-    this.expiresAt = Date.parse(task.lease.expires_at);
-    this.#leaseMs = this.expiresAt - serverNow();
-    this.#planBeat();
-    this.picture = new Image();
-    this.picture.src = task.image.url;
-    this.picture.decoding = "sync";
-    this.ready = this.picture.decode().catch(() => {});
-  }
-
-  extended(expires: string): void {
-    this.expiresAt = Date.parse(expires);
-    this.#planBeat();
-  }
-
-  #planBeat(): void {
-    this.beatAt = serverNow() + Math.min(Math.max(this.#leaseMs / 3, TICK_MS), MOST_BETWEEN_BEATS_MS);
-  }
+/** The grid, where second reviews lie beside the desk: what it sent goes out with everything else. */
+export interface Side extends Receiver {
+  leave(): Promise<void>;
 }
 
 /** What the screens of the stages ask of whoever hands them their tasks. */
@@ -103,34 +60,23 @@ export class WorkDesk implements Desk {
   stage: Stage | null = null;
   readonly outbox: Outbox;
   readonly keepsakes: Keepsakes;
+  readonly drafts: Drafts;
+  side: Side | null = null;
   #filling = false;
   #sent = new Map<string, Held>();
-  #draftTimer: ReturnType<typeof setTimeout> | undefined;
-  #unsavedDraft: (() => Promise<void>) | null = null;
-  #sendTimer: ReturnType<typeof setTimeout> | undefined;
-  #unsentDraft: (() => Promise<unknown>) | null = null;
   #ticker: ReturnType<typeof setInterval> | undefined;
   #tickedAt = performance.now();
-  #touchedAt = Date.now();
   #noticed = 0;
-  /** Lets another tab have the desk. */
-  #makeRoom: () => void = () => {};
+  readonly #tab: OnlyTab;
 
   constructor(userId: number) {
     this.keepsakes = new Keepsakes(userId);
+    this.drafts = new Drafts(this.keepsakes);
+    this.#tab = new OnlyTab(`crowd-desk-${userId}`, () => this.#robbed());
     this.outbox = new Outbox(this.keepsakes, {
       taken: (letter) => this.#taken(letter),
-      refused: (letter, problem) => void this.#refused(letter, problem),
+      refused: (letter, problem) => void (letter.inGrid ? this.#refusedInGrid(letter, problem) : this.#refused(letter, problem)),
     });
-    for (const kind of ["pointerdown", "keydown", "wheel"]) {
-      addEventListener(kind, () => (this.#touchedAt = Date.now()), { passive: true });
-    }
-    const leave = () => {
-      void this.saveDraftNow();
-      void this.#sendDraftNow();
-    };
-    addEventListener("pagehide", leave);
-    document.addEventListener("visibilitychange", () => document.hidden && leave());
     addEventListener("online", () => {
       for (const held of this.tasks) held.beatAt = 0;
       void this.fill();
@@ -146,14 +92,19 @@ export class WorkDesk implements Desk {
     return this.outbox.letters.length;
   }
 
+  /** How many of the desk's own tasks the server has not heard the end of. */
+  get #underway(): number {
+    return this.outbox.letters.filter(({ inGrid }) => !inGrid).length;
+  }
+
   /** Sit down at the desk: take up what was left, then fetch work. `steal`: from another tab. */
   async open(steal = false): Promise<void> {
     if (this.opened) return;
-    this.elsewhere = !(await this.#alone(steal));
+    this.elsewhere = !(await this.#tab.take(steal));
     if (this.elsewhere) return;
     this.opened = true;
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
-    await this.#forgetOldDrafts();
+    await this.drafts.forgetOld();
     await this.outbox.load();
     await this.resume().catch(() => {});
     await this.fill();
@@ -171,23 +122,21 @@ export class WorkDesk implements Desk {
 
   /** Get up: give back whatever nobody has begun on, for instance before logging out or learning. */
   async leave(): Promise<void> {
-    await this.saveDraftNow();
+    await Promise.all([this.drafts.saveNow(), this.side?.leave()]);
     this.opened = false;
     for (const held of this.tasks) if (held.draft === undefined) this.#giveBack(held);
     this.tasks = [];
     clearInterval(this.#ticker);
     const patience = Date.now() + 3000;
     while (this.unsent && Date.now() < patience) await new Promise((resolve) => setTimeout(resolve, 50));
-    this.#makeRoom();
+    this.#tab.leave();
   }
 
   /** Answer the task at hand; the next one is there at once. */
   answer(kind: Exclude<Kind, "release">, body: Readonly<Record<string, unknown>>): void {
     const held = this.current;
     if (!held || held.lost) return;
-    void this.saveDraftNow();
-    this.#unsentDraft = null;
-    clearTimeout(this.#sendTimer);
+    void this.drafts.settle(held);
     this.#measure();
     const seconds = Math.round(held.spentMs / 100) / 10;
     this.#post(held, kind, { ...body, seconds });
@@ -198,10 +147,7 @@ export class WorkDesk implements Desk {
   skip(reason: string): void {
     const held = this.current;
     if (!held) return;
-    clearTimeout(this.#draftTimer);
-    clearTimeout(this.#sendTimer);
-    this.#unsavedDraft = this.#unsentDraft = null;
-    void this.keepsakes.drop(draftKey(held.task));
+    this.drafts.forget(held);
     this.#post(held, "release", { skip: true, reason });
     this.tasks = this.tasks.slice(1);
   }
@@ -217,29 +163,7 @@ export class WorkDesk implements Desk {
 
   /** Keep what has been done so far of a task, a moment later. */
   keepDraft(held: Held, value: unknown): void {
-    held.draft = value;
-    this.#unsavedDraft = async () => {
-      const draft: Draft = { taskId: held.task.id, at: Date.now(), value };
-      await this.keepsakes.put(draftKey(held.task), draft);
-    };
-    clearTimeout(this.#draftTimer);
-    this.#draftTimer = setTimeout(() => void this.saveDraftNow(), DRAFT_AFTER_MS);
-    if (!this.#unsentDraft) this.#sendTimer = setTimeout(() => void this.#sendDraftNow(), DRAFT_SENT_AFTER_MS);
-    this.#unsentDraft = () => sendDraft(held);
-  }
-
-  async saveDraftNow(): Promise<void> {
-    clearTimeout(this.#draftTimer);
-    const save = this.#unsavedDraft;
-    this.#unsavedDraft = null;
-    await save?.();
-  }
-
-  async #sendDraftNow(): Promise<void> {
-    clearTimeout(this.#sendTimer);
-    const send = this.#unsentDraft;
-    this.#unsentDraft = null;
-    await send?.();
+    this.drafts.keep(held, value);
   }
 
   /** The picture of a task was made anew, as large as before: what is on screen stays. */
@@ -280,7 +204,7 @@ export class WorkDesk implements Desk {
     if (this.#filling || !this.opened || this.elsewhere) return;
     this.#filling = true;
     try {
-      while (this.tasks.length + this.unsent < AT_ONCE) if (!(await this.#claim())) break;
+      while (this.tasks.length + this.#underway < AT_ONCE) if (!(await this.#claim())) break;
     } finally {
       this.#filling = false;
     }
@@ -315,8 +239,8 @@ export class WorkDesk implements Desk {
     const held = new Held(task);
     void this.keepsakes.put(taskKey(task.id), task);
     await prepare(task);
-    const draft = (await this.keepsakes.take<Draft>(draftKey(task))) ?? sent;
-    if (draft?.taskId === task.id) {
+    const draft = (await this.drafts.of(task)) ?? sent;
+    if (draft) {
       held.draft = draft.value;
       this.#notice("restored", "", task.image.id);
     }
@@ -342,11 +266,6 @@ export class WorkDesk implements Desk {
     await this.#put(found, body && { taskId: task.id, at, value: body.value });
   }
 
-  async #forgetOldDrafts(): Promise<void> {
-    const drafts = await this.keepsakes.pairs<Draft>("draft:");
-    for (const [key, { at }] of drafts) if (Date.now() - at > DRAFT_KEPT_MS) await this.keepsakes.drop(key);
-  }
-
   #post(held: Held, kind: Kind, body: Readonly<Record<string, unknown>>): void {
     const { id, stage, lease, image } = held.task;
     const letter: Letter = {
@@ -369,12 +288,18 @@ export class WorkDesk implements Desk {
 
   #taken(letter: Letter): void {
     this.#sent.delete(letter.id);
-    void this.keepsakes.drop(taskKey(letter.taskId));
-    if (letter.kind !== "release") {
-      void this.keepsakes.drop(`draft:${letter.stage}:${letter.imageId}`);
-      this.done += 1;
-    }
+    const key = letter.inGrid ? gridKey : taskKey;
+    if (!letter.inGrid || letter.kind !== "release") void this.keepsakes.drop(key(letter.taskId));
+    if (letter.kind !== "release") void this.drafts.drop(letter.stage, letter.imageId);
+    if (letter.inGrid) this.side?.taken(letter);
+    else if (letter.kind !== "release") this.done += 1;
     void this.fill();
+  }
+
+  /** The image and its verdict stay kept: the grid says what became of them, now or when it is looked at. */
+  #refusedInGrid(letter: Letter, problem: Problem): void {
+    if (this.side) this.side.refused(letter, problem);
+    else if (letter.kind !== "release") this.#notice("not_taken", problem.code, letter.imageId);
   }
 
   async #refused(letter: Letter, problem: Problem): Promise<void> {
@@ -398,7 +323,7 @@ export class WorkDesk implements Desk {
     const task = await this.keepsakes.take<Task>(taskKey(letter.taskId));
     if (!task) return null;
     const held = new Held(task);
-    held.draft = (await this.keepsakes.take<Draft>(draftKey(task)))?.value;
+    held.draft = (await this.drafts.of(task))?.value;
     return held;
   }
 
@@ -409,7 +334,7 @@ export class WorkDesk implements Desk {
   #tick(): void {
     this.#measure();
     if (this.idle && Date.now() >= this.idle.until) void this.fill();
-    if (Date.now() - this.#touchedAt > PRESENT_MS) return;
+    if (!present()) return;
     for (const held of this.tasks) if (!held.lost && serverNow() >= held.beatAt) void this.#beat(held);
   }
 
@@ -435,57 +360,13 @@ export class WorkDesk implements Desk {
     void this.fill();
   }
 
-  /** Whether this is the only tab that fetches work; two would take each other's tasks. */
-  #alone(steal: boolean): Promise<boolean> {
-    if (!navigator.locks) return Promise.resolve(true);
-    const name = `crowd-desk-${session.me?.id}`;
-    return new Promise((resolve) => {
-      navigator.locks
-        .request(name, steal ? { steal } : { ifAvailable: true }, (lock) => {
-          resolve(lock !== null);
-          return lock ? new Promise<void>((leave) => (this.#makeRoom = leave)) : undefined;
-        })
-        .catch(() => this.#robbed());
-    });
-  }
-
   #robbed(): void {
-    void this.saveDraftNow();
+    void this.drafts.saveNow();
     clearInterval(this.#ticker);
     this.tasks = [];
     this.opened = false;
     this.elsewhere = true;
   }
-}
-
-/** Keep a task's lease; the refusal's code where it is lost, else null. */
-export async function beat(held: Held): Promise<string | null> {
-  const { id, lease } = held.task;
-  held.beatAt = serverNow() + LONGEST_TICK_MS;
-  try {
-    const answer = await ask(
-      api.POST("/api/v1/tasks/{task_id}/heartbeat", {
-        params: { path: { task_id: id } },
-        body: { token: lease.token },
-      }),
-    );
-    if (answer.lease) held.extended(answer.lease.expires_at);
-  } catch (problem) {
-    if (problem instanceof Problem && !problem.passing && problem.status !== 401) return problem.code;
-  }
-  return null;
-}
-
-async function sendDraft({ task, draft, lost }: Held): Promise<void> {
-  if (lost) return;
-  const body: SentDraft = { value: draft, candidates: task.candidates };
-  await ask(
-    api.PUT("/api/v1/tasks/{task_id}/draft", {
-      params: { path: { task_id: task.id } },
-      body: { token: task.lease.token, body: body as never },
-      keepalive: true,
-    }),
-  ).catch(() => {});
 }
 
 function taskKey(id: number): string {
@@ -497,8 +378,9 @@ function purposed(task: Task, { headers }: Response): Task {
   return headers.get("Task-Purpose") === "audit" ? { ...task, purpose: "audit" } : task;
 }
 
-function draftKey(task: Task): string {
-  return `draft:${task.stage}:${task.image.id}`;
+/** Where the grid keeps an image that it holds. */
+export function gridKey(id: number): string {
+  return `grid:${id}`;
 }
 
 // Seen by the header too, which is there before anybody has sat down.

@@ -1,6 +1,6 @@
 // Answers on their way: kept in the browser until the server has said that it has them.
 
-import { api, ask, Problem } from "../api/client";
+import { api, ask, Problem, type Schemas } from "../api/client";
 import type { Stage } from "../api/types";
 import type { Keepsakes } from "../lib/keepsakes";
 
@@ -16,6 +16,8 @@ export interface Letter {
   readonly imageId: number;
   readonly at: number;
   readonly body: Readonly<Record<string, unknown>>;
+  /** Of the grid: what was sent together there goes in one request. */
+  readonly inGrid?: boolean;
 }
 
 export interface Receiver {
@@ -27,6 +29,8 @@ export interface Receiver {
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
+/** As many as the server takes at once. */
+const MOST_TOGETHER = 200;
 
 export class Outbox {
   letters = $state.raw<readonly Letter[]>([]);
@@ -66,34 +70,45 @@ export class Outbox {
   async #work(): Promise<void> {
     if (this.#working) return;
     this.#working = true;
-    for (let letter = this.letters[0]; letter; letter = this.letters[0]) {
-      const problem = await this.#send(letter);
-      this.unreachable = problem?.status === 0;
-      if (problem && (problem.passing || problem.status === 401 || problem.code === "csrf")) {
-        await this.#rest(problem);
-        continue;
+    for (let sent = this.#next(); sent.length; sent = this.#next()) {
+      const problems = await this.#send(sent);
+      this.unreachable = problems.some((problem) => problem?.status === 0);
+      for (const [place, problem] of problems.entries()) {
+        const letter = sent[place];
+        if (letter && !(problem && isLater(problem))) await this.#settle(letter, problem);
       }
-      this.#pause = FIRST_PAUSE_MS;
-      this.letters = this.letters.slice(1);
-      await this.keepsakes.drop(`letter:${letter.id}`);
-      if (problem) this.receiver.refused(letter, problem);
-      else this.receiver.taken(letter);
+      const later = problems.find((problem) => problem && isLater(problem));
+      if (later) await this.#rest(later);
     }
     this.#working = false;
   }
 
-  async #send({ kind, taskId, token, body }: Letter): Promise<Problem | null> {
-    const params = { path: { task_id: taskId } };
-    const whole = { token, ...body } as never;
-    try {
-      if (kind === "submit") await ask(api.POST("/api/v1/tasks/{task_id}/submit", { params, body: whole }));
-      else if (kind === "send-back") await ask(api.POST("/api/v1/tasks/{task_id}/send-back", { params, body: whole }));
-      else await ask(api.POST("/api/v1/tasks/{task_id}/release", { params, body: whole }));
-      return null;
-    } catch (problem) {
-      if (problem instanceof Problem) return problem;
-      throw problem;
-    }
+  /** The first letter, with those behind it that may go in the same request. */
+  #next(): readonly Letter[] {
+    const other = this.letters.findIndex((letter) => !isOfGrid(letter));
+    const together = other < 0 ? this.letters.length : other;
+    return this.letters.slice(0, Math.min(Math.max(together, 1), MOST_TOGETHER));
+  }
+
+  async #settle(letter: Letter, problem: Problem | null): Promise<void> {
+    this.#pause = FIRST_PAUSE_MS;
+    this.letters = this.letters.filter((each) => each !== letter);
+    await this.keepsakes.drop(`letter:${letter.id}`);
+    if (problem) this.receiver.refused(letter, problem);
+    else this.receiver.taken(letter);
+  }
+
+  /** What the server said of each that it was asked about, from the first on. */
+  async #send(letters: readonly Letter[]): Promise<readonly (Problem | null)[]> {
+    const [first] = letters;
+    if (!first) return [];
+    if (letters.length === 1) return [await tried(sendOne(first))];
+    let outcomes: readonly Schemas["Outcome"][] = [];
+    const refused = await tried(sendTogether(letters).then((found) => (outcomes = found)));
+    // One that no server can read must not hold up the others.
+    if (refused && !isLater(refused)) return [await tried(sendOne(first))];
+    if (refused) return letters.map(() => refused);
+    return outcomes.map(({ status, code, errors }) => (status === 200 ? null : new Problem(status, code ?? "unknown", "", errors)));
   }
 
   async #rest(problem: Problem): Promise<void> {
@@ -109,4 +124,36 @@ export class Outbox {
     // A session begun in another tab has another token; any reading request hands it out.
     if (problem.code === "csrf") await ask(api.GET("/api/v1/me")).catch(() => {});
   }
+}
+
+function isOfGrid({ inGrid, kind }: Letter): boolean {
+  return inGrid === true && kind === "submit";
+}
+
+/** Whether the same letter may well be taken later. */
+function isLater(problem: Problem): boolean {
+  return problem.passing || problem.status === 401 || problem.code === "csrf";
+}
+
+async function tried(asked: Promise<unknown>): Promise<Problem | null> {
+  try {
+    await asked;
+    return null;
+  } catch (problem) {
+    if (problem instanceof Problem) return problem;
+    throw problem;
+  }
+}
+
+function sendOne({ kind, taskId, token, body }: Letter): Promise<unknown> {
+  const params = { path: { task_id: taskId } };
+  const whole = { token, ...body } as never;
+  if (kind === "submit") return ask(api.POST("/api/v1/tasks/{task_id}/submit", { params, body: whole }));
+  if (kind === "send-back") return ask(api.POST("/api/v1/tasks/{task_id}/send-back", { params, body: whole }));
+  return ask(api.POST("/api/v1/tasks/{task_id}/release", { params, body: whole }));
+}
+
+async function sendTogether(letters: readonly Letter[]): Promise<readonly Schemas["Outcome"][]> {
+  const answers = letters.map(({ taskId, token, body }) => ({ task_id: taskId, token, ...body }));
+  return (await ask(api.POST("/api/v1/tasks/submit-batch", { body: { answers } as never }))).outcomes;
 }
