@@ -14,7 +14,7 @@ from tests.browser.house import House
 from tests.browser.visitors import Visitor
 from tests.core.processes import eventually
 
-FINE = (5, None, [])
+FINE: tuple[int, str | None, list[str]] = (5, None, [])
 
 
 def _furnished(house: House, count: int) -> list[int]:
@@ -43,7 +43,7 @@ def _verdicts(house: House) -> dict[int, tuple[int, str | None, list[str]]]:
 
 
 def _first_reason(house: House, at_fault: Stage) -> str:
-    return next(each.code for each in house.rt.taxonomy.reasons if at_fault in each.stages)
+    return next(each.code for each in house.rt.taxonomy.reasons if at_fault.value in each.stages)
 
 
 def _held(house: House) -> set[int]:
