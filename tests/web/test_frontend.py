@@ -18,7 +18,7 @@ def _words(name: str) -> dict[str, str]:
     return words
 
 
-@pytest.mark.parametrize("more", ["", "steering."])
+@pytest.mark.parametrize("more", ["", "pages.", "steering."])
 def test_both_dictionaries_say_the_same_things(more: str) -> None:
     english, korean = _words(f"{more}en"), _words(f"{more}ko")
     assert list(english) == list(korean)
@@ -28,7 +28,7 @@ def test_both_dictionaries_say_the_same_things(more: str) -> None:
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(korean[key])), key
 
 
-@pytest.mark.parametrize("more", ["", "steering."])
+@pytest.mark.parametrize("more", ["", "pages.", "steering."])
 def test_korean_is_korean(more: str) -> None:
     words = {key: HOLE.sub("", text) for key, text in _words(f"{more}ko").items()}
     # What is nothing but values and signs, as "{n} / {all}", needs no Korean.
@@ -44,7 +44,7 @@ def test_every_word_is_used() -> None:
     families = set(re.findall(r"term\(\s*[\"'](\w+)", text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
     unused = [
         key
-        for key in (*_words("en"), *_words("steering.en"))
+        for key in (*_words("en"), *_words("pages.en"), *_words("steering.en"))
         if key not in text and not any(key.startswith(f"{family}.") for family in families)
     ]
     assert unused == []
