@@ -63,3 +63,11 @@ def _tagger(visit: Visit, house: House) -> Visitor:
 
 def _happened(house: House) -> list[str]:
     return [event["what"] for event in house.seen(1)["history"]]
+
+
+def test_a_refusal_is_told_in_the_language_of_the_page(visit: Visit, house: House) -> None:
+    house.person("admin", "admin")
+    admin = visit("admin", "/admin/releases", language="ko")
+    admin.page.get_by_label(admin.word("releases.name")).fill("first")
+    admin.page.get_by_role("button", name=admin.word("releases.create")).click()
+    expect(admin.page.get_by_role("alert")).to_contain_text("아직 승인된 이미지가 없어")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import crowd
 from frontend import api_types, build
 
 SOURCES = build.FRONTEND / "src"
@@ -93,3 +94,11 @@ def test_a_build_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: 
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "new.ts").write_text("")
     assert not build.is_current()
+
+
+def test_every_refusal_in_words_is_one_of_the_server() -> None:
+    """A code that was renamed would leave its words behind, and be shown in English from then on."""
+    server = "\n".join(path.read_text(encoding="utf-8") for path in Path(crowd.__file__).parent.rglob("*.py"))
+    refused = _words("refused.ko")
+    assert [code for code in refused if f'"{code}"' not in server] == []
+    assert [code for code, text in refused.items() if not re.search("[가-힣]", text)] == []

@@ -57,7 +57,9 @@ def _words(name: str) -> dict[str, str]:
 
 
 def _built(name: str) -> str:
-    (found,) = (path.name for path in ASSETS.glob("*.js") if re.fullmatch(rf"{name}-[\w-]{{8}}\.js", path.name))
+    (found,) = (
+        path.name for path in ASSETS.glob("*.js") if re.fullmatch(rf"{name}-[\w-]{{8}}\.js", path.name)
+    )
     return found
 
 
