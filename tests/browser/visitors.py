@@ -54,7 +54,7 @@ def browser_path() -> str | None:
 @cache
 def dictionary(language: str) -> Mapping[str, str]:
     """What the pages say."""
-    files = (WORDS / f"{name}{language}.json" for name in ("", "steering."))
+    files = (WORDS / f"{name}{language}.json" for name in ("", "pages.", "steering."))
     return {key: text for file in files for key, text in json.loads(file.read_text(encoding="utf-8")).items()}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import crowd
 from frontend import api_types, build
 
 SOURCES = build.FRONTEND / "src"
@@ -19,7 +20,7 @@ def _words(name: str) -> dict[str, str]:
     return words
 
 
-@pytest.mark.parametrize("more", ["", "steering."])
+@pytest.mark.parametrize("more", ["", "pages.", "steering."])
 def test_both_dictionaries_say_the_same_things(more: str) -> None:
     english, korean = _words(f"{more}en"), _words(f"{more}ko")
     assert list(english) == list(korean)
@@ -29,7 +30,7 @@ def test_both_dictionaries_say_the_same_things(more: str) -> None:
         assert sorted(HOLE.findall(text)) == sorted(HOLE.findall(korean[key])), key
 
 
-@pytest.mark.parametrize("more", ["", "steering."])
+@pytest.mark.parametrize("more", ["", "pages.", "steering."])
 def test_what_goes_with_one_or_more_goes_with_a_number_that_is_told(more: str) -> None:
     english, korean = _words(f"{more}en"), _words(f"{more}ko")
     assert not [key for key, text in korean.items() if FORMS.search(text)]
@@ -45,7 +46,7 @@ def test_no_space_before_a_sign_is_left_to_the_compiler_which_drops_it() -> None
         assert not dropped.search(path.read_text(encoding="utf-8")), path
 
 
-@pytest.mark.parametrize("more", ["", "steering."])
+@pytest.mark.parametrize("more", ["", "pages.", "steering."])
 def test_korean_is_korean(more: str) -> None:
     words = {key: HOLE.sub("", text) for key, text in _words(f"{more}ko").items()}
     # What is nothing but values and signs, as "{n} / {all}", needs no Korean.
@@ -61,7 +62,7 @@ def test_every_word_is_used() -> None:
     families = set(re.findall(r"term\(\s*[\"'](\w+)", text)) | set(re.findall(r"t\(`([\w.]+)\.\$\{", text))
     unused = [
         key
-        for key in (*_words("en"), *_words("steering.en"))
+        for key in (*_words("en"), *_words("pages.en"), *_words("steering.en"))
         if key not in text and not any(key.startswith(f"{family}.") for family in families)
     ]
     assert unused == []
@@ -110,3 +111,11 @@ def test_a_build_is_current_until_a_source_changes(tmp_path: Path, monkeypatch: 
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "new.ts").write_text("")
     assert not build.is_current()
+
+
+def test_every_refusal_in_words_is_one_of_the_server() -> None:
+    """A code that was renamed would leave its words behind, and be shown in English from then on."""
+    server = "\n".join(path.read_text(encoding="utf-8") for path in Path(crowd.__file__).parent.rglob("*.py"))
+    refused = _words("refused.ko")
+    assert [code for code in refused if f'"{code}"' not in server] == []
+    assert [code for code, text in refused.items() if not re.search("[가-힣]", text)] == []

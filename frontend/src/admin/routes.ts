@@ -47,11 +47,3 @@ export const FOR_AUDITORS: readonly RegExp[] = [
   /^\/admin\/guidelines$/,
   /^\/admin\/audits(\/.+)?$/,
 ];
-
-/** Pages that belong to one entry of the line above every page. */
-export const NEAR: Readonly<Record<string, readonly string[]>> = {
-  "/admin/people": ["/admin/proposals", "/admin/flags"],
-  "/admin/releases": ["/admin/audits"],
-  "/admin/guidelines": ["/admin/taxonomy", "/admin/examples"],
-  "/admin/plans": ["/admin/assignments", "/admin/groups", "/admin/notices"],
-};

@@ -1,6 +1,8 @@
 // How the app speaks to the server: typed by the API's description, with the session's cookie and CSRF token.
 
 import createClient, { type Middleware } from "openapi-fetch";
+import { t } from "../i18n/index.svelte";
+import { wordsFor } from "../i18n/refused";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -75,9 +77,9 @@ export async function answered<T>(asked: Promise<Answered<T>>): Promise<Answered
   try {
     answer = await asked;
   } catch {
-    throw new Problem(0, "unreachable", "The server cannot be reached.");
+    throw new Problem(0, "unreachable", t("idle.unreachable"));
   }
-  if (!answer.response.ok) throw problemOf(answer);
+  if (!answer.response.ok) throw await problemOf(answer);
   return answer;
 }
 
@@ -86,13 +88,14 @@ export async function ask<T>(asked: Promise<Answered<T>>): Promise<T> {
   return (await answered(asked)).data as T;
 }
 
-function problemOf({ error, response }: Answered<unknown>): Problem {
+async function problemOf({ error, response }: Answered<unknown>): Promise<Problem> {
   const told = (typeof error === "object" && error ? error : {}) as Partial<Schemas["Problem"]>;
   const retry = Number(response.headers.get("Retry-After"));
+  const code = told.code ?? "unknown";
   return new Problem(
     response.status,
-    told.code ?? "unknown",
-    told.detail ?? told.title ?? response.statusText,
+    code,
+    await wordsFor(code, told.detail ?? told.title ?? response.statusText),
     told.errors ?? {},
     Number.isFinite(retry) && retry > 0 ? retry : null,
   );

@@ -1,15 +1,17 @@
 // Korean and English: every word the app itself says stands in two dictionaries with the same keys.
+// Those of work are everybody's, and all that a worker's path fetches; other pages bring theirs along.
 
 import type english from "./en.json";
+import type pages from "./pages.en.json";
 import type steering from "./steering.en.json";
 
 export type Language = "en" | "ko";
-export type Key = keyof typeof english | keyof typeof steering;
+export type Key = keyof typeof english | keyof typeof pages | keyof typeof steering;
 type Words = Readonly<Record<string, string>>;
 export type Dictionary = Readonly<Record<Language, () => Promise<{ default: Words }>>>;
 
 const KEPT = "crowd.language";
-/** The first is everybody's; pages that few people open bring more. */
+/** The first is everybody's. */
 const dictionaries: Dictionary[] = [{ en: () => import("./en.json"), ko: () => import("./ko.json") }];
 
 let language = $state<Language>("en");
@@ -29,7 +31,10 @@ export function preferred(): Language {
 
 /** Speak `chosen` from now on. */
 export async function speak(chosen: Language): Promise<void> {
-  words = await wordsIn(chosen);
+  let read: readonly Words[] = [];
+  // One more may have been learnt while these were fetched.
+  while (read.length < dictionaries.length) read = await Promise.all(dictionaries.map((each) => wordsOf(each, chosen)));
+  words = Object.assign({}, ...read) as Words;
   language = chosen;
   localStorage.setItem(KEPT, chosen);
   document.documentElement.lang = chosen;
@@ -37,14 +42,17 @@ export async function speak(chosen: Language): Promise<void> {
 
 /** Know the words of one more dictionary, whatever language is spoken later. */
 export async function learn(dictionary: Dictionary): Promise<void> {
-  if (dictionaries.includes(dictionary)) return;
-  dictionaries.push(dictionary);
-  words = await wordsIn(language);
+  while (!dictionaries.includes(dictionary)) {
+    const meant = language;
+    const more = await wordsOf(dictionary, meant);
+    if (meant !== language || dictionaries.includes(dictionary)) continue;
+    dictionaries.push(dictionary);
+    words = { ...words, ...more };
+  }
 }
 
-async function wordsIn(chosen: Language): Promise<Words> {
-  const read = await Promise.all(dictionaries.map((dictionary) => dictionary[chosen]()));
-  return Object.assign({}, ...read.map((each) => each.default)) as Words;
+async function wordsOf(dictionary: Dictionary, chosen: Language): Promise<Words> {
+  return (await dictionary[chosen]()).default;
 }
 
 const HOLES = /\{(\w+)(?::([^|{}]*)\|([^{}]*))?\}/g;

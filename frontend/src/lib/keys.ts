@@ -17,6 +17,12 @@ export function nameOf(event: KeyboardEvent): string {
   ].join("");
 }
 
+/** Whether the key belongs to what is focused, which answers it itself: a button that Enter presses. */
+export function pressesFocused(event: KeyboardEvent): boolean {
+  const name = nameOf(event);
+  return (name === "Enter" || name === "Space") && event.target instanceof Element && event.target.closest(PRESSED) !== null;
+}
+
 /** Calls what `maps` (the first that knows the key) says for each key pressed, until the returned function is called. */
 export function onKeys(maps: () => readonly KeyMap[]): () => void {
   const listen = (event: KeyboardEvent) => {
@@ -26,7 +32,7 @@ export function onKeys(maps: () => readonly KeyMap[]): () => void {
     const target = event.target instanceof Element ? event.target : null;
     const always = name.startsWith("Ctrl+Enter") || name === "Escape";
     if (!always && target?.closest(TYPED_INTO)) return;
-    if ((name === "Enter" || name === "Space") && target?.closest(PRESSED)) return;
+    if (pressesFocused(event)) return;
     for (const map of maps()) {
       const action = map[name];
       if (!action) continue;
