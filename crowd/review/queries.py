@@ -200,7 +200,7 @@ def _withheld(viewer_id: int) -> sa.ColumnElement[bool]:
     return sa.and_(Comment.worker_id != viewer_id, in_seat)
 
 
-def _unfinished(seat: sa.Alias, stage: Stage) -> sa.ColumnElement[bool]:
+def _unfinished(seat: sa.FromClause, stage: Stage) -> sa.ColumnElement[bool]:
     """Whether a task of `stage` is open in the round of the seat."""
     beside = sa.alias(Task.__table__, f"beside_{stage.value}")
     return sa.exists(

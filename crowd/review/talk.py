@@ -148,9 +148,7 @@ def _as_beside_work(conn: Connection, me: Actor, image_id: int) -> list[dict[str
     seat = queries.shadow_seat(conn, image_id)
     if seat is None:
         return []
-    until = (
-        Stage.STYLES if seat.cause is Cause.STYLES else min(seat.stage, Stage.SECOND_REVIEW, key=ORDER.get)
-    )
+    until = Stage.STYLES if seat.cause is Cause.STYLES else Stage.FIRST_REVIEW
     opened = queries.when_opened(conn, seat.source_id, until)
     if opened is None:
         return []
