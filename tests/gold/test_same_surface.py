@@ -96,6 +96,10 @@ def test_the_same_eyes_see_what_differs(crew: GoldCrew, monkeypatch: pytest.Monk
         "comments",
         "/tasks/{T}/comments while held",
         "/tasks/{T}/comments after it",
+        "/images/{I}/comments while held",
+        "/images/{I}/comments after it",
+        "/me/comments while held",
+        "/me/comments after it",
     }
 
 
@@ -161,6 +165,8 @@ def everything(
     yield "cover", told(person.post(f"/tasks/{task['id']}/cover", rectangle), task)
     yield "comment", told(person.post(f"/tasks/{task['id']}/comments", {"text": "a collar"}), task)
     yield "comments", told(person.get(f"/tasks/{task['id']}/comments"), task)
+    said = {"stage": task["stage"], "text": "a hem"}
+    yield "comment on the image", told(person.post(f"/images/{task['image']['id']}/comments", said), task)
     yield "release", told(person.release(task), task)
     again = person.claim(task["stage"])
     assert again["id"] == task["id"]
@@ -192,6 +198,7 @@ OWN = (
     "/tasks/{T}",
     "/tasks/{T}/comments",
     "/images/{I}",
+    "/images/{I}/comments",
     "/images/{I}/file",
     "/images/{I}/thumbnail",
     "/images/{I}/original",
@@ -201,6 +208,7 @@ OWN = (
     "/me",
     "/me/answers",
     "/me/feedback",
+    "/me/comments",
     "/me/appeals",
     "/me/appeals/possible",
     "/me/outlook",
@@ -210,7 +218,7 @@ OWN = (
     "/workers/{W}/evidence",
     "/workers/{W}/grades",
 )
-OTHERS = ("/tasks/{T}", "/tasks/{T}/comments", "/images/{I}", "/images/{I}/file")
+OTHERS = ("/tasks/{T}", "/tasks/{T}/comments", "/images/{I}", "/images/{I}/comments", "/images/{I}/file")
 WRONG: Mapping[str, Any] = {
     "nothing": {},
     "a list": [],
