@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
@@ -15,6 +15,8 @@ function packed(): Plugin {
     apply: "build",
     closeBundle() {
       const folder = join(import.meta.dirname, DIST, "assets");
+      // After a build that failed, too; it is to tell its own error.
+      if (!existsSync(folder)) return;
       for (const name of readdirSync(folder)) {
         const bytes = readFileSync(join(folder, name));
         if (!/\.(js|css|svg)$/.test(name) || bytes.length < SMALLEST_WORTH_PACKING) continue;
