@@ -1,8 +1,8 @@
 """Exports: images a second beside the least that they cost, on one core.
 
-The floor reads the same rows by page, dumps each image's labels as JSON and copies its bytes: into a file
-each, as the formats of loose files do, or behind each other, as the packed ones may; into a folder for each
-image, where the layout asks for one. Nothing else: no digest, no check, no journal.
+The floor reads the same rows by page, dumps each image's labels as JSON and copies its bytes, into as many
+files and folders as the layout asks for: one for all, one for each image and one for all labels, or two for
+each image, in a folder of its own. Nothing else: no digest, no check, no journal.
 """
 
 import argparse
@@ -45,7 +45,8 @@ NAME = "benchmark"
 DRAWINGS = 24
 # Whose files hold many images; what they are compared with does so too.
 PACKED = {("parquet", "embedded"), ("webdataset", "shards")}
-# (format, layout) with a folder for each image: no export of it can do without making them.
+# (format, layout) with a file of labels, and with a folder, for each image.
+LABELS_EACH = {("kfashion", "guideline"), ("kfashion", "release")}
 FOLDER_EACH = {("kfashion", "guideline")}
 # The one layout of classifiers with whole images.
 STYLES = "styles"
@@ -144,7 +145,12 @@ def _add(
 
 def _speed(rt: Runtime, form: tuple[str, str], rounds: int, out: Path) -> list[Line]:
     name, layout = form
-    floor = partial(_floor_loose, folders=form in FOLDER_EACH) if form not in PACKED else _floor_packed
+    if form in PACKED:
+        floor = _floor_packed
+    elif form in LABELS_EACH:
+        floor = partial(_floor_by_image, folders=form in FOLDER_EACH)
+    else:
+        floor = _floor_loose
     ways: dict[str, Callable[[], int]] = {
         "floor": lambda: floor(rt, out),
         "export": lambda: export(rt, name, out, layout),
@@ -181,7 +187,7 @@ def export(rt: Runtime, name: str, out: Path, layout: str | None = None) -> int:
     return int(release.images)
 
 
-def _floor_loose(rt: Runtime, out: Path, *, folders: bool) -> int:
+def _floor_by_image(rt: Runtime, out: Path, *, folders: bool) -> int:
     out.mkdir()
     images = 0
     for row, text, data in _least(rt):
@@ -192,6 +198,17 @@ def _floor_loose(rt: Runtime, out: Path, *, folders: bool) -> int:
         (folder / f"{row.id}.json").write_bytes(text)
         (folder / f"{row.id}.jpg").write_bytes(data)
         images += 1
+    return images
+
+
+def _floor_loose(rt: Runtime, out: Path) -> int:
+    out.mkdir()
+    images = 0
+    with (out / "labels").open("wb") as file:
+        for row, text, data in _least(rt):
+            file.write(text)
+            (out / f"{row.id}.jpg").write_bytes(data)
+            images += 1
     return images
 
 
