@@ -40,7 +40,8 @@ def test_a_claim_that_meets_gold_reads_no_more_in_a_longer_queue_with_a_larger_p
             bills.append(deal(place, worker, monkeypatch, waited, generic=generic))
     read = {node.relation for plan in bills[1].plans for node in plan.nodes}
     assert {"gold_items", "gold_seats", "images"} <= read
-    assert_flat(*bills, sorted_rows=OWN_CLAIMS)
+    # In the shorter queue they have not had so many tasks yet.
+    assert_flat(*bills, sorted_rows=OWN_CLAIMS, looked_up=0 if waited else OWN_CLAIMS)
 
 
 def deal(place: Place, worker: int, patch: pytest.MonkeyPatch, waited: int, *, generic: bool) -> Bill:
