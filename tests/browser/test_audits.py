@@ -122,7 +122,7 @@ def test_the_same_by_keys_alone_in_korean(visit: Visit, house: House, images: li
     admin.tab_to(admin.page.get_by_label(admin.word("releases.name")))
     admin.page.keyboard.type("spring")
     admin.press("Enter")
-    expect(admin.page.get_by_role("alert")).to_contain_text("Audit 1")
+    expect(admin.page.get_by_role("alert")).to_contain_text("감사를 통과하지 못했습니다")
     admin.tab_to(admin.page.get_by_role("link", name=admin.word("audits.title"), exact=True))
     admin.press("Enter")
     admin.tab_to(admin.page.locator("[data-audit='1'] a"))
