@@ -157,7 +157,7 @@ def _wire_gold(rt: Runtime, shelf: Shelf) -> None:
 
 def _wire_audits(rt: Runtime) -> None:
     AUDITORS_WRITE.add("audits.sign_audit")
-    shadows.FIRST_CALLS[:] = [seats.Desk(rt.policy).seat]
+    shadows.FIRST_CALLS[:] = [seats.Usher(rt.policy).seat]
     shadows.WITNESSES[Purpose.AUDIT] = seats.hear
     progress.BLOCKED_ABOVE[:] = [blocked_audits.troubles]
 

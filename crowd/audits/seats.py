@@ -29,7 +29,7 @@ _NOT_SHOWN = frozenset({ImageState.WITHDRAWN, ImageState.REFUSED})
 
 
 @dataclass(slots=True)
-class Desk:
+class Usher:
     """Gives out the seats of audits. What it remembers is a hint of this process."""
 
     policy: Policy
