@@ -247,7 +247,8 @@ class Floor:
             self._book.move(who, stage, {})
 
     def _keep(self, session: Session, who: int, stage: Stage, marks: Marks, end: Any, now: datetime) -> None:
-        moved = claim_queries.marks_before(session, stage, marks, end, now)  # type: ignore[arg-type]  # execute()
+        seen = claim_queries.horizon(session, self._book)  # type: ignore[arg-type]  # execute()
+        moved = claim_queries.marks_before(session, stage, marks, end, now, seen)  # type: ignore[arg-type]  # execute()
         made_at = now - timedelta(seconds=self._book.move(who, stage, moved))
         claim_queries.keep_marks(session, who, stage, moved, made_at)  # type: ignore[arg-type]  # execute()
 

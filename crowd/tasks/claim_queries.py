@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from crowd.core.db import INSERT, AnyRow, AnySelect
 from crowd.core.statements import Statement
 from crowd.policy import Stage
-from crowd.tasks.marks import LIFE_SECONDS, Marks
+from crowd.tasks.marks import LIFE_SECONDS, Horizon, MarkBook, Marks, Sighting
 from crowd.tasks.models import Miss, QueueMark, Task
 from crowd.tasks.queries import ASSIGNED, LEAST_PRIORITY, MOST_PRIORITY, READY, may_not
 
@@ -31,6 +31,10 @@ MOST_MARKS = 3
 
 # Priorities looked at for marks, best first.
 MOST_PRIORITIES = 16
+
+UNKNOWN = Horizon()
+# Of so many of the newest tasks the priorities are looked at.
+NEWEST = 32
 
 _WHO = sa.bindparam("who", type_=Task.worker_id.type)
 _NOW = sa.bindparam("at_now", type_=Task.lease_until.type)
@@ -102,19 +106,27 @@ def first_open(conn: Connection, worker_id: int, stage: Stage, marks: Marks) -> 
 
 
 def marks_before(
-    conn: Connection, stage: Stage, marks: Marks, end: AnyRow | None, now: datetime
+    conn: Connection,
+    stage: Stage,
+    marks: Marks,
+    end: AnyRow | None,
+    now: datetime,
+    seen: Horizon = UNKNOWN,
 ) -> dict[int, int]:
     """By priority, the id before which nothing new is or will be for a person; where it is worth a mark.
 
-    `end`: their `first_open` from `marks` on. No mark goes beyond the last task that is settled: one that
-    commits late may stand there.
+    `end`: their `first_open` from `marks` on. No mark goes beyond what is `seen` and the last task that
+    is settled: one that commits late may stand there.
     """
-    settled = now - SETTLED_AFTER
+    settled, beyond = now - SETTLED_AFTER, seen.task_id + 1
     known = {
-        priority: mark
+        priority: max(mark, beyond)
         for priority, mark in marks.by_priority.items()
         if end is None or priority < end.priority
     }
+    if end is None:
+        # What passes through an empty queue leaves dead rows, at the priorities that tasks have today.
+        known |= {priority: beyond for priority in seen.priorities[:MOST_MARKS] if priority not in known}
     moved = {
         priority: _behind_settled(conn, stage, priority, settled, mark) for priority, mark in known.items()
     }
@@ -122,10 +134,21 @@ def marks_before(
     if end is not None and end.opened_at < settled:
         moved[end.priority] = end.id
     elif end is not None:
-        mark = marks.by_priority.get(end.priority, 1)
+        mark = max(marks.by_priority.get(end.priority, 1), min(beyond, end.id))
         moved[end.priority] = _behind_settled(conn, stage, end.priority, settled, mark, before=end.id)
     worth = [(priority, mark) for priority, mark in moved.items() if mark > 1]
     return dict(worth[-MOST_MARKS:])
+
+
+def horizon(conn: Connection, book: MarkBook) -> Horizon:
+    """Up to where all tasks are in sight, looked at anew when it is time."""
+    if book.wants_sighting():
+        rows = conn.execute(_NEWEST[conn.dialect.name], {}).all()
+        if rows:
+            newest = rows[0]
+            priorities = tuple(sorted({row.priority for row in rows}))
+            book.sight(Sighting(newest.id, priorities, newest.running_from, newest.running_to))
+    return book.horizon
 
 
 def _behind_settled(
@@ -359,6 +382,24 @@ _LAST_SETTLED = (
     .order_by(Task.id.desc())
     .limit(1)
 )
+
+
+def _newest(running_from: str, running_to: str) -> AnySelect:
+    columns = (
+        sa.literal_column(sql, sa.BigInteger).label(name)
+        for name, sql in (("running_from", running_from), ("running_to", running_to))
+    )
+    return sa.select(Task.id, Task.priority, *columns).order_by(Task.id.desc()).limit(NEWEST)
+
+
+# Where one transaction writes at a time, nobody else is at work while this one is.
+_NEWEST = {
+    "sqlite": _newest("0", "0"),
+    "postgresql": _newest(
+        "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)",
+        "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)",
+    ),
+}
 
 
 _KEPT = sa.select(QueueMark.by_priority, QueueMark.made_at).where(

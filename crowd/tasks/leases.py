@@ -300,7 +300,8 @@ class _Search:
             self._keep(book, stage, marks, claim_queries.first_open(self.conn, self.worker_id, stage, marks))
 
     def _keep(self, book: MarkBook, stage: Stage, marks: Marks, end: AnyRow | None) -> None:
-        moved = claim_queries.marks_before(self.conn, stage, marks, end, self.now)
+        seen = claim_queries.horizon(self.conn, book)
+        moved = claim_queries.marks_before(self.conn, stage, marks, end, self.now, seen)
         made_at = self.now - timedelta(seconds=book.move(self.worker_id, stage, moved))
         claim_queries.keep_marks(self.conn, self.worker_id, stage, moved, made_at)
 

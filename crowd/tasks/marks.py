@@ -23,6 +23,8 @@ from crowd.policy import Stage
 
 # Ids between the mark and what was found, from which moving the mark is worth a statement.
 STRIDE = 2000
+# Between two looks at the newest tasks; longer than anybody takes from an id drawn to a row written.
+SIGHT_SECONDS = 2.0
 # A mark that could not be moved is not tried again at once.
 PAUSE_SECONDS = 5.0
 # An empty answer is given only after a search without marks older than this.
@@ -48,6 +50,31 @@ class Marks:
 NONE = Marks()
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The newest tasks as they were at a moment, and the transactions that were at work then.
+
+    `running_from`: every transaction with a smaller id had ended; `running_to`: none with this id or a
+    larger one had begun. Both 0 on a database that lets one transaction write at a time.
+    """
+
+    newest: int
+    priorities: tuple[int, ...]
+    running_from: int
+    running_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """No task with this id or a smaller one is still to appear: whoever could have opened it is done.
+
+    `priorities`: those of the newest tasks, best first.
+    """
+
+    task_id: int = 0
+    priorities: tuple[int, ...] = ()
+
+
 class MarkBook:
     """The marks of everybody who claims through this process. Threads may share it."""
 
@@ -57,12 +84,17 @@ class MarkBook:
         *,
         stride: int = STRIDE,
         pause: float = PAUSE_SECONDS,
+        sight: float = SIGHT_SECONDS,
     ) -> None:
         self._monotonic = monotonic
         self._stride = stride
         self._pause = pause
+        self._sight = sight
         self._marks: OrderedDict[tuple[int, Stage], Marks] = OrderedDict()
         self._turn = threading.Lock()
+        self._horizon = Horizon()
+        self._sighting: Sighting | None = None
+        self._sighted_at = float("-inf")
 
     def of(self, worker_id: int, stage: Stage) -> Marks:
         """Where this person's search in the stage begins."""
@@ -116,6 +148,29 @@ class MarkBook:
         """Begin anew: the database is another one than before."""
         with self._turn:
             self._marks.clear()
+            self._horizon, self._sighting = Horizon(), None
+
+    def wants_sighting(self) -> bool:
+        """Whether it is time to look at the newest tasks again."""
+        return self._monotonic() - self._sighted_at >= self._sight
+
+    def sight(self, seen: Sighting) -> None:
+        """Move the horizon to the earlier sighting, once all who were at work then have ended.
+
+        An id is drawn just before its transaction counts as at work: that is why sightings lie seconds apart.
+        """
+        with self._turn:
+            earlier = self._sighting
+            if earlier is not None and seen.running_from < earlier.running_to:
+                return
+            if earlier is not None:
+                self._horizon = Horizon(earlier.newest, earlier.priorities)
+            self._sighting, self._sighted_at = seen, self._monotonic()
+
+    @property
+    def horizon(self) -> Horizon:
+        """Up to where all tasks are in sight."""
+        return self._horizon
 
     def _keep(self, worker_id: int, stage: Stage, marks: Marks) -> None:
         with self._turn:

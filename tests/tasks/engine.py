@@ -28,7 +28,7 @@ from crowd.tasks import answers, decisions, handover, leases
 from crowd.tasks.decisions import Decision
 from crowd.tasks.flow import Cause
 from crowd.tasks.leases import QueueState
-from crowd.tasks.marks import MarkBook
+from crowd.tasks.marks import SIGHT_SECONDS, MarkBook
 from crowd.tasks.models import Kind, Task, TaskState
 from crowd.tasks.taxonomies import shelf
 from crowd.tiers import service as tiers
@@ -76,6 +76,8 @@ class Engine:
         other = Engine(replace(self.rt, db=open_database(self.rt.db.url)), self.now)
         other.crew = self.crew
         self.is_alone = other.is_alone = False
+        for engine in (self, other):
+            engine.book = eager_book(sight=SIGHT_SECONDS)
         return other
 
     def hire(self, grade: Grade) -> int:
@@ -88,28 +90,30 @@ class Engine:
     def add_image(self) -> int:
         """A new image, accepted at intake, with its first task."""
         with self.db.begin() as conn:
-            supplier = conn.execute(sa.select(Supplier.id).limit(1)).scalar_one_or_none()
-            if supplier is None:
-                values = {"name": "a shop", "created_at": self.now}
-                supplier = conn.execute(
-                    sa.insert(Supplier).values(values).returning(Supplier.id)
-                ).scalar_one()
-            image_id: int = conn.execute(
-                sa.insert(Image)
-                .values(
-                    supplier_id=supplier,
-                    file_name="photo.jpg",
-                    rights=Rights.OWNED,
-                    sha256=os.urandom(32),
-                    state=ImageState.IN_WORK,
-                    width=100,
-                    height=200,
-                    created_at=self.now,
-                )
-                .returning(Image.id)
-            ).scalar_one()
-            record(conn, image_id, Happening(What.UPLOADED), self.now)
-            decisions.open_first(conn, image_id, self.now)
+            return self.add_image_in(conn)
+
+    def add_image_in(self, conn: Connection) -> int:
+        """The same as part of a transaction."""
+        supplier = conn.execute(sa.select(Supplier.id).limit(1)).scalar_one_or_none()
+        if supplier is None:
+            values = {"name": "a shop", "created_at": self.now}
+            supplier = conn.execute(sa.insert(Supplier).values(values).returning(Supplier.id)).scalar_one()
+        image_id: int = conn.execute(
+            sa.insert(Image)
+            .values(
+                supplier_id=supplier,
+                file_name="photo.jpg",
+                rights=Rights.OWNED,
+                sha256=os.urandom(32),
+                state=ImageState.IN_WORK,
+                width=100,
+                height=200,
+                created_at=self.now,
+            )
+            .returning(Image.id)
+        ).scalar_one()
+        record(conn, image_id, Happening(What.UPLOADED), self.now)
+        decisions.open_first(conn, image_id, self.now)
         return image_id
 
     def claim(self, worker_id: int, stage: Stage | None = None) -> Lease | QueueState:
@@ -267,9 +271,12 @@ class Engine:
         return leases.Claimant(worker_id, self.taxonomy_id)
 
 
-def eager_book() -> MarkBook:
-    """Marks that move at every claim, so that even a short queue is entered behind them."""
-    return MarkBook(stride=0, pause=0.0)
+def eager_book(*, sight: float = 0.0) -> MarkBook:
+    """Marks that move at every claim, so that even a short queue is entered behind them.
+
+    `sight`: seconds between two looks at the newest tasks; 0 is for a crowd that is alone.
+    """
+    return MarkBook(stride=0, pause=0.0, sight=sight)
 
 
 def open_database(url: str, *, pool_size: int = 4) -> Database:

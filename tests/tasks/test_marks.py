@@ -1,5 +1,6 @@
 """Where a search begins never changes what it finds."""
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,9 @@ from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from crowd.tasks import claim_queries, leases, queries
 from crowd.tasks.leases import Claimant, QueueState
-from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, STRIDE, MarkBook, book_of
+from crowd.tasks.marks import FRESH_SECONDS, LIFE_SECONDS, SIGHT_SECONDS, STRIDE, MarkBook, book_of
 from crowd.tasks.models import Task
-from tests.tasks.engine import Engine, Lease, eager_book, passing
+from tests.tasks.engine import Engine, Lease, eager_book, open_database, passing
 
 LATER = timedelta(minutes=30)
 
@@ -81,6 +82,8 @@ def test_others_still_find_that_work(engine: Engine, reviewer: int) -> None:
 
 
 def test_the_young_are_not_passed_over(engine: Engine, reviewer: int) -> None:
+    """Not before all who were at work when they were first seen have ended."""
+    engine.book = eager_book(sight=SIGHT_SECONDS)
     assert engine.claim(reviewer, Stage.FIRST_REVIEW) is QueueState.EMPTY
     assert mark(engine, reviewer) <= task_ids(engine, Stage.FIRST_REVIEW)[0]
 
@@ -322,6 +325,44 @@ def test_no_mark_lives_for_ever_however_often_it_moves() -> None:
         book.move(1, Stage.STYLES, {0: step})
         timer.now += LIFE_SECONDS / 8
     assert not book.of(1, Stage.STYLES).by_priority
+
+
+def test_what_passed_through_an_empty_queue_lies_before_the_mark(engine: Engine, reviewer: int) -> None:
+    """Its dead rows may stay for as long as somebody holds a snapshot; the next one is found."""
+    for _ in range(5):
+        lease = claimed(engine, engine.crew[Grade.REVIEWER][0], Stage.FIRST_REVIEW)
+        assert engine.answer(lease, passing(lease)) is None
+    stranger = engine.hire(Grade.REVIEWER)
+    passed = max(task_ids(engine, Stage.FIRST_REVIEW))
+    for _ in range(2):
+        assert engine.claim(stranger, Stage.FIRST_REVIEW) is QueueState.EMPTY
+    assert mark(engine, stranger) > passed
+    image = to_first_review(engine, engine.crew[Grade.GENERAL][0])
+    assert claimed(engine, stranger, Stage.FIRST_REVIEW).image_id == image
+
+
+def test_the_horizon_stops_at_who_was_at_work(engine: Engine) -> None:
+    """A task that commits late, with a smaller id than others already seen, is not passed over."""
+    if engine.db.is_sqlite:
+        pytest.skip("one transaction writes at a time")
+    person = engine.hire(Grade.GENERAL)
+    engine.add_image()
+    draw(engine, person)
+
+    def in_vain() -> int:
+        for _ in range(3):
+            assert engine.claim(person, Stage.SEGMENTATION) is QueueState.EMPTY
+        return engine.book.horizon.task_id
+
+    with contextlib.closing(open_database(engine.db.url)) as other, other.begin() as conn:
+        late = engine.add_image_in(conn)
+        engine.add_image()
+        newest = max(task_ids(engine, Stage.SEGMENTATION))
+        draw(engine, person)
+        assert in_vain() < newest
+    found = claimed(engine, person, Stage.SEGMENTATION)
+    assert (found.image_id, found.task_id < newest) == (late, True)
+    assert in_vain() >= newest
 
 
 class _Row:
