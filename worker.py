@@ -2,7 +2,10 @@
 
 import sys
 
-from crowd.jobworker import main
+from crowd.core.loading import loading
+
+with loading():
+    from crowd.jobworker import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,5 +1,5 @@
 """The entry for WSGI servers: `gunicorn wsgi:app`, configured by environment only."""
 
-from crowd.app import create_app
+from crowd.webserver import application
 
-app = create_app()
+app = application()

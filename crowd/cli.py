@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from crowd.core.loading import loading
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -55,7 +57,8 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = getattr(import_module(entry.module), entry.attribute)
+        with loading():
+            command: click.Command = getattr(import_module(entry.module), entry.attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

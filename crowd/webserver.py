@@ -4,9 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
+from flask import Flask
+
 from crowd.core.config import Settings, SettingsError
+from crowd.core.loading import loading
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_THREADS = "8"
@@ -39,7 +43,15 @@ def gunicorn_command(
         # The heartbeat file on a slow disk can block a worker until it is taken for dead.
         options["worker-tmp-dir"] = HEARTBEAT_FOLDER
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", "crowd.app:create_app()"]
+    return [sys.executable, "-m", "gunicorn", *words, "--no-control-socket", "crowd.webserver:application()"]
+
+
+def application() -> Flask:
+    """The application as a web process has it, configured by the environment. Raises as `create_app` does."""
+    with loading():
+        # Imported now: whoever only asks for the command line need not wait for it.
+        app: Flask = import_module("crowd.app").create_app()
+    return app
 
 
 def shared_metrics(data_dir: Path, environ: Mapping[str, str]) -> dict[str, str]:
