@@ -5,6 +5,7 @@ word for is left out and told. PURE but for reading the files.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,16 @@ from crowd.taxonomy import Part, Taxonomy
 POINT_KEY = re.compile(r"([XY])좌표([1-9][0-9]*)")
 STYLE_KEYS = ("스타일", "서브스타일")
 SPLIT_FOLDERS = frozenset(("Training", "Validation", "Test"))
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OSError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class Unreadable(Exception):
@@ -68,10 +78,11 @@ def read_coco(path: Path, taxonomy: Taxonomy) -> Iterator[Labelled | Unreadable]
             annotations: dict[Any, list[Any]] = {}
             for each in form["annotations"]:
                 annotations.setdefault(each["image_id"], []).append(each)
+            images = list(form["images"])
         except UNREADABLE as error:
             yield Unreadable(f"{file.name}: {type(error).__name__}: {error}")
             continue
-        for image in form["images"]:
+        for image in images:
             try:
                 yield _coco(file, image, annotations.get(image["id"], []), parts, taxonomy)
             except UNREADABLE as error:
@@ -99,8 +110,8 @@ def _kfashion(file: Path, where: str, taxonomy: Taxonomy) -> Labelled:
         where,
         _beside(file, name),
         name,
-        int(info["이미지 너비"]),
-        int(info["이미지 높이"]),
+        _side(info["이미지 너비"]),
+        _side(info["이미지 높이"]),
         regions,
         attributes,
         _styles(
@@ -195,8 +206,8 @@ def _coco(
         f"{file.name}: image {image['id']}",
         _coco_image(file, str(image["file_name"])),
         str(image.get("source_name") or image["file_name"]),
-        int(image["width"]),
-        int(image["height"]),
+        _side(image["width"]),
+        _side(image["height"]),
         regions,
         attributes,
         _styles(image.get("styles") or [], taxonomy, told),
@@ -238,7 +249,17 @@ def _rings(
 
 
 def _unflat(flat: Sequence[float]) -> list[list[float]]:
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in flat):
+        raise ValueError("an outline has points that are no numbers")
     return [[x, y] for x, y in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def _side(told: Any) -> int:
+    """A side of an image, in pixels. Raises ValueError, TypeError or OverflowError for what is none."""
+    side = int(told)
+    if side < 1:
+        raise ValueError(f"an image with a side of {side} pixels")
+    return side
 
 
 def _said_in_keys(

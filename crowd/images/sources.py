@@ -174,11 +174,12 @@ def _file_item(
 ) -> SourceItem:
     name, name_bytes = _item_name(os.fsencode(relative))
     return SourceItem(
-        name, partial(_read_file, path, name, limits.item_bytes), name_bytes, **(overrides or {})
+        name, partial(read_capped, path, name, limits.item_bytes), name_bytes, **(overrides or {})
     )
 
 
-def _read_file(path: Path, name: str, cap: int) -> bytes:
+def read_capped(path: Path, name: str, cap: int = SourceLimits().item_bytes) -> bytes:
+    """A file's bytes, of which there may be `cap`. Raises SourceError, in which the file is called `name`."""
     try:
         with path.open("rb") as file:
             data = file.read(cap + 1)
