@@ -1,6 +1,7 @@
 """Every format read back: the labels as stored, to the value and the pixel, less what its README says."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -15,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from crowd.datasets import exports, service, verification
 from crowd.datasets.check import CheckReport
 from crowd.datasets.exports import Place, Plan, write_export
 from crowd.datasets.formats import FORMATS, classifier, coco, parquet, table, webdataset
 from crowd.datasets.inspect import Found
-from crowd.datasets.records import MANIFEST, PIECES, README, plain
+from crowd.datasets.records import MANIFEST, PIECES, README, ReleasedImage, Split, plain
+from crowd.images import faces
 from crowd.policy import Stage
 from crowd.runtime import Runtime
+from crowd.simulation.samples import sample_photographs
+from crowd.taxonomy import load_taxonomy
 from tests.datasets.factories import THEN, Crowd
 
 IMAGES = 11
@@ -256,6 +261,37 @@ def test_a_crop_lies_in_the_folder_of_each_of_its_values(released: Released, tmp
     assert found == {"pockets", "buckle"}
     crops = {each.labels["id"] for each in classifier.read_crops(folder)}
     assert first + 1 not in crops
+
+
+@pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
+def test_a_face_too_small_to_be_found_in_the_image_is_covered_in_the_crop(tmp_path: Path) -> None:
+    portrait = Image.open(io.BytesIO(dict(sample_photographs())["astronaut.png"])).convert("RGB")
+    page = Image.new("RGB", (800, 1000), (200, 190, 180))
+    page.paste(portrait.crop((150, 0, 320, 230)).resize((80, 108)), (300, 300))
+    page.save(tmp_path / "page.jpg", quality=90)
+    with Image.open(tmp_path / "page.jpg") as opened:
+        assert faces.find_faces(opened) == [], "else intake would have covered it"
+        assert faces.find_faces(opened.crop((290, 290, 400, 470))), "else this test shows nothing"
+    record = ReleasedImage(
+        id=1,
+        file_name="page.jpg",
+        width=800,
+        height=1000,
+        created_at=THEN,
+        split=Split.TRAIN,
+        regions=[{"id": "r1", "part": "dress", "rings": [[[290, 290], [400, 290], [400, 470]]]}],
+        attributes={"r1": {"category": "dresses"}},
+        styles=[],
+        working=tmp_path / "page.jpg",
+        updated_at=THEN,
+    )
+    (file,) = classifier.Classifier().files([record], 0, "category", load_taxonomy())
+    assert callable(file.content)
+    out = io.BytesIO()
+    file.content(out, lambda each: each.image_bytes())
+    with Image.open(out) as crop:
+        assert crop.size == (110, 180)
+        assert faces.find_faces(crop) == []
 
 
 def damage_image(folder: Path) -> str:
