@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crowd.core.ondisk import files_below
 from crowd.datasets.rle import mask_of
 from crowd.ml.outlines import rings_of
 from crowd.taxonomy import Part, Taxonomy
@@ -58,8 +59,10 @@ Reader = Callable[[Path, Taxonomy], Iterator[Labelled | Unreadable]]
 
 def read_kfashion(path: Path, taxonomy: Taxonomy) -> Iterator[Labelled | Unreadable]:
     """Every JSON file below the folder with its image; a file that cannot be read comes as Unreadable."""
-    for file in sorted(each for each in path.rglob("*.json") if each.stem.isdigit()):
-        where = file.relative_to(path).as_posix()
+    for where in files_below(path):
+        file = path / where
+        if not (file.suffix == ".json" and file.stem.isdigit()):
+            continue
         try:
             yield _kfashion(file, where, taxonomy)
         except UNREADABLE as error:
