@@ -22,7 +22,7 @@ KINDS = {
     "lzma": zipfile.ZIP_LZMA,
 }
 
-FEW, MANY = 500, 3000
+FEW, MANY = 500, 2000
 # In bytes: whoever holds the items holds more than this.
 A_NAME = sys.getsizeof("000000.jpg")
 
@@ -115,18 +115,24 @@ def a_jsonl_manifest(folder: Path, count: int) -> Path:
 
 @pytest.mark.parametrize("make", [a_zip, a_zip_in_a_zip, a_folder, a_csv_manifest, a_jsonl_manifest])
 def test_many_items_take_no_more_memory_than_few(make: Callable[[Path, int], Path], tmp_path: Path) -> None:
-    peaks = []
-    # The first is there to fill what is filled once.
-    for count in (30, FEW, MANY):
+    peaks = {}
+    for count in (FEW, MANY):
         (tmp_path / str(count)).mkdir()
         path = make(tmp_path / str(count), count)
-        tracemalloc.start()
-        with open_source(path) as source:
-            assert sum(1 for _ in source) == len(source) == count
-            assert sum(1 for _ in source.findings) == len(source.findings)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert (peaks[2] - peaks[1]) / (MANY - FEW) < A_NAME, "bytes an item"
+        # Of several, for what the interpreter keeps once for all falls into any of them.
+        peaks[count] = min(peak_of_reading(path, count) for _ in range(3))
+    assert (peaks[MANY] - peaks[FEW]) / (MANY - FEW) < A_NAME, "bytes an item"
+
+
+def peak_of_reading(path: Path, count: int) -> int:
+    """Bytes of Python's own objects while all items are read."""
+    tracemalloc.start()
+    with open_source(path) as source:
+        assert sum(1 for _ in source) == len(source) == count
+        assert sum(1 for _ in source.findings) == len(source.findings)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
 
 
 def test_an_archive_of_too_many_members_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from crowd.core.ondisk import files_below
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import UNSAFE, Written
 from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Stream, Vectors, Whole, piece
@@ -19,6 +20,8 @@ from crowd.taxonomy import Match, Taxonomy
 
 STYLES = "styles"
 CROP_QUALITY = 95
+# Attribute, split, value, file.
+CROP_DEPTH = 4
 LONGEST_LAYOUT = 20
 
 
@@ -126,7 +129,7 @@ def read(folder: Path) -> Iterator[Found]:
     names = json.loads((folder / "labels.json").read_bytes())
     for split in Split:
         path = folder / f"{split}.json"
-        for row in json.loads(path.read_bytes()) if path.is_file() else ():
+        for row in _listed(path) if path.is_file() else ():
             labels = {
                 "id": int(PurePosixPath(row["file_name"]).stem),
                 "split": split.value,
@@ -136,13 +139,29 @@ def read(folder: Path) -> Iterator[Found]:
             yield Found(f"{split}.json: {row['file_name']}", labels, image.read_bytes)
 
 
+def _listed(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a list with a row a line. Raises ValueError where the whole would be no JSON."""
+    with path.open("rb") as file:
+        if file.read(1) != b"[":
+            raise ValueError(f"{path.name}: is no list")
+        ending = b",\n"
+        for line in file:
+            if ending != b",\n":
+                raise ValueError(f"{path.name}: something stands behind its end")
+            ending = line[-2:]
+            yield json.loads(line[:-2])
+        if ending != b"]\n":
+            raise ValueError(f"{path.name}: breaks off")
+
+
 def read_crops(folder: Path) -> Iterator[Found]:
     """Every crop of an attribute's folders; its image is another than the delivered one."""
-    for path in sorted(folder.glob("*/*/*/*.jpg")):
-        attribute, split, value = path.relative_to(folder).parts[:3]
-        number = int(path.stem.split("_")[0])
-        labels = {"id": number, "split": split, "attribute": attribute, "value": value}
-        yield Found(path.relative_to(folder).as_posix(), labels, path.read_bytes, changed=True)
+    for where in files_below(folder):
+        path = PurePosixPath(where)
+        if len(path.parts) == CROP_DEPTH and path.suffix == ".jpg":
+            attribute, split, value, name = path.parts
+            labels = {"id": int(name.split("_")[0]), "split": split, "attribute": attribute, "value": value}
+            yield Found(where, labels, (folder / where).read_bytes, changed=True)
 
 
 def conditional(pieces: Sequence[Path], labels: int) -> list[list[float]]:
