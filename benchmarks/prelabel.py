@@ -39,7 +39,7 @@ from crowd.core.config import Settings
 from crowd.core.embedded import redis_address, redis_answers, redis_command
 from crowd.core.logs import configure_logs
 from crowd.core.migrate import upgrade
-from crowd.images.decode import THUMBNAIL_QUALITY
+from crowd.images.derivatives import THUMBNAIL_QUALITY
 from crowd.images.files import files_of
 from crowd.images.models import Image, ImageState, Rights, Supplier
 from crowd.ml import pending, queries, service

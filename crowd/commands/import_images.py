@@ -19,7 +19,7 @@ from crowd.images.contracts import NewContract
 from crowd.images.deliveries import NewDelivery
 from crowd.images.rights import Rights, Use
 from crowd.images.service import Delivery, Intake, clean_name, keep_original, name_fault, take_file
-from crowd.images.sources import Source, SourceError, SourceItem, open_source
+from crowd.images.sources import Findings, Source, SourceError, SourceItem, open_source
 from crowd.runtime import Runtime
 
 CHUNK = 50
@@ -105,10 +105,11 @@ def _take_all(rt: Runtime, source: Source, common: Delivery, delivery_name: str)
             _take_chunk(rt, chunk, common, delivery_name, tally)
             rt.queue.nudge("images")
             bar.advance(step, len(chunk))
-    passed_over = [(each["name"], each["code"], each["detail"]) for each in source.findings]
     delivery_id = _delivery_of(rt, common, delivery_name, tally)
-    with rt.db.begin() as conn:
-        deliveries.note_refused(conn, delivery_id, passed_over, clock.now())
+    passed_over = ((each["name"], each["code"], each["detail"]) for each in source.findings)
+    while some := list(islice(passed_over, CHUNK)):
+        with rt.db.begin() as conn:
+            deliveries.note_refused(conn, delivery_id, some, clock.now())
     return tally
 
 
@@ -187,13 +188,13 @@ def _kind(intake: Intake) -> str:
     return "duplicate" if any(each.code == "duplicate" for each in intake.findings) else "new"
 
 
-def _tell(tally: Tally, findings: list[dict[str, str]]) -> None:
+def _tell(tally: Tally, findings: Findings) -> None:
     taken = tally.taken
     click.echo(
         f"{taken['new']} new, {taken['duplicate']} duplicates refused, {taken['known']} already there, "
         f"{tally.problems} not taken"
     )
-    for finding in findings[:MOST_TOLD]:
+    for finding in islice(findings, MOST_TOLD):
         click.echo(f"passed over: {finding['detail']}", err=True)
     if len(findings) > MOST_TOLD:
         click.echo(f"passed over: {len(findings) - MOST_TOLD} more", err=True)

@@ -57,35 +57,51 @@ def import_labels(
             raise field_error(option, fault)
     given = Import(Delivery(supplier.strip(), "", Rights(rights), batch), Standing(standing))
     with open_runtime() as rt:
-        outcomes, told = _take_all(rt, path, format_name, given)
-    _report(outcomes, told)
+        outcomes = _take_all(rt, path, format_name, given)
     if not outcomes:
         raise field_error("PATH", f"{path}: holds no {format_name} files")
     if outcomes[Outcome.REFUSED]:
         raise SystemExit(2)
 
 
-def _take_all(rt: Runtime, path: Path, format_name: str, given: Import) -> tuple[Counter[Outcome], list[str]]:
+class _Told:
+    """What is said of images on stderr: the first few lines at the end, and how many more there were."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._more = 0
+
+    def add(self, *lines: str) -> None:
+        """One more thing each to be said."""
+        room = max(0, MOST_TOLD - len(self._lines))
+        self._lines += lines[:room]
+        self._more += len(lines[room:])
+
+    def say(self) -> None:
+        """Print it."""
+        for line in self._lines:
+            click.echo(line, err=True)
+        if self._more:
+            click.echo(f"… and {self._more} more", err=True)
+
+
+def _take_all(rt: Runtime, path: Path, format_name: str, given: Import) -> Counter[Outcome]:
     outcomes: Counter[Outcome] = Counter()
-    told: list[str] = []
+    told = _Told()
     with progress_bar() as bar, Decoder(decode_limits(rt.policy)) as decoder:
         step = bar.add_task("Taking", total=None)
         for item in READERS[format_name](path, shelf(rt).present().taxonomy):
             if isinstance(item, Unreadable):
                 outcomes[Outcome.REFUSED] += 1
-                told.append(f"refused: {item}")
+                told.add(f"refused: {item}")
                 continue
             outcome, why = take_labelled(rt, decoder, given, item)
             outcomes[outcome] += 1
-            told += [f"{outcome}: {item.where}: {why}"] if why else []
-            told += [f"{item.where}: {each}" for each in item.told] if outcome is not Outcome.KNOWN else []
+            if why:
+                told.add(f"{outcome}: {item.where}: {why}")
+            if outcome is not Outcome.KNOWN:
+                told.add(*(f"{item.where}: {each}" for each in item.told))
             bar.advance(step)
-    return outcomes, told
-
-
-def _report(outcomes: Counter[Outcome], told: list[str]) -> None:
     click.echo(", ".join(f"{outcomes[outcome]} {outcome}" for outcome in Outcome))
-    for line in told[:MOST_TOLD]:
-        click.echo(line, err=True)
-    if len(told) > MOST_TOLD:
-        click.echo(f"… and {len(told) - MOST_TOLD} more", err=True)
+    told.say()
+    return outcomes

@@ -4,6 +4,7 @@ It shares no code with the writer, so that one mistake cannot be in both.
 """
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from crowd.core.ondisk import DiskMap, files_below
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, SyntaxError)
 
 
 def _words(text: str) -> set[str]:
@@ -95,27 +100,29 @@ class CheckReport:
 def check_export(folder: Path, *, styles: Collection[str] = STYLES) -> CheckReport:
     """Reads every JSON file below `folder` with its image; `styles` are the Korean names that may occur."""
     report = CheckReport()
-    jsons = sorted(path for path in folder.rglob("*.json") if path.stem.isdigit())
-    claimed: set[Path] = set()
-    numbers: dict[str, Path] = {}
-    for path in jsons:
-        where = path.relative_to(folder).as_posix()
-        if path.stem in numbers:
-            report.note("consistency", f"{where}: number {path.stem} is also {numbers[path.stem]}")
-        numbers[path.stem] = path.relative_to(folder)
-        try:
-            image, problems = _check_pair(folder, path, styles)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, SyntaxError) as error:
-            report.note("form", f"{where}: cannot be read: {type(error).__name__}: {error}")
-            continue
-        claimed.add(image)
-        report.images += 1
-        for problem in problems:
-            report.note(_kind(problem), f"{where}: {problem}")
-    for image in sorted(set(folder.rglob("*.jpg")) - claimed):
-        report.note("completeness", f"{image.relative_to(folder).as_posix()}: an image that no JSON tells of")
-    if not jsons:
-        report.note("completeness", "there is no JSON file")
+    # By where it lies: images of which a JSON tells; by number: the JSON with it.
+    with DiskMap() as claimed, DiskMap() as numbers:
+        for where in files_below(folder):
+            path = folder / where
+            if path.suffix != ".json" or not path.stem.isdigit():
+                continue
+            if not numbers.add(path.stem, where):
+                text = f"{where}: number {path.stem} is also {numbers.get(path.stem)}"
+                report.note("consistency", text)
+            try:
+                image, problems = _check_pair(folder, path, styles)
+            except UNREADABLE as error:
+                report.note("form", f"{where}: cannot be read: {type(error).__name__}: {error}")
+                continue
+            claimed.add(os.fsencode(image))
+            report.images += 1
+            for problem in problems:
+                report.note(_kind(problem), f"{where}: {problem}")
+        for where in files_below(folder):
+            if where.endswith(".jpg") and os.fsencode(folder / where) not in claimed:
+                report.note("completeness", f"{where}: an image that no JSON tells of")
+        if not len(numbers):
+            report.note("completeness", "there is no JSON file")
     return report
 
 

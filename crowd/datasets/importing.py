@@ -3,22 +3,30 @@
 One transaction an image, so that an import that was broken off is simply run again.
 """
 
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from crowd.core import clock
 from crowd.core.db import AnyRow
+from crowd.core.errors import Unavailable
 from crowd.datasets import queries
 from crowd.datasets.labelled import Labelled
-from crowd.images.decode import Decoder, Derived, Unreadable
+from crowd.images import queries as image_rows
+from crowd.images.decode import Decoder, Derived, Starved, Unreadable
 from crowd.images.files import files_of
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, What
-from crowd.images.service import Delivery, Intake, derive_kept, keep_original, settle_brought, take_file
+from crowd.images.service import Delivery, Intake, keep_original, settle_brought, take_file
+from crowd.images.sources import SourceError, read_capped
 from crowd.policy import Action, Stage
 from crowd.runtime import Runtime
 from crowd.tasks import image_queries, seat_queries, taxonomies
@@ -32,9 +40,14 @@ from crowd.tasks.labels import (
 )
 from crowd.taxonomy import Taxonomy
 
-# What a JPEG may consist of that needs no cleaning: tables, frame, scan, and the JFIF header.
-CLEAN_MARKERS = frozenset((0xDB, 0xC4, 0xC0, 0xC2, 0xDD, 0xE0))
-SCAN, END = 0xDA, b"\xff\xd9"
+# What a JPEG may consist of that needs no cleaning: tables, frames, scans, and the JFIF header.
+HEADER, SCAN = 0xE0, 0xDA
+CLEAN_MARKERS = frozenset((0xDB, 0xC4, 0xC0, 0xC2, 0xDD, HEADER, SCAN))
+START, END = b"\xff\xd8", b"\xff\xd9"
+# Of a JFIF header without its thumbnail, behind the length.
+HEADER_SIZE = 14
+# Behind an FF within picture data: it was data, or a restart.
+STUFFING = frozenset(bytes((each,)) for each in (0x00, *range(0xD0, 0xD8)))
 
 
 class Standing(StrEnum):
@@ -67,58 +80,147 @@ def take_labelled(rt: Runtime, decoder: Decoder, given: Import, item: Labelled) 
     """Take one image with its labels. Returns how it ended and, unless all is well, a sentence.
 
     Labels that cannot be true of their image are refused as a person's would be; nothing is kept then. The
-    image itself is held against the criteria of intake like any other.
+    image itself is held against the criteria of intake like any other. An image whose bytes are here already
+    stays as it is, to the byte. Raises Unavailable while the machine is too busy to decode.
     """
-    data = item.image.read_bytes()
-    sha256 = keep_original(rt, data)
-    delivery = replace(given.delivery, file_name=item.file_name)
-    present = taxonomies.shelf(rt).present()
     try:
-        derived = _derive(rt, decoder, sha256, data)
-        labels = _checked(present.taxonomy, item, derived)
-    except Unreadable as fault:
-        return Outcome.REFUSED, fault.reason
-    except InvalidResult as fault:
-        return Outcome.REFUSED, str(fault)
-    now = clock.now()
+        data = read_capped(item.image, item.file_name)
+    except SourceError as fault:
+        return Outcome.REFUSED, fault.detail
+    sha256 = hashlib.sha256(data).digest()
+    delivery = replace(given.delivery, file_name=item.file_name)
+    if (found := _there_already(rt, sha256, delivery)) is not None:
+        return found
+    present = taxonomies.shelf(rt).present()
+    with _derived(rt, decoder, data) as made:
+        if isinstance(made, Unreadable):
+            return Outcome.REFUSED, made.reason
+        try:
+            labels = _checked(present.taxonomy, item, made.derived)
+        except InvalidResult as fault:
+            return Outcome.REFUSED, str(fault)
+        keep_original(rt, data)
+        return _take(rt, given, item, _Import(sha256, delivery, made, labels, present.id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of a file, and where it lies until its row is ours."""
+
+    derived: Derived
+    working: Path
+    thumbnail: Path
+
+    def keep(self, rt: Runtime, sha256: bytes) -> None:
+        """Put both derivatives where those of this image lie."""
+        files = files_of(sha256)
+        with rt.storage.writing(files.working) as working, rt.storage.writing(files.thumbnail) as thumbnail:
+            self.working.replace(working)
+            self.thumbnail.replace(thumbnail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """An image that is ready to be taken: its bytes' hash, its derivatives, its labels by stage."""
+
+    sha256: bytes
+    delivery: Delivery
+    made: _Made
+    labels: Mapping[Stage, Any]
+    taxonomy_id: int
+
+
+def _there_already(rt: Runtime, sha256: bytes, delivery: Delivery) -> tuple[Outcome, str] | None:
+    """How a file ends whose bytes are here: handed in again, or a duplicate. None for bytes that are new."""
+    with rt.db.read() as conn:
+        if image_rows.original_with(conn, sha256) is None:
+            return None
     with rt.db.begin() as conn:
         taken = take_file(conn, rt.policy, sha256, delivery, None)
+    return (Outcome.KNOWN, "") if taken.known else (Outcome.DUPLICATE, _because(taken, Action.REFUSE))
+
+
+def _take(rt: Runtime, given: Import, item: Labelled, ready: _Import) -> tuple[Outcome, str]:
+    now = clock.now()
+    with rt.db.begin() as conn:
+        taken = take_file(conn, rt.policy, ready.sha256, ready.delivery, None)
         if taken.known:
             return Outcome.KNOWN, ""
-        if taken.state is not ImageState.REFUSED:
-            taken = settle_brought(conn, rt.policy, taken, derived, {"imported": item.where}, now)
+        if taken.state is ImageState.REFUSED:
+            return Outcome.DUPLICATE, _because(taken, Action.REFUSE)
+        # Within the transaction: before the row is ours, these may be the files of another image's row.
+        ready.made.keep(rt, ready.sha256)
+        taken = settle_brought(conn, rt.policy, taken, ready.made.derived, {"imported": item.where}, now)
         if taken.state is ImageState.REFUSED:
             is_duplicate = any(each.code == "duplicate" for each in taken.findings)
             return Outcome.DUPLICATE if is_duplicate else Outcome.REFUSED, _because(taken, Action.REFUSE)
-        for stage, value in labels.items():
-            queries.add_label(conn, taken.image_id, stage, present.id, value, now)
+        for stage, value in ready.labels.items():
+            queries.add_label(conn, taken.image_id, stage, ready.taxonomy_id, value, now)
         return _settle(conn, taken, given.standing, item, now)
 
 
-def _derive(rt: Runtime, decoder: Decoder, sha256: bytes, data: bytes) -> Derived:
-    """Make the working image; a JPEG that is one already is kept to the byte, and goes out as it came."""
-    derived = derive_kept(rt, decoder, sha256)
-    same_size = (derived.width, derived.height) == (derived.original_width, derived.original_height)
-    is_changed = derived.faces or derived.cropped or derived.findings or not same_size
-    if not is_changed and derived.format == "JPEG" and is_clean_jpeg(data):
-        rt.storage.put(files_of(sha256).working, data)
-    return derived
+@contextmanager
+def _derived(rt: Runtime, decoder: Decoder, data: bytes) -> Iterator[_Made | Unreadable]:
+    """The working image, aside; a JPEG that is one already is kept to the byte, and goes out as it came."""
+    with (
+        rt.storage.temporary() as source,
+        rt.storage.temporary(suffix=".jpg") as working,
+        rt.storage.temporary(suffix=".jpg") as thumbnail,
+    ):
+        source.write_bytes(data)
+        try:
+            derived = decoder.derive(source, working, thumbnail)
+        except Unreadable as fault:
+            yield fault
+            return
+        except Starved as fault:
+            raise Unavailable("busy", f"{fault}; try again") from None
+        same_size = (derived.width, derived.height) == (derived.original_width, derived.original_height)
+        is_changed = derived.faces or derived.cropped or derived.findings or not same_size
+        if not is_changed and derived.format == "JPEG" and is_clean_jpeg(data):
+            _write_through(working, data)
+        yield _Made(derived, working, thumbnail)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """To the disk itself: the row that names the file outlives a power cut."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_clean_jpeg(data: bytes) -> bool:
-    """Whether a JPEG holds a picture alone: no metadata of any kind, and nothing behind its end."""
-    if data[:2] != b"\xff\xd8":
+    """Whether a JPEG holds one picture alone: no metadata at any place, and nothing behind its end."""
+    if data[:2] != START:
         return False
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == SCAN:
-            # What stands behind the first end of image is no picture, or a second one.
-            return data.find(END, at) == len(data) - len(END) and data.count(b"\xff\xd8") == 1
-        if marker not in CLEAN_MARKERS:
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        segment = data[at + 4 : at + 2 + size]
+        if size < 2 or marker not in CLEAN_MARKERS or (marker == HEADER and not _is_plain_header(segment)):
             return False
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+        at += 2 + size
+        if marker == SCAN:
+            at = _end_of_scan(data, at)
+            if data[at:] == END:
+                return True
     return False
+
+
+def _is_plain_header(segment: bytes) -> bool:
+    """Whether the JFIF header says its version and density, without a thumbnail or anything else."""
+    return len(segment) == HEADER_SIZE and segment.startswith(b"JFIF\0") and segment.endswith(b"\0\0")
+
+
+def _end_of_scan(data: bytes, at: int) -> int:
+    """Where the coded picture data that begins at `at` ends: at the next marker, restarts not counted."""
+    while (at := data.find(b"\xff", at)) >= 0:
+        following = data[at + 1 : at + 2]
+        if following not in STUFFING:
+            return at
+        at += 2
+    return len(data)
 
 
 def _checked(taxonomy: Taxonomy, item: Labelled, derived: Derived) -> dict[Stage, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from crowd.core.ondisk import DiskMap
 from crowd.datasets.check import CheckReport
 from crowd.datasets.records import MANIFEST, Split
 from crowd.taxonomy import Taxonomy
@@ -46,21 +47,20 @@ def inspect(folder: Path, found: Iterator[Found], taxonomy: Taxonomy, *, whole: 
     completeness, range, consistency, balance.
     """
     report = CheckReport()
-    listed = _Listed(folder)
-    seen: set[int] = set()
+    listed, seen = _Listed(folder), DiskMap()
     splits: Counter[str] = Counter()
     while (each := _next(found, report)) is not None:
         number = each.labels["id"]
-        if number not in seen:
+        if seen.add(number):
             splits[each.labels["split"]] += 1
         elif not each.changed:
             report.note("consistency", f"{each.where}: image {number} comes twice")
-        seen.add(number)
         for kind, text in (*_image_faults(each, listed), *_label_faults(each.labels, taxonomy, whole=whole)):
             report.note(kind, f"{each.where}: {text}")
     report.images = len(seen) if whole else len(listed)
-    for number in sorted(listed.numbers - seen) if whole else ():
-        report.note("completeness", f"image {number} is listed and not there")
+    for number in listed.numbers() if whole else ():
+        if number not in seen:
+            report.note("completeness", f"image {number} is listed and not there")
     for text in _imbalance(splits):
         report.note("balance", text)
     return report
@@ -93,25 +93,28 @@ def _digest(path: Path) -> str:
 
 
 class _Listed:
-    """The export's own list of its images."""
+    """The export's own list of its images; it lies on the disk, as it does in the export."""
 
     def __init__(self, folder: Path) -> None:
-        self._rows: dict[int, tuple[str, str]] = {}
+        self._rows = DiskMap()
         with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
-                self._rows[int(row["id"])] = row["split"], row["sha256"]
+                self._rows.add(int(row["id"]), f"{row['split']} {row['sha256']}")
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def numbers(self) -> set[int]:
-        """The ids of its images."""
-        return set(self._rows)
+    def numbers(self) -> Iterator[int]:
+        """The ids of its images, in order."""
+        return (number for number, _ in self._rows)
 
     def of(self, number: int) -> tuple[str, str] | None:
         """Split and SHA-256 of the image."""
-        return self._rows.get(number)
+        told = self._rows.get(number)
+        if told is None:
+            return None
+        split, _, sha256 = told.rpartition(" ")
+        return split, sha256
 
 
 def _next(found: Iterator[Found], report: CheckReport) -> Found | None:

@@ -5,12 +5,14 @@ word for is left out and told. PURE but for reading the files.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crowd.core.ondisk import files_below
 from crowd.datasets.rle import mask_of
 from crowd.ml.outlines import rings_of
 from crowd.taxonomy import Part, Taxonomy
@@ -18,7 +20,16 @@ from crowd.taxonomy import Part, Taxonomy
 POINT_KEY = re.compile(r"([XY])좌표([1-9][0-9]*)")
 STYLE_KEYS = ("스타일", "서브스타일")
 SPLIT_FOLDERS = frozenset(("Training", "Validation", "Test"))
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError)
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OSError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class Unreadable(Exception):
@@ -48,8 +59,10 @@ Reader = Callable[[Path, Taxonomy], Iterator[Labelled | Unreadable]]
 
 def read_kfashion(path: Path, taxonomy: Taxonomy) -> Iterator[Labelled | Unreadable]:
     """Every JSON file below the folder with its image; a file that cannot be read comes as Unreadable."""
-    for file in sorted(each for each in path.rglob("*.json") if each.stem.isdigit()):
-        where = file.relative_to(path).as_posix()
+    for where in files_below(path):
+        file = path / where
+        if not (file.suffix == ".json" and file.stem.isdigit()):
+            continue
         try:
             yield _kfashion(file, where, taxonomy)
         except UNREADABLE as error:
@@ -68,10 +81,11 @@ def read_coco(path: Path, taxonomy: Taxonomy) -> Iterator[Labelled | Unreadable]
             annotations: dict[Any, list[Any]] = {}
             for each in form["annotations"]:
                 annotations.setdefault(each["image_id"], []).append(each)
+            images = list(form["images"])
         except UNREADABLE as error:
             yield Unreadable(f"{file.name}: {type(error).__name__}: {error}")
             continue
-        for image in form["images"]:
+        for image in images:
             try:
                 yield _coco(file, image, annotations.get(image["id"], []), parts, taxonomy)
             except UNREADABLE as error:
@@ -99,8 +113,8 @@ def _kfashion(file: Path, where: str, taxonomy: Taxonomy) -> Labelled:
         where,
         _beside(file, name),
         name,
-        int(info["이미지 너비"]),
-        int(info["이미지 높이"]),
+        _side(info["이미지 너비"]),
+        _side(info["이미지 높이"]),
         regions,
         attributes,
         _styles(
@@ -195,8 +209,8 @@ def _coco(
         f"{file.name}: image {image['id']}",
         _coco_image(file, str(image["file_name"])),
         str(image.get("source_name") or image["file_name"]),
-        int(image["width"]),
-        int(image["height"]),
+        _side(image["width"]),
+        _side(image["height"]),
         regions,
         attributes,
         _styles(image.get("styles") or [], taxonomy, told),
@@ -238,7 +252,17 @@ def _rings(
 
 
 def _unflat(flat: Sequence[float]) -> list[list[float]]:
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in flat):
+        raise ValueError("an outline has points that are no numbers")
     return [[x, y] for x, y in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def _side(told: Any) -> int:
+    """A side of an image, in pixels. Raises ValueError, TypeError or OverflowError for what is none."""
+    side = int(told)
+    if side < 1:
+        raise ValueError(f"an image with a side of {side} pixels")
+    return side
 
 
 def _said_in_keys(

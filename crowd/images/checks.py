@@ -8,6 +8,7 @@ from crowd.policy import Action, Covering, IntakePolicy
 
 # What decoding noticed of itself, and the criterion that it falls under.
 ANIMATION_CODES = frozenset({"animated", "pages"})
+FACE_LEFT = "face_left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ def _aspect(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
 
 def _noticed(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
     for each in measures.noticed:
+        if each["code"] == FACE_LEFT:
+            # No policy lets a face into work.
+            yield Found(each["code"], each["detail"], Action.HOLD)
+            continue
         rule = policy.animation if each["code"] in ANIMATION_CODES else policy.damage
         yield Found(each["code"], each["detail"], rule.action)
 

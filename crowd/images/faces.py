@@ -4,6 +4,8 @@ OpenCV is imported only where a picture is looked at; it sees clean pixels alone
 """
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -16,13 +18,25 @@ CASCADE = "haarcascade_frontalface_alt2.xml"
 # Long side of the picture that is searched, and the smallest face in it, in pixels.
 SEARCHED, LEAST = 384, 24
 SCALE, NEIGHBOURS = 1.2, 6
-# A covered face may uncover another one beside it.
-ROUNDS = 3
+# A covered face may uncover another one beside it. What is found in the last rounds becomes one flat block,
+# in which nothing can be found any more.
+ROUNDS, COARSE_ROUNDS = 12, 3
 BLOCKS = 6
 # The cascade's frame ends at brow and chin.
 WIDER = 0.25
 
 Box = tuple[int, int, int, int]
+# The picture as those see it who get it: compressed, for one.
+Shown = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A picture without its faces, where they were, and how many the detector finds in it even so."""
+
+    picture: Image.Image
+    boxes: list[Box]
+    left: int
 
 
 def can_search() -> bool:
@@ -50,44 +64,45 @@ def find_faces(picture: Image.Image) -> list[Box]:
     return [_widened(box, picture.size) for box in boxes]
 
 
-def mosaicked(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
-    """The picture with every face in coarse blocks, and where they were. Raises ImportError."""
-    covered, boxes = picture, find_faces(picture)
-    fresh = boxes
-    for _ in range(ROUNDS):
+def mosaicked(picture: Image.Image, shown: Shown = Image.Image.copy) -> Covered:
+    """The picture with every face in coarse blocks, until none is found where it is `shown`.
+
+    What `shown` was asked last is the picture returned. Raises ImportError.
+    """
+    covered, boxes = picture, []
+    fresh = find_faces(shown(picture))
+    for number in range(ROUNDS):
         if not fresh:
             break
         covered = covered.copy() if covered is picture else covered
         for box in fresh:
-            cover(covered, box)
-        fresh = find_faces(covered)
+            cover(covered, box, BLOCKS if number < COARSE_ROUNDS else 1)
         boxes += fresh
-    return covered, boxes
+        fresh = find_faces(shown(covered))
+    return Covered(covered, boxes, len(fresh))
 
 
-def cropped_below(picture: Image.Image) -> tuple[Image.Image, list[Box]]:
-    """The picture below its lowest face, and where the faces were; mosaicked where too little is left.
+def cropped_below(picture: Image.Image, shown: Shown = Image.Image.copy) -> Covered:
+    """The picture below its lowest face; mosaicked where too little is left, less than half of the height.
 
-    Too little is less than half of the height. Raises ImportError.
+    `shown`: see mosaicked. Raises ImportError.
     """
-    boxes = find_faces(picture)
-    lowest = max((bottom for _, _, _, bottom in boxes), default=0)
+    boxes = find_faces(shown(picture))
     if not boxes:
-        return picture, []
+        return Covered(picture, [], 0)
+    lowest = max(bottom for _, _, _, bottom in boxes)
     if lowest > picture.height / 2:
-        return mosaicked(picture)
-    below, more = mosaicked(picture.crop((0, lowest, picture.width, picture.height)))
-    return below, [
-        *boxes,
-        *((left, top + lowest, right, bottom + lowest) for left, top, right, bottom in more),
-    ]
+        return mosaicked(picture, shown)
+    below = mosaicked(picture.crop((0, lowest, picture.width, picture.height)), shown)
+    more = [(left, top + lowest, right, bottom + lowest) for left, top, right, bottom in below.boxes]
+    return Covered(below.picture, boxes + more, below.left)
 
 
-def cover(picture: Image.Image, box: Box) -> None:
-    """Lay coarse blocks over a part (left, top, right, bottom) of the picture."""
+def cover(picture: Image.Image, box: Box, blocks: int = BLOCKS) -> None:
+    """Lay coarse blocks, so many a side, over a part (left, top, right, bottom) of the picture."""
     face = picture.crop(box)
-    blocks = face.resize((BLOCKS, BLOCKS), Image.Resampling.BOX)
-    picture.paste(blocks.resize(face.size, Image.Resampling.NEAREST), box[:2])
+    coarse = face.resize((blocks, blocks), Image.Resampling.BOX)
+    picture.paste(coarse.resize(face.size, Image.Resampling.NEAREST), box[:2])
 
 
 def _widened(box: tuple[float, float, float, float], size: tuple[int, int]) -> Box:

@@ -1,6 +1,7 @@
 """Every format read back: the labels as stored, to the value and the pixel, less what its README says."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,18 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from crowd.datasets import exports, service, verification
 from crowd.datasets.check import CheckReport
 from crowd.datasets.exports import Place, Plan, write_export
 from crowd.datasets.formats import FORMATS, classifier, coco, parquet, table, webdataset
 from crowd.datasets.inspect import Found
-from crowd.datasets.records import MANIFEST, PIECES, README, plain
+from crowd.datasets.records import MANIFEST, PIECES, README, ReleasedImage, Split, plain
+from crowd.images import faces
 from crowd.policy import Stage
 from crowd.runtime import Runtime
+from crowd.simulation.samples import sample_photographs
+from crowd.taxonomy import load_taxonomy
 from tests.datasets.factories import THEN, Crowd
 
 IMAGES = 11
+FEW, MANY = 200, 800
+# In bytes: whoever holds a digest for each image holds more than this.
+LEAST_ENTRY = sys.getsizeof("0" * 64)
 LAYOUTS = [
     ("kfashion", "guideline"),
     ("kfashion", "release"),
@@ -258,6 +267,67 @@ def test_a_crop_lies_in_the_folder_of_each_of_its_values(released: Released, tmp
     assert first + 1 not in crops
 
 
+@pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
+def test_a_face_too_small_to_be_found_in_the_image_is_covered_in_the_crop(tmp_path: Path) -> None:
+    portrait = Image.open(io.BytesIO(dict(sample_photographs())["astronaut.png"])).convert("RGB")
+    page = Image.new("RGB", (800, 1000), (200, 190, 180))
+    page.paste(portrait.crop((150, 0, 320, 230)).resize((80, 108)), (300, 300))
+    page.save(tmp_path / "page.jpg", quality=90)
+    with Image.open(tmp_path / "page.jpg") as opened:
+        assert faces.find_faces(opened) == [], "else intake would have covered it"
+        assert faces.find_faces(opened.crop((290, 290, 400, 470))), "else this test shows nothing"
+    record = ReleasedImage(
+        id=1,
+        file_name="page.jpg",
+        width=800,
+        height=1000,
+        created_at=THEN,
+        split=Split.TRAIN,
+        regions=[{"id": "r1", "part": "dress", "rings": [[[290, 290], [400, 290], [400, 470]]]}],
+        attributes={"r1": {"category": "dresses"}},
+        styles=[],
+        working=tmp_path / "page.jpg",
+        updated_at=THEN,
+    )
+    (file,) = classifier.Classifier().files([record], 0, "category", load_taxonomy())
+    assert callable(file.content)
+    out = io.BytesIO()
+    file.content(out, lambda each: each.image_bytes())
+    with Image.open(out) as crop:
+        assert crop.size == (110, 180)
+        assert faces.find_faces(crop) == []
+
+
+@pytest.mark.parametrize(("name", "layout"), LAYOUTS)
+def test_the_outside_look_at_many_images_takes_no_more_memory_than_at_few(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, layout: str
+) -> None:
+    _installed(name)
+    # Of a shard's members, the list is in memory.
+    monkeypatch.setattr(exports, "PAGE", FEW // 4)
+    crowd, peaks = Crowd(rt), {}
+    for count, first in ((FEW, 0), (MANY, FEW)):
+        crowd.accept(count - first, first=first)
+        release = service.create_release(rt.db, str(count), taxonomy_id=crowd.taxonomy_id, by=None, now=THEN)
+        with rt.db.read() as conn:
+            plan = service.plan(conn, rt, release.id, name, layout)
+        folder = tmp_path / str(count)
+        write_export(rt.db, rt.storage, plan, Place(folder, link=False), lambda _: None)
+        # Of several, for what the interpreter keeps once for all falls into any of them.
+        peaks[count] = min(peak_of_check(plan, folder) for _ in range(2))
+    assert (peaks[MANY] - peaks[FEW]) / (MANY - FEW) < LEAST_ENTRY, "bytes an image"
+
+
+def peak_of_check(plan: Plan, folder: Path) -> int:
+    """Bytes of Python's own objects while all of an export is looked at."""
+    tracemalloc.start()
+    report = plan.format.check(folder, plan.taxonomy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert report.images == plan.release.images
+    return peak
+
+
 def damage_image(folder: Path) -> str:
     path = next(folder.glob("images/train/*.jpg"))
     path.write_bytes(path.read_bytes().replace(b"\xff\xfe", b"\xff\xe1\x00\x0eExif\0\0abcd\xff\xfe", 1))
@@ -282,6 +352,26 @@ def damage_outline(folder: Path) -> str:
     return "region r1 leaves the image"
 
 
+def damage_order(folder: Path) -> str:
+    path = folder / "annotations/instances_train.json"
+    head, name, lines = path.read_text().partition('"annotations":[\n')
+    first, second, rest = lines.split(",\n", 2)
+    path.write_text(head + name + ",\n".join((second, first, rest)))
+    return "is not in the place of its image"
+
+
+def damage_end(folder: Path) -> str:
+    path = folder / "annotations/instances_train.json"
+    path.write_text(path.read_text()[:-40])
+    return "a list breaks off"
+
+
+def damage_comma(folder: Path) -> str:
+    path = folder / "annotations/instances_train.json"
+    path.write_text(path.read_text().replace("\n],", ",\n],", 1))
+    return "ends in a comma"
+
+
 def damage_list(folder: Path) -> str:
     path = folder / "annotations/instances_test.json"
     path.write_text(path.read_text().replace('"images":[', '"images":[],"others":['))
@@ -290,7 +380,16 @@ def damage_list(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     "damage",
-    [damage_image, damage_split, damage_label, damage_outline, damage_list],
+    [
+        damage_image,
+        damage_split,
+        damage_label,
+        damage_outline,
+        damage_list,
+        damage_order,
+        damage_end,
+        damage_comma,
+    ],
     ids=lambda d: d.__name__,
 )
 def test_the_outside_look_names_what_does_not_hold(

@@ -1,8 +1,10 @@
 """Labelled images in: what other people's files say, in our words; out again it is equal."""
 
+import hashlib
 import io
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ from crowd.datasets.importing import is_clean_jpeg
 from crowd.datasets.labelled import Labelled, read_coco, read_kfashion
 from crowd.images import faces
 from crowd.images.files import files_of
-from crowd.images.models import Finding, Image, ImageState
+from crowd.images.models import Finding, Image, ImageState, Rights
+from crowd.images.service import Delivery, take_upload
 from crowd.policy import Stage
 from crowd.runtime import Runtime, build_runtime
 from crowd.simulation.samples import sample_photographs
@@ -161,7 +164,7 @@ def test_coco_that_came_in_goes_out_equal(
     assert told(second) == told(first)
 
 
-FORM = {
+FORM: dict[str, Any] = {
     "이미지 정보": {"이미지 식별자": 7, "이미지 높이": 90, "이미지 파일명": "a.jpg", "이미지 너비": 60},
     "데이터셋 정보": {
         "파일 생성일자": "2020-09-18 17:07:48",
@@ -388,3 +391,100 @@ def test_files_that_are_no_coco_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "y.json").write_text("{")
     (found,) = read_coco(tmp_path, TAXONOMY)
     assert "y.json" in str(found)
+
+
+def with_segments(data: bytes, *segments: tuple[int, bytes], at: int = 2) -> bytes:
+    """The JPEG with further segments put in, behind its beginning unless told where."""
+    packed = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
+    return data[:at] + packed + data[at:]
+
+
+EXIF = (0xE1, b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0\0\0\0\0")
+
+
+def test_no_metadata_hides_behind_a_scan_or_in_the_header_of_a_jpeg() -> None:
+    plain, scans = jpeg(), jpeg(progressive=True)
+    for clean in (plain, scans, jpeg(optimize=True), jpeg(restart_marker_blocks=1)):
+        assert is_clean_jpeg(clean)
+    for hidden in (
+        with_segments(plain, EXIF, at=len(plain) - 2),
+        with_segments(scans, EXIF, at=scans.rindex(b"\xff\xc4")),
+        with_segments(plain, (0xE0, b"JFXX\0\x10" + jpeg())),
+        with_segments(plain, (0xE0, b"JFIF\0\1\1\0\0\1\0\1\1\1abc")),
+        with_segments(plain, (0xFE, b"somebody"), at=len(plain) - 2),
+        plain + plain,
+    ):
+        with Picture.open(io.BytesIO(hidden)) as opened:
+            opened.load()
+        assert not is_clean_jpeg(hidden)
+
+
+def test_an_image_that_is_here_already_stays_as_it_is_to_the_byte(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    path = foreign_coco(tmp_path, annotations=[outlined(1, 1, 50, 1, 50, 60)])
+    first = take_upload(
+        rt, (tmp_path / "b.jpg").read_bytes(), Delivery("A shop", "x.jpg", Rights.OWNED), None
+    )
+    files = files_of(hashlib.sha256((tmp_path / "b.jpg").read_bytes()).digest())
+    # As if the policy of that day had made something else of it, or a person.
+    rt.storage.put(files.working, jpeg(60, 90, quality=20))
+    kept = {key: rt.storage.path(key).read_bytes() for key in (files.working, files.thumbnail)}
+    assert kept[files.working] != (tmp_path / "b.jpg").read_bytes(), "else this test shows nothing"
+    result = command(path, "coco", "--rights", "owned")
+    assert "0 taken, 0 known, 1 duplicate" in result.stdout
+    assert {key: rt.storage.path(key).read_bytes() for key in kept} == kept
+    assert "1 known" in command(path, "coco", "--rights", "owned").stdout
+    with rt.db.read() as conn:
+        states = {row.id: row.state for row in conn.execute(sa.select(Image.id, Image.state))}
+    assert states.pop(first.image_id) is ImageState.IN_WORK
+    assert list(states.values()) == [ImageState.REFUSED]
+
+
+def test_nothing_of_an_image_is_kept_whose_labels_cannot_be_true(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path
+) -> None:
+    path = foreign_coco(tmp_path, annotations=[outlined(1, 1, 900, 1, 9, 9)])
+    assert command(path, "coco", "--rights", "owned").exit_code == 2
+    assert [each for each in Path(rt.settings.storage).rglob("*") if each.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "RecursionError"),
+        (json.dumps({**FORM, "이미지 정보": {**FORM["이미지 정보"], "이미지 너비": 0}}), "0 pixels"),
+        (json.dumps(FORM).replace(": 60}", ": 1e999}"), "OverflowError"),
+        (json.dumps(FORM).replace(": 29,", f": {'9' * 400},"), "OverflowError"),
+    ],
+)
+def test_a_bad_file_of_labels_does_not_end_the_import(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path, text: str, why: str
+) -> None:
+    for number in (1, 3):
+        (tmp_path / f"{number}.json").write_text(json.dumps(FORM), encoding="utf-8")
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(quality=50 + number))
+    (tmp_path / "2.json").write_text(text, encoding="utf-8")
+    (tmp_path / "2.jpg").write_bytes(jpeg())
+    result = command(tmp_path, "kfashion", "--rights", "owned")
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+    assert "1 refused" in result.stdout
+    assert any(line.startswith("refused: 2.json: ") and why in line for line in result.stderr.splitlines())
+    with rt.db.read() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(Image)).scalar_one() == 2
+
+
+@pytest.mark.parametrize("far", ["9" * 400, '"9"', "1e999", "null"])
+def test_an_outline_of_no_numbers_is_refused_in_coco_too(
+    rt: Runtime, command: Callable[..., Result], tmp_path: Path, far: str
+) -> None:
+    path = foreign_coco(
+        tmp_path,
+        images=[{"id": 1, "file_name": "b.jpg", "width": 30, "height": 45}],
+        annotations=[outlined(1, 1, 50, 1, 77, 9)],
+    )
+    path.write_text(path.read_text().replace("77", far))
+    result = command(path, "coco", "--rights", "owned")
+    assert isinstance(result.exception, SystemExit)
+    assert "1 refused" in result.stdout

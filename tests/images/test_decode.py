@@ -278,6 +278,13 @@ def test_a_file_that_only_waits_for_a_processor_is_waited_for(tmp_path: Path) ->
     assert sorted(os.listdir(tmp_path)) == ["large.png", "t", "w"]
 
 
+def test_the_child_stands_behind_whatever_people_wait_for(bench: Bench) -> None:
+    bench.derive(encoded(noise(10, 10), "PNG"))
+    assert bench.decoder.pid is not None
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, bench.decoder.pid) == min(ours + 10, 19)
+
+
 def test_one_child_takes_many_files(bench: Bench) -> None:
     bench.derive(encoded(noise(10, 10), "PNG"))
     first = bench.decoder.pid

@@ -1,15 +1,19 @@
 """Faces are made unrecognisable in what people see; what shows them is looked at with a reason only."""
 
 import io
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
 
 from crowd.images import faces
+from crowd.images.checks import Measures, check
 from crowd.images.decode import DecodeLimits, Derived, derive
+from crowd.images.derivatives import _write_faceless
 from crowd.images.files import files_of
 from crowd.images.queries import image_file
-from crowd.policy import Grade
+from crowd.images.signals import read_signals
+from crowd.policy import Action, Grade, load_policy
 from crowd.runtime import Runtime
 from crowd.simulation.samples import sample_photographs
 from tests.kinds import Bearer, Client, MakeWorker
@@ -38,6 +42,57 @@ def test_no_working_image_shows_a_face_that_the_detector_finds(
     derived, working = derived_from(PHOTOGRAPHS[name], tmp_path_factory, cover)
     assert derived.faces
     assert faces.find_faces(working) == []
+
+
+def compressed(picture: Image.Image, quality: int = 90) -> Image.Image:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality)
+    return Image.open(out)
+
+
+@pytest.mark.parametrize("how", [faces.mosaicked, faces.cropped_below])
+@pytest.mark.parametrize("name", SHOW_SOMEBODY)
+def test_a_picture_is_searched_as_those_see_it_who_get_it(
+    name: str, how: Callable[[Image.Image, faces.Shown], faces.Covered]
+) -> None:
+    asked: list[Image.Image] = []
+
+    def shown(picture: Image.Image) -> Image.Image:
+        asked.append(picture)
+        return compressed(picture, quality=30)
+
+    covered = how(Image.open(io.BytesIO(PHOTOGRAPHS[name])).convert("RGB"), shown)
+    assert covered.boxes
+    assert covered.left == 0
+    assert asked[-1] is covered.picture, "else its file is that of another picture"
+    assert faces.find_faces(compressed(covered.picture, quality=30)) == []
+
+
+BOX = (40, 40, 90, 100)
+
+
+def noise() -> Image.Image:
+    return Image.effect_noise((200, 200), 60).convert("RGB")
+
+
+def test_what_is_found_in_coarse_blocks_too_becomes_flat(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sees_anything_that_is_not_flat(picture: Image.Image) -> list[faces.Box]:
+        return [] if len(picture.crop(BOX).getcolors() or []) == 1 else [BOX]
+
+    monkeypatch.setattr(faces, "find_faces", sees_anything_that_is_not_flat)
+    covered = faces.mosaicked(noise())
+    assert covered.left == 0
+    assert covered.picture.crop(BOX).getcolors() == [(50 * 60, covered.picture.getpixel((50, 50)))]
+
+
+def test_a_face_that_stays_in_sight_holds_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "find_faces", lambda _: [BOX])
+    monkeypatch.setattr(faces, "can_search", lambda: True)
+    out, findings = io.BytesIO(), list[dict[str, str]]()
+    _write_faceless(noise(), out, "mosaic", 90, findings)
+    measures = Measures(200, 200, None, read_signals(noise()).as_json(), 1, tuple(findings))
+    found = check(measures, load_policy().intake)
+    assert {"face_left": Action.HOLD}.items() <= {each.code: each.action for each in found}.items()
 
 
 def test_only_the_face_is_changed(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -72,7 +72,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
     (inside / "link.png").symlink_to(tmp_path / "secret.png")
     source = open_source(inside)
     assert len(source) == 0
-    assert source.findings[0]["code"] == "link_outside"
+    assert [each["code"] for each in source.findings] == ["link_outside"]
 
 
 def test_names_are_composed_and_the_original_bytes_kept(tmp_path: Path) -> None:
@@ -103,6 +103,11 @@ def test_a_zip_gives_its_images_and_skips_litter_and_archives(tmp_path: Path) ->
     with open_source(path) as source:
         assert [(item.name, item.open()) for item in source] == [("b/1.png", PICTURE), ("b/2.png", PICTURE)]
         assert [(each["code"], each["name"]) for each in source.findings] == [("nested_archive", "inner.zip")]
+
+
+def test_a_member_called_nothing_is_passed_over(tmp_path: Path) -> None:
+    with open_source(make_zip(tmp_path / "a.zip", ("a.png", PICTURE), (".", b"x"), ("./", b""))) as source:
+        assert [item.name for item in source] == ["a.png"]
 
 
 def nested(*members: tuple[str, bytes]) -> bytes:

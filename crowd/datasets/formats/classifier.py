@@ -9,15 +9,19 @@ from typing import Any
 
 from PIL import Image
 
+from crowd.core.ondisk import files_below
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import UNSAFE, Written
 from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Stream, Vectors, Whole, piece
 from crowd.datasets.inspect import Found, inspect
 from crowd.datasets.records import Header, ReleasedImage, Split
+from crowd.images import faces
 from crowd.taxonomy import Match, Taxonomy
 
 STYLES = "styles"
 CROP_QUALITY = 95
+# Attribute, split, value, file.
+CROP_DEPTH = 4
 LONGEST_LAYOUT = 20
 
 
@@ -101,6 +105,8 @@ class Classifier:
                 f"The values of {header.layout} alone are here, each region cut out by its outlines' bounds "
                 f"and compressed anew (JPEG, quality {CROP_QUALITY}): its pixels are no longer those of the "
                 "delivered image.",
+                "A face that the detector finds in a crop is covered by coarse blocks (where the extra "
+                "`faces` is installed).",
                 "A region without a value is left out; one with several values lies in the folder of each.",
             ),
         )
@@ -123,7 +129,7 @@ def read(folder: Path) -> Iterator[Found]:
     names = json.loads((folder / "labels.json").read_bytes())
     for split in Split:
         path = folder / f"{split}.json"
-        for row in json.loads(path.read_bytes()) if path.is_file() else ():
+        for row in _listed(path) if path.is_file() else ():
             labels = {
                 "id": int(PurePosixPath(row["file_name"]).stem),
                 "split": split.value,
@@ -133,13 +139,29 @@ def read(folder: Path) -> Iterator[Found]:
             yield Found(f"{split}.json: {row['file_name']}", labels, image.read_bytes)
 
 
+def _listed(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a list with a row a line. Raises ValueError where the whole would be no JSON."""
+    with path.open("rb") as file:
+        if file.read(1) != b"[":
+            raise ValueError(f"{path.name}: is no list")
+        ending = b",\n"
+        for line in file:
+            if ending != b",\n":
+                raise ValueError(f"{path.name}: something stands behind its end")
+            ending = line[-2:]
+            yield json.loads(line[:-2])
+        if ending != b"]\n":
+            raise ValueError(f"{path.name}: breaks off")
+
+
 def read_crops(folder: Path) -> Iterator[Found]:
     """Every crop of an attribute's folders; its image is another than the delivered one."""
-    for path in sorted(folder.glob("*/*/*/*.jpg")):
-        attribute, split, value = path.relative_to(folder).parts[:3]
-        number = int(path.stem.split("_")[0])
-        labels = {"id": number, "split": split, "attribute": attribute, "value": value}
-        yield Found(path.relative_to(folder).as_posix(), labels, path.read_bytes, changed=True)
+    for where in files_below(folder):
+        path = PurePosixPath(where)
+        if len(path.parts) == CROP_DEPTH and path.suffix == ".jpg":
+            attribute, split, value, name = path.parts
+            labels = {"id": int(name.split("_")[0]), "split": split, "attribute": attribute, "value": value}
+            yield Found(where, labels, (folder / where).read_bytes, changed=True)
 
 
 def conditional(pieces: Sequence[Path], labels: int) -> list[list[float]]:
@@ -212,9 +234,28 @@ def _cut(record: ReleasedImage, region: dict[str, Any]) -> Stream:
     def write(out: Any, fetch: Fetch) -> None:
         with Image.open(io.BytesIO(fetch(record)), formats=["JPEG"]) as image:
             box = (left, top, max(left + 1, round(right)), max(top + 1, round(bottom)))
-            image.crop(box).save(out, "JPEG", quality=CROP_QUALITY)
+            out.write(_faceless(image.crop(box)))
 
     return write
+
+
+def _faceless(crop: Image.Image) -> bytes:
+    """The JPEG of a crop. It is larger in its frame than it was in the image, so a face may be seen anew.
+
+    Where one is found however it is covered, the whole crop becomes coarse blocks.
+    """
+    if not faces.can_search():
+        return _compressed(crop)
+    covered = faces.mosaicked(crop, lambda picture: Image.open(io.BytesIO(_compressed(picture))))
+    if covered.left:
+        faces.cover(covered.picture, (0, 0, *crop.size))
+    return _compressed(covered.picture)
+
+
+def _compressed(picture: Image.Image) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=CROP_QUALITY)
+    return out.getvalue()
 
 
 def _joined(paths: Sequence[Path]) -> Stream:

@@ -109,28 +109,73 @@ class _Joined:
 
 
 def read(folder: Path) -> Iterator[Found]:
-    """Every image of such an export, with its labels in the form of `plain`."""
+    """Every image of such an export, with its labels in the form of `plain`; one is in memory at a time.
+
+    Raises ValueError for a file of another form than ours: a line for the head, and one for each object.
+    """
     for path in sorted((folder / "annotations").glob("instances_*.json")):
-        form = json.loads(path.read_bytes())
-        split = path.stem.removeprefix("instances_")
-        parts = {each["id"]: each["name"] for each in form["categories"]}
-        regions: dict[int, list[dict[str, Any]]] = {each["id"]: [] for each in form["images"]}
-        for each in form["annotations"]:
-            regions[each["image_id"]].append(_region(each, parts))
-        for image in form["images"]:
-            labels = {
-                "id": image["id"],
-                "file_name": image["source_name"],
-                "width": image["width"],
-                "height": image["height"],
-                "split": split,
-                "created_at": image["date_captured"],
-                "updated_at": image["date_labelled"],
-                "styles": image["styles"],
-                "regions": regions[image["id"]],
-            }
-            file = folder / "images" / image["file_name"]
-            yield Found(f"{path.name}: image {image['id']}", labels, file.read_bytes)
+        yield from _read_split(folder, path)
+
+
+def _read_split(folder: Path, path: Path) -> Iterator[Found]:
+    parts = {each["id"]: each["name"] for each in _read_head(path)["categories"]}
+    # Both lists go by image, so one pass through them, side by side, is enough.
+    annotations = _entries(path, "annotations")
+    following = next(annotations, None)
+    for image in _entries(path, "images"):
+        regions = []
+        while following is not None and following["image_id"] == image["id"]:
+            regions.append(_region(following, parts))
+            following = next(annotations, None)
+        labels = {
+            "id": image["id"],
+            "file_name": image["source_name"],
+            "width": image["width"],
+            "height": image["height"],
+            "split": path.stem.removeprefix("instances_"),
+            "created_at": image["date_captured"],
+            "updated_at": image["date_labelled"],
+            "styles": image["styles"],
+            "regions": regions,
+        }
+        file = folder / "images" / image["file_name"]
+        yield Found(f"{path.name}: image {image['id']}", labels, file.read_bytes)
+    if following is not None:
+        raise ValueError(f"{path.name}: annotation {following['id']} is not in the place of its image")
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        head: dict[str, Any] = json.loads(file.readline().removesuffix(b",\n") + b"}")
+    return head
+
+
+def _entries(path: Path, wanted: str) -> Iterator[dict[str, Any]]:
+    """The objects of one of the lists; all lines are held to what makes the whole file JSON."""
+    with path.open("rb") as file:
+        if not file.readline().endswith(b",\n"):
+            raise ValueError(f"{path.name}: there is no head")
+        for name in LISTS:
+            if file.readline() != f'"{name}":[\n'.encode():
+                raise ValueError(f"{path.name}: the list {name} is not in its place")
+            for line in _lines_of_list(file, b"]}\n" if name == LISTS[-1] else b"],\n"):
+                if name == wanted:
+                    yield json.loads(line)
+        if file.read(1):
+            raise ValueError(f"{path.name}: something stands behind its end")
+
+
+def _lines_of_list(file: IO[bytes], end: bytes) -> Iterator[bytes]:
+    """The lines up to `end`, without the commas that stand behind all but the last. Raises ValueError."""
+    is_last = False
+    for line in iter(file.readline, end):
+        if is_last or not line.endswith(b"\n"):
+            raise ValueError(f"{file.name}: a list breaks off")
+        is_last = not line.endswith(b",\n")
+        if line != b"\n":
+            yield line.removesuffix(b"\n").removesuffix(b",")
+    if not is_last:
+        raise ValueError(f"{file.name}: a list ends in a comma")
 
 
 def flat_rings(rings: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:

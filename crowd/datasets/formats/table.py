@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeAlias
 
+from crowd.core.ondisk import DiskMap
 from crowd.datasets.check import CheckReport
 from crowd.datasets.formats.kfashion import Written, rect
 from crowd.datasets.formats.kinds import Fetch, File, FileSet, Guide, Unsayable, Whole, piece, values_unknown
@@ -271,8 +272,10 @@ def read(folder: Path, taxonomy: Taxonomy) -> Iterator[Found]:
         row["category_item_no"]: (attributes[row["category_no"]], row["category_item_key"])
         for row in _rows(folder, "category_item")
     }
+    splits = DiskMap()
     with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
-        splits = {row["id"]: row["split"] for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            splits.add(row["id"], row["split"])
     beside = {table: _Beside(_rows(folder, table)) for table in BY_IMAGE[1:]}
     for image in _rows(folder, "image_table"):
         number = image["image_no"]
