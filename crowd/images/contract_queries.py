@@ -1,6 +1,6 @@
 """All SQL about contracts, and about the images under them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -132,14 +132,17 @@ def withdraw(conn: Connection, contract_id: int, now: datetime) -> None:
     )
 
 
+def has_ended(today: date) -> sa.ColumnElement[bool]:
+    """Whether a contract was withdrawn or ran out; false also for the nulls of an image without one."""
+    ran_out = sa.func.coalesce(Contract.valid_to < today, sa.false())
+    return sa.or_(Contract.withdrawn_at.is_not(None), ran_out)
+
+
 def ended_unswept(conn: Connection, today: date) -> AnyRow | None:
     """A contract that was withdrawn or ran out, and whose images may still be in use."""
     return conn.execute(
         sa.select(Contract.id, Contract.withdrawn_at, Contract.valid_to)
-        .where(
-            Contract.swept_at.is_(None),
-            sa.or_(Contract.withdrawn_at.is_not(None), Contract.valid_to < today),
-        )
+        .where(Contract.swept_at.is_(None), has_ended(today))
         .order_by(Contract.id)
         .limit(1)
     ).one_or_none()
@@ -157,6 +160,13 @@ def in_use(conn: Connection, contract_id: int, after: int, limit: int) -> Sequen
         )
         .scalars()
         .all()
+    )
+
+
+def tie(conn: Connection, image_ids: Collection[int], contract_id: int, rights: Rights) -> None:
+    """Images come under another contract."""
+    conn.execute(
+        sa.update(Image).where(Image.id.in_(image_ids)).values(contract_id=contract_id, rights=rights)
     )
 
 

@@ -1,7 +1,7 @@
 """Contracts and consents: handed in, tied to images, withdrawn or run out, and what becomes of images."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import PurePosixPath
@@ -10,20 +10,25 @@ from sqlalchemy.engine import Connection
 
 from crowd.core import clock
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, NotFound, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
 from crowd.images import contract_queries as sql
 from crowd.images import queries
+from crowd.images.checks import Found
 from crowd.images.delivery_models import ContractWhat
-from crowd.images.models import Supplier, What
-from crowd.images.rights import Rights, Use, unsettled
-from crowd.policy import Policy
+from crowd.images.models import ImageState, Supplier, What
+from crowd.images.rights import Rights, Use, expired, unsettled
+from crowd.policy import Action, Policy
 from crowd.runtime import Runtime
 
 SWEEP = 100
 
 # Called in a transaction with an image whose contract has ended: the task engine, which stands above this
-# room, closes its open tasks and moves it (to withdrawn, or to held) under the image's lock.
-ENDED_HOOKS: list[Callable[[Connection, int, What, str, datetime], None]] = []
+# room, closes its open tasks and moves it (to withdrawn, or to held) under the image's lock. Whether it did.
+ENDED_HOOKS: list[Callable[[Connection, int, What, str, datetime], bool]] = []
+
+# Called in a transaction with images that are about to come under another contract: the data sets, which
+# stand above this room, write down which of their images the contract before has ended.
+TYING_HOOKS: list[Callable[[Connection, Collection[int], datetime], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,23 @@ def withdraw(conn: Connection, contract_id: int, supplier_id: int | None, by: in
     sql.add_event(conn, contract_id, ContractWhat.WITHDRAWN, by, why, now)
 
 
+def tie(conn: Connection, image_ids: Collection[int], contract: AnyRow) -> None:
+    """Put images, which the caller has locked, under a contract; theirs are its rights from now on."""
+    for hook in TYING_HOOKS:
+        hook(conn, image_ids, clock.now())
+    sql.tie(conn, image_ids, contract.id, contract.kind)
+
+
 def has_ended(image: AnyRow, today: date) -> bool:
     """Whether the contract of an image, as `queries.image_file` gives it, no longer lets us show it."""
     return image.withdrawn_at is not None or (image.valid_to is not None and image.valid_to < today)
+
+
+def require_shown(conn: Connection, image_id: int, today: date) -> None:
+    """Raises Forbidden for an image that was withdrawn, or whose contract has ended."""
+    image = queries.image_file(conn, image_id)
+    if image is not None and (image.state is ImageState.WITHDRAWN or has_ended(image, today)):
+        raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
 
 
 def fault_of(conn: Connection, image_id: int, policy: Policy, today: date) -> tuple[str, str] | None:
@@ -151,9 +170,11 @@ def _sweep(rt: Runtime, contract: AnyRow) -> int:
         now = clock.now()
         with rt.db.begin() as conn:
             ids = sql.in_use(conn, contract.id, after, SWEEP)
-            for image_id in ids:
-                for hook in ENDED_HOOKS:
-                    hook(conn, image_id, what, reason, now)
+            moved = [each for each in ids for hook in ENDED_HOOKS if hook(conn, each, what, reason, now)]
+            if not withdrawn:
+                ran_out = expired(contract.valid_to)
+                for image_id in moved:
+                    queries.add_findings(conn, image_id, [Found(*ran_out, Action.HOLD)])
             if len(ids) < SWEEP:
                 sql.finish_sweep(conn, contract.id, now)
                 if not withdrawn:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
-from crowd.images import contract_queries, contracts, queries
+from crowd.images import contract_queries, contracts, history, queries
 from crowd.images import delivery_queries as sql
 from crowd.images.delivery_models import Step
 from crowd.images.history import Happening, record
@@ -23,6 +23,12 @@ from crowd.images.rights import Rights, unsettled
 from crowd.images.service import READY_HOOKS, Intake, clean_name
 from crowd.policy import Action, Policy, Stage
 from crowd.runtime import Runtime
+
+# Called in a transaction with a locked image that was held because its contract ran out, what its history
+# says of that, who put it under a contract that holds, and why: the task engine takes it to where it stood.
+RENEWED_HOOKS: list[
+    Callable[[Connection, int, Mapping[str, Any], int, Mapping[str, Any], datetime], None]
+] = []
 
 PAGE = 500
 OPEN_PAGE = 50
@@ -126,7 +132,9 @@ def open_all_waiting(rt: Runtime) -> int:
 
 
 def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor, why: str) -> int:
-    """Put a delivery's held images under a contract; those held for their rights alone go to work. How many.
+    """Put a delivery's held images under a contract; those held for their rights alone are let in. How many.
+
+    They go to work; where a contract had run out meanwhile, each goes back to where it stood.
 
     Raises NotFound, and a 422 about `contract_id` for one that does not hold.
     """
@@ -138,12 +146,15 @@ def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor,
         with rt.db.begin() as conn:
             _require_holding(conn, contract, rt.policy)
             held = sql.held_for(conn, delivery_id, after, PAGE)
-            sql.tie_contract(conn, [image.id for image in held], contract_id, contract.kind)
+            contracts.tie(conn, [image.id for image in held], contract)
             holding = sql.findings_of(conn, [image.id for image in held])
+            whys = history.held_whys(conn, [image.id for image in held])
             for image in held:
                 codes = [each.code for each in holding.get(image.id, ()) if each.action is Action.HOLD]
-                if codes and all(code.startswith("rights_") for code in codes):
-                    _let_in(conn, image, actor.id, contract_id, why)
+                ran_out = whys.get(image.id, {})
+                ran_out = ran_out if ran_out.get("reason") == "rights_expired" else {}
+                if ran_out or (codes and all(code.startswith("rights_") for code in codes)):
+                    _let_in(conn, image, ran_out, actor.id, {"contract": contract_id, "comment": why})
                     released += 1
         if len(held) < PAGE:
             return released
@@ -269,9 +280,15 @@ def _require_holding(conn: Connection, contract: AnyRow, policy: Policy) -> None
         raise field_error("contract_id", fault[1])
 
 
-def _let_in(conn: Connection, image: AnyRow, actor_id: int, contract_id: int, why: str) -> None:
+def _let_in(
+    conn: Connection, image: AnyRow, ran_out: Mapping[str, Any], actor_id: int, why: Mapping[str, Any]
+) -> None:
     now = clock.now()
-    reasons = {"reason": "rights_settled", "contract": contract_id, "comment": why}
+    reasons = {"reason": "rights_settled", **why}
+    if "was" in ran_out:
+        for hook in RENEWED_HOOKS:
+            hook(conn, image.id, ran_out, actor_id, reasons, now)
+        return
     reopened = Happening(What.REOPENED, worker_id=actor_id, target=Stage.SEGMENTATION, why=reasons)
     record(conn, image.id, reopened, now)
     if not image.waiting and image.width is not None:

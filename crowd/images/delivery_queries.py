@@ -229,12 +229,5 @@ def held_for(conn: Connection, delivery_id: int, after: int, limit: int) -> Sequ
     ).all()
 
 
-def tie_contract(conn: Connection, image_ids: Sequence[int], contract_id: int, rights: Any) -> None:
-    """Images come under another contract."""
-    conn.execute(
-        sa.update(Image).where(Image.id.in_(image_ids)).values(contract_id=contract_id, rights=rights)
-    )
-
-
 def _listing() -> "sa.Select[*tuple[Any, ...]]":
     return sa.select(*_COLUMNS).join(Supplier, Supplier.id == SupplierDelivery.supplier_id)

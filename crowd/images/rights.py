@@ -47,7 +47,7 @@ def unsettled(
     if terms.withdrawn_at is not None:
         return "rights_withdrawn", "the contract that the image came under was withdrawn"
     if terms.valid_to is not None and terms.valid_to < today:
-        return "rights_expired", f"the contract ran out on {terms.valid_to}"
+        return expired(terms.valid_to)
     if terms.valid_from is not None and terms.valid_from > today:
         return "rights_not_yet", f"the contract holds from {terms.valid_from} on"
     if missing := sorted(NEEDED - set(terms.allows)):
@@ -55,3 +55,8 @@ def unsettled(
     if proof_required and not terms.has_file:
         return "rights_unproven", "no contract or consent was handed in"
     return None
+
+
+def expired(last_day: date) -> tuple[str, str]:
+    """Code and sentence for an image whose contract held until that day."""
+    return "rights_expired", f"the contract ran out on {last_day}"

@@ -1,6 +1,6 @@
 """An admin's ways out: settling what is held, stuck, blocked or accepted; and an image's first task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,14 +109,52 @@ def open_first(conn: Connection, image_id: int, now: datetime) -> None:
     seat_queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
 
 
-def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> None:
-    """The contract that an image came under has ended: its open tasks close, and it leaves the work."""
+def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> bool:
+    """The contract that an image came under has ended: its open tasks close, and it leaves the work.
+
+    Whether it does: what is refused, withdrawn, or held for another reason stays so. What is held from now on
+    has in its history where it stood, for `renew_rights`.
+    """
     image = image_queries.lock_image(conn, image_id)
     assert image is not None
     if image.state in (ImageState.REFUSED, ImageState.WITHDRAWN):
-        return
+        return False
+    if what is What.HELD and image.state is ImageState.HELD:
+        return False
+    why: dict[str, Any] = {"reason": reason}
+    if image.state is ImageState.ACCEPTED:
+        why["was"] = ImageState.ACCEPTED.value
+    elif stage := seat_queries.open_stage(conn, image_id):
+        why |= {"was": ImageState.IN_WORK.value, "stage": stage.value}
     seat_queries.close_open(conn, image_id)
-    record(conn, image_id, Happening(what, why={"reason": reason}), now)
+    record(conn, image_id, Happening(what, why=why), now)
+    return True
+
+
+def renew_rights(
+    conn: Connection,
+    image_id: int,
+    stood: Mapping[str, Any],
+    actor_id: int,
+    why: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """An image whose contract had run out is under one that holds: it goes back to where it stood then.
+
+    `stood`: what `end_rights` wrote down. The caller has locked the image.
+    """
+    if stood["was"] == ImageState.ACCEPTED:
+        record(conn, image_id, Happening(What.ACCEPTED, worker_id=actor_id, why=dict(why)), now)
+        return
+    image = image_queries.lock_image(conn, image_id)
+    assert image is not None
+    stage = Stage(stood["stage"])
+    if stage is Stage.ADJUDICATION:
+        # It opens by itself only: what was disputed is given once more.
+        stage = Stage.STYLES
+    if not is_ready_for(conn, image_id, stage):
+        stage = Stage.SEGMENTATION
+    reopen(conn, image, stage, Reopening(actor_id, dict(why)), now)
 
 
 def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy, now: datetime) -> None:
