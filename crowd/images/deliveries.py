@@ -16,11 +16,11 @@ from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
 from crowd.images import contract_queries, contracts, history, queries
 from crowd.images import delivery_queries as sql
-from crowd.images.delivery_models import Step
+from crowd.images.delivery_models import KNOWN, Step
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, Supplier, What
 from crowd.images.rights import Rights, unsettled
-from crowd.images.service import READY_HOOKS, Intake, clean_name
+from crowd.images.service import READY_HOOKS, Intake, clean_path
 from crowd.policy import Action, Policy, Stage
 from crowd.runtime import Runtime
 
@@ -164,12 +164,12 @@ def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor,
 def note_refused(
     conn: Connection, delivery_id: int, refused: Sequence[tuple[str, str, str]], now: datetime
 ) -> None:
-    """Files (name, code, detail) of a delivery that did not become images."""
+    """Files (path, code, detail) of a delivery that did not become images."""
     rows = [
         {
             "delivery_id": delivery_id,
             "at": now,
-            "file_name": clean_name(name),
+            "file_name": clean_path(name),
             "code": code[:40],
             "detail": detail,
         }
@@ -181,19 +181,24 @@ def note_refused(
 def report(conn: Connection, delivery_id: int) -> dict[str, Any]:
     """What became of a delivery: files taken, held, refused and still to be looked at, and by what reason."""
     states = sql.states(conn, delivery_id)
-    refused_files = sql.refused_files(conn, delivery_id)
+    refused_files = dict(sql.refused_files(conn, delivery_id))
+    known = refused_files.pop(KNOWN, 0)
+    refused = sum(refused_files.values())
     pending = sql.pending(conn, delivery_id)
     in_work = states.get(ImageState.IN_WORK, 0) + states.get(ImageState.ACCEPTED, 0)
     reasons = [
         {"code": code, "action": action, "files": files}
         for code, action, files in sql.reasons(conn, delivery_id)
     ]
-    reasons += [{"code": code, "action": Action.REFUSE, "files": files} for code, files in refused_files]
+    reasons += [
+        {"code": code, "action": Action.REFUSE, "files": files} for code, files in refused_files.items()
+    ]
     return {
-        "files": sum(states.values()) + sum(files for _, files in refused_files),
+        "files": sum(states.values()) + refused + known,
         "taken": in_work,
         "held": states.get(ImageState.HELD, 0),
-        "refused": states.get(ImageState.REFUSED, 0) + sum(files for _, files in refused_files),
+        "refused": states.get(ImageState.REFUSED, 0) + refused,
+        "known": known,
         "withdrawn": states.get(ImageState.WITHDRAWN, 0),
         "pending": pending,
         "reasons": reasons,
@@ -210,7 +215,7 @@ def report_rows(db: Database, delivery_id: int) -> Iterator[dict[str, str]]:
         for image in images:
             told = found.get(image.id, [])
             yield {
-                "file": image.file_name,
+                "file": path_of(image),
                 "image": str(image.id),
                 "state": "pending" if image.pending else state_told(image.state),
                 "codes": " ".join(each.code for each in told),
@@ -227,7 +232,7 @@ def report_rows(db: Database, delivery_id: int) -> Iterator[dict[str, str]]:
             yield {
                 "file": each.file_name,
                 "image": "",
-                "state": "refused",
+                "state": KNOWN if each.code == KNOWN else "refused",
                 "codes": each.code,
                 "details": each.detail,
             }
@@ -241,6 +246,11 @@ def report_csv(db: Database, delivery_id: int) -> Iterator[str]:
     yield "\ufeff" + _csv_line(dict(zip(REPORT_COLUMNS, REPORT_COLUMNS, strict=True)))
     for row in report_rows(db, delivery_id):
         yield _csv_line(row)
+
+
+def path_of(image: AnyRow) -> str:
+    """Where an image's file lay in what it came with, and its name."""
+    return f"{image.folder}/{image.file_name}" if image.folder else str(image.file_name)
 
 
 def state_told(state: ImageState) -> str:

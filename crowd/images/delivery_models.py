@@ -28,6 +28,10 @@ class ContractWhat(StrEnum):
     EXPIRED = "expired"
 
 
+# The code of a file that an earlier delivery brought.
+KNOWN = "known"
+
+
 class SupplierPerson(Base):
     """Whose images an account of a supplier hands in."""
 
@@ -119,7 +123,10 @@ class DeliveryStep(Base):
 
 
 class DeliveryRefusal(Base):
-    """A file of a delivery that never became an image, and why. Append-only (a trigger holds it)."""
+    """A file of a delivery that became no image of it, and why. Append-only (a trigger holds it).
+
+    `file_name` is its whole path. The code `known`: an earlier delivery brought it, which is no refusal.
+    """
 
     __tablename__ = "delivery_refusals"
 

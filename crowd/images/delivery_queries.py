@@ -112,6 +112,7 @@ def images(
     """A delivery's images, by id beyond `after`; of some states, or with a finding of that code, if asked."""
     columns = (
         Image.id,
+        Image.folder,
         Image.file_name,
         Image.state,
         Image.width,
@@ -180,7 +181,7 @@ def reasons(conn: Connection, delivery_id: int) -> list[tuple[str, Action, int]]
 
 
 def refused_files(conn: Connection, delivery_id: int) -> list[tuple[str, int]]:
-    """Code and how many files of a delivery did not become images because of it."""
+    """Code and how many files of a delivery became no images of it because of that."""
     rows = conn.execute(
         sa.select(DeliveryRefusal.code, sa.func.count())
         .where(DeliveryRefusal.delivery_id == delivery_id)

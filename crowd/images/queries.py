@@ -40,22 +40,29 @@ def original_with(conn: Connection, sha256: bytes) -> int | None:
     ).scalar_one_or_none()
 
 
+_FOLDER = sa.bindparam("in_folder", type_=Image.folder.type)
 _KNOWN = Statement(
-    sa.select(Image.id, Image.state)
+    sa.select(Image.id, Image.state, Image.delivery_id)
     .join(Supplier, Supplier.id == Image.supplier_id)
     .where(
         Supplier.name == sa.bindparam("of_supplier", type_=Supplier.name.type),
         Image.file_name == sa.bindparam("named", type_=Image.file_name.type),
         Image.sha256 == sa.bindparam("with_bytes", type_=Image.sha256.type),
+        sa.or_(Image.folder.is_(None), _FOLDER == "", Image.folder == _FOLDER),
         Image.state.in_([literal(state, IMAGE_STATE) for state in REAL_STATES]),
     )
     .limit(1)
 )
 
 
-def known_file(conn: Connection, supplier: str, file_name: str, sha256: bytes) -> AnyRow | None:
-    """Id and state of the image that a supplier handed over before under this name with these bytes."""
-    values = {"of_supplier": supplier, "named": file_name, "with_bytes": sha256}
+def known_file(
+    conn: Connection, supplier: str, file_name: str, sha256: bytes, folder: str = ""
+) -> AnyRow | None:
+    """The image (id, state, delivery_id) that a supplier handed over before under this name with these bytes.
+
+    In that folder, too, where one is given and where it was noted then.
+    """
+    values = {"of_supplier": supplier, "named": file_name, "with_bytes": sha256, "in_folder": folder}
     return _KNOWN.run(conn, values).one_or_none()
 
 

@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core import clock
+from crowd.core.db import AnyRow
 from crowd.core.errors import NotFound, Unavailable, Unprocessable, field_error
-from crowd.images import contract_queries, faces, fingerprints, queries
+from crowd.images import contract_queries, delivery_queries, faces, fingerprints, queries
 from crowd.images.checks import Found, Measures, check, outcome
 from crowd.images.decode import (
     MEMORY,
@@ -27,6 +28,7 @@ from crowd.images.decode import (
     Starved,
     Unreadable,
 )
+from crowd.images.delivery_models import KNOWN
 from crowd.images.files import files_of
 from crowd.images.history import STATES, Happening, record
 from crowd.images.models import Batch, ImageState, Supplier, What
@@ -43,9 +45,11 @@ log = structlog.get_logger(__name__)
 # From 0 to 1. Nobody outside may know where a number stays free.
 DICE: Callable[[], float] = random.SystemRandom().random
 
+LONGEST_PATH = 255
+
 # Beside one image.
 MOST_SPARES = 100
-_OF_DELIVERIES = frozenset({"delivery_id", "contract_id", "waiting"})
+_OF_DELIVERIES = frozenset({"delivery_id", "contract_id", "waiting", "folder"})
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -116,8 +120,9 @@ def take_file(
     interrupted import can simply be run again.
     """
     now = clock.now()
-    known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
+    known = _find_known(conn, sha256, delivery)
     if known is not None:
+        _note_known(conn, known, delivery, now)
         return Intake(known.id, known.state, [], known=True)
     return _take(conn, policy, sha256, delivery, None, actor_id, now)
 
@@ -156,6 +161,25 @@ def clean_name(name: str) -> str:
         stem, dot, ending = printable.rpartition(".")
         printable = f"{stem[: 254 - len(ending)]}.{ending}" if dot and len(ending) < 10 else printable[:255]
     return printable or "unnamed"
+
+
+def clean_path(name: str) -> str:
+    """A file's name with the folders before it, as they are kept: like `clean_name`, at most 255 characters.
+
+    Of a longer one the end is kept, behind a few digits that tell it from others with that end.
+    """
+    cleaned = (clean_name(part) for part in name.replace("\\", "/").split("/") if part.strip(" ."))
+    path = "/".join(cleaned) or "unnamed"
+    if len(path) <= LONGEST_PATH:
+        return path
+    digits = hashlib.sha256(path.encode(errors="replace")).hexdigest()[:8]
+    return f"{digits}…{path[len(digits) + 1 - LONGEST_PATH :]}"
+
+
+def folder_of(name: str) -> str:
+    """The folders before a file's name, as they are kept; "" where there are none."""
+    before = name.replace("\\", "/").rpartition("/")[0]
+    return clean_path(before) if before.strip(" ./") else ""
 
 
 def decode_limits(policy: Policy) -> DecodeLimits:
@@ -215,10 +239,32 @@ def _derive_if_there(
 
 def _known(rt: Runtime, sha256: bytes, delivery: Delivery) -> Intake | None:
     with rt.db.read() as conn:
-        known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
+        known = _find_known(conn, sha256, delivery)
         if known is None:
             return None
-        return Intake(known.id, known.state, queries.findings_of(conn, known.id), known=True)
+        found = queries.findings_of(conn, known.id)
+    with rt.db.begin() as conn:
+        _note_known(conn, known, delivery, clock.now())
+    return Intake(known.id, known.state, found, known=True)
+
+
+def _find_known(conn: Connection, sha256: bytes, delivery: Delivery) -> AnyRow | None:
+    name, folder = clean_name(delivery.file_name), folder_of(delivery.file_name)
+    return queries.known_file(conn, delivery.supplier, name, sha256, folder)
+
+
+def _note_known(conn: Connection, known: AnyRow, delivery: Delivery, now: datetime) -> None:
+    """A delivery tells of a file, too, that an earlier one brought; its own files it tells of anyway."""
+    if delivery.delivery_id is None or known.delivery_id == delivery.delivery_id:
+        return
+    row = {
+        "delivery_id": delivery.delivery_id,
+        "at": now,
+        "file_name": clean_path(delivery.file_name),
+        "code": KNOWN,
+        "detail": f"there already, as image {known.id}",
+    }
+    delivery_queries.refuse(conn, [row])
 
 
 def _take(
@@ -237,6 +283,7 @@ def _take(
         "supplier_id": supplier_id,
         "batch_id": batch_id,
         "file_name": clean_name(delivery.file_name),
+        "folder": folder_of(delivery.file_name),
         "rights": delivery.rights,
         "sha256": sha256,
         "created_at": now,

@@ -1,5 +1,6 @@
 """Suppliers hand in, refiners hand over, contracts end: over HTTP, with the engine behind it."""
 
+import csv
 import io
 import zipfile
 from dataclasses import replace
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 
 from crowd.core import clock
 from crowd.images import contracts, deliveries
+from crowd.images.decode import Decoder, Starved
 from crowd.images.delivery_models import Contract
 from crowd.images.models import Image, ImageState
 from crowd.images.rights import Rights
-from crowd.images.service import Delivery, prepare, take_upload
+from crowd.images.service import Delivery, clean_path, prepare, take_upload
 from crowd.policy import Grade
 from crowd.runtime import Runtime
 from tests.kinds import Answer, Bearer, Client, Headers, MakeWorker
@@ -318,3 +320,96 @@ def test_a_deliverys_images_are_listed_by_state_and_by_finding_with_pictures_for
     assert house.get(f"/deliveries/{doubted}/images?state=lost", house.admin).status_code == 422
     assert house.get(found["url"].removeprefix("/api/v1"), house.refiner).status_code == 200
     assert listed(doubted, "", house.shop)[0]["url"] is None
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def told_files(house: House, delivery: int) -> list[tuple[str, str, str]]:
+    """Of each file in a delivery's report: path, state, codes of what refused it."""
+    text = house.get(f"/deliveries/{delivery}/report.csv", house.shop).text.removeprefix("\ufeff")
+    rows = csv.DictReader(io.StringIO(text))
+    return sorted((row["file"], row["state"], row["codes"].split(" ")[0]) for row in rows)
+
+
+def test_files_of_one_name_in_several_folders_are_all_told_of(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    whole = zipped(
+        **{
+            "look1/01.jpg": jpeg(1),
+            "look2/01.jpg": jpeg(1),
+            "look3/01.jpg": jpeg(3),
+            "look1/01.psd": b"layers",
+            "look2/01.psd": b"layers",
+        }
+    )
+    for _ in range(2):
+        assert house.send(delivery, "a.zip", whole).status_code == 201
+    prepare(house.rt)
+    told = told_files(house, delivery)
+    assert [(path, state) for path, state, _ in told] == [
+        ("look1/01.jpg", "taken"),
+        ("look1/01.psd", "refused"),
+        ("look2/01.jpg", "refused"),
+        ("look2/01.psd", "refused"),
+        ("look3/01.jpg", "taken"),
+    ]
+    assert told[2][2] == "duplicate"
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"], report["known"]) == (5, 2, 3, 0)
+    (item, *_) = house.get(f"/deliveries/{delivery}/images", house.shop).json["items"]
+    assert (item["path"], item["file_name"]) == ("look1/01.jpg", "01.jpg")
+
+
+def test_a_delivery_tells_of_files_that_an_earlier_one_brought(house: House) -> None:
+    first, second = house.delivery("first", rights="owned"), house.delivery("second", rights="owned")
+    house.send(first, "a.jpg", jpeg(1))
+    assert house.send(second, "a.jpg", jpeg(1)).json["files"][0]["known"]
+    assert house.send(second, "a.zip", zipped(**{"a.jpg": jpeg(1), "b.jpg": jpeg(2)})).status_code == 201
+    prepare(house.rt)
+    report = house.get(f"/deliveries/{second}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"], report["known"]) == (2, 1, 0, 1)
+    assert {each["code"] for each in report["reasons"]}.isdisjoint({"known"})
+    assert told_files(house, second)[0] == ("a.jpg", "known", "known")
+    assert house.get(f"/deliveries/{first}", house.shop).json["report"]["files"] == 1
+
+
+def test_a_file_that_could_not_be_looked_at_for_the_moment_is_not_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(*_: object) -> None:
+        raise Starved("no time was left")
+
+    delivery = house.delivery(rights="owned")
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "derive", starve)
+        assert house.send(delivery, "a.jpg", jpeg(1)).status_code == 503
+    assert house.send(delivery, "a.jpg", jpeg(1)).status_code == 201
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("./look 1//a.jpg", "look 1/a.jpg"),
+        ("..\\..\\etc\\a.jpg", "etc/a.jpg"),
+        ("봄/가.jpg", "봄/가.jpg"),
+        ("", "unnamed"),
+    ],
+)
+def test_the_path_of_a_file_is_kept_as_text_alone(name: str, kept: str) -> None:
+    assert clean_path(name) == kept
+
+
+def test_paths_too_long_to_be_kept_are_still_told_apart() -> None:
+    one, other = (clean_path(f"{first}/{'deep/' * 100}a.jpg") for first in "ab")
+    assert len(one) == len(other) == 255
+    assert one != other
+    assert one.endswith("deep/a.jpg")
