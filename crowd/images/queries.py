@@ -261,9 +261,39 @@ def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
     ).one_or_none()
 
 
+def is_waiting(conn: Connection, image_id: int) -> bool:
+    """Whether the image's delivery is still to be handed over."""
+    return bool(conn.execute(sa.select(Image.waiting).where(Image.id == image_id)).scalar_one())
+
+
 def stop_waiting(conn: Connection, image_id: int) -> None:
     """Somebody let the image in before its delivery was handed over."""
     conn.execute(sa.update(Image).where(Image.id == image_id, Image.waiting).values(waiting=False))
+
+
+def unsearched(conn: Connection, after: int, limit: int) -> Sequence[int]:
+    """Images in use whose working image nobody could search for faces, by id beyond `after`."""
+    in_use = (ImageState.IN_WORK, ImageState.ACCEPTED, ImageState.HELD)
+    return (
+        conn.execute(
+            sa.select(Image.id)
+            .where(
+                Image.id > after,
+                Image.faces.is_(None),
+                Image.width.is_not(None),
+                Image.state.in_([literal(state, IMAGE_STATE) for state in in_use]),
+            )
+            .order_by(Image.id)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def no_faces(conn: Connection, image_id: int) -> None:
+    """The working image was searched for faces, and has none."""
+    conn.execute(sa.update(Image).where(Image.id == image_id, Image.faces.is_(None)).values(faces=0))
 
 
 def set_picture(
