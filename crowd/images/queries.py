@@ -40,6 +40,18 @@ def original_with(conn: Connection, sha256: bytes) -> int | None:
     ).scalar_one_or_none()
 
 
+def is_unreadable(conn: Connection, sha256: bytes) -> bool:
+    """Whether these bytes came in before, and were refused as no picture at all."""
+    unreadable = sa.exists().where(
+        Image.sha256 == sha256,
+        Image.duplicate_of.is_(None),
+        Image.state == literal(ImageState.REFUSED, IMAGE_STATE),
+        Image.width.is_(None),
+        Image.prepare_after.is_(None),
+    )
+    return bool(conn.execute(sa.select(unreadable)).scalar_one())
+
+
 _FOLDER = sa.bindparam("in_folder", type_=Image.folder.type)
 _KNOWN = Statement(
     sa.select(Image.id, Image.state, Image.delivery_id)

@@ -3,8 +3,9 @@
 import hashlib
 import queue
 import random
+import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,6 +47,8 @@ log = structlog.get_logger(__name__)
 DICE: Callable[[], float] = random.SystemRandom().random
 
 LONGEST_PATH = 255
+# Who meets a full disk comes back after that long.
+FULL_SECONDS = 300
 
 # Beside one image.
 MOST_SPARES = 100
@@ -103,12 +106,28 @@ def take_upload(
 
 
 def keep_original(rt: Runtime, data: bytes) -> bytes:
-    """Keep a file's bytes under their hash, which is returned; call it before the transaction begins."""
+    """Keep a file's bytes under their hash, which is returned; call it before the transaction begins.
+
+    Not those that were found unreadable before. Raises Unavailable `disk_full`, and OSError.
+    """
     sha256 = hashlib.sha256(data).digest()
     files = files_of(sha256)
-    if not rt.storage.exists(files.original):
-        rt.storage.put(files.original, data)
+    if rt.storage.exists(files.original):
+        return sha256
+    with rt.db.read() as conn:
+        if queries.is_unreadable(conn, sha256):
+            return sha256
+    require_room(rt)
+    rt.storage.put(files.original, data)
     return sha256
+
+
+def require_room(rt: Runtime) -> None:
+    """Raises Unavailable `disk_full` where less of the disk is free than the policy wants to stay so."""
+    least = rt.policy.intake.least_free_mb
+    if shutil.disk_usage(rt.storage.root).free < least * 1024**2:
+        text = f"Less than {least} MB of the disk are free, so nothing is taken in for now."
+        raise Unavailable("disk_full", text, headers={"Retry-After": str(FULL_SECONDS)})
 
 
 def take_file(
@@ -143,6 +162,8 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
                 # In the order of their ids, as everybody who locks several images does.
                 for image_id, found in sorted(made, key=lambda each: each[0]):
                     _prepared(conn, rt.policy, image_id, found, clock.now())
+            unreadable = {image_id for image_id, found in made if isinstance(found, Unreadable)}
+            _drop_originals(rt, [image.sha256 for image in due if image.id in unreadable])
     return len(due)
 
 
@@ -196,6 +217,7 @@ def decode_limits(policy: Policy) -> DecodeLimits:
 
 
 def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
+    require_room(rt)
     files = files_of(sha256)
     with rt.storage.temporary() as source, warm_decoder(rt.policy) as decoder:
         source.write_bytes(data)
@@ -219,6 +241,15 @@ def derive_kept(rt: Runtime, decoder: Decoder, sha256: bytes) -> Derived:
         rt.storage.writing(files.thumbnail) as small,
     ):
         return decoder.derive(source, working, small)
+
+
+def _drop_originals(rt: Runtime, unreadable: Sequence[bytes]) -> None:
+    """Remove what nobody can work on, or whoever sends garbage fills the disk with it; its row stays."""
+    for sha256 in unreadable:
+        with rt.db.read() as conn:
+            is_of_no_use = queries.is_unreadable(conn, sha256)
+        if is_of_no_use:
+            rt.storage.delete(files_of(sha256).original)
 
 
 def _derive_if_there(

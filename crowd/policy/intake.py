@@ -143,6 +143,7 @@ class IntakePolicy:
     duplicates: DuplicateRule
     crop_margins: bool
     proof_required: bool
+    least_free_mb: int
 
 
 def parse_intake(document: object, errors: dict[str, str]) -> IntakePolicy | None:

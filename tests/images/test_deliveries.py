@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -392,6 +393,36 @@ def test_a_file_that_could_not_be_looked_at_for_the_moment_is_not_refused(
     assert house.send(delivery, "a.jpg", jpeg(1)).status_code == 201
     report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
     assert (report["files"], report["taken"], report["refused"]) == (1, 1, 0)
+
+
+def kept_originals(house: House) -> int:
+    return sum(path.is_file() for path in (house.rt.storage.root / "originals").rglob("*"))
+
+
+def test_what_is_no_picture_is_not_kept_however_often_it_is_sent(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    for _ in range(2):
+        house.send(delivery, "a.zip", zipped(**{"a.jpg": jpeg(1), "b.jpg": b"no picture" * 1000}))
+        prepare(house.rt)
+        assert kept_originals(house) == 1
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"]) == (2, 1, 1)
+
+
+def test_below_the_floor_of_free_disk_nothing_is_taken_in_and_nothing_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = house.delivery(rights="owned")
+    least = house.rt.policy.intake.least_free_mb * 1024**2
+    usage = shutil.disk_usage(house.rt.storage.root)
+    for free, status in ((least - 1, 503), (least, 201)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        for name, data in (("a.jpg", jpeg(1)), ("a.zip", zipped(**{"b.jpg": jpeg(2)}))):
+            answer = house.send(delivery, name, data)
+            assert answer.status_code == status
+            assert (answer.headers.get("Retry-After") is not None) == (status == 503)
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["refused"]) == (2, 0)
 
 
 @pytest.mark.parametrize(
