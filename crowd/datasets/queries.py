@@ -207,9 +207,12 @@ def release_page(
             regions.c.value.label("segmentation"),
             attributes.c.value.label("attributes"),
             styles.c.value.label("styles"),
+            Image.rights,
+            Contract.allows,
             _later(_later(regions.c.at, attributes.c.at), styles.c.at).label("updated_at"),
         )
         .join_from(page, Image, Image.id == page.c.image_id)
+        .join(Contract, Contract.id == Image.contract_id, isouter=True)
         .join(regions, regions.c.id == page.c.segmentation_id)
         .join(attributes, attributes.c.id == page.c.attributes_id)
         .join(styles, styles.c.id == page.c.styles_id)

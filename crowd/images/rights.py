@@ -57,6 +57,11 @@ def unsettled(
     return None
 
 
+def allows_training(rights: Rights, allows: Collection[str] | None) -> bool:
+    """Whether models may learn from an image; `allows` is its contract's, None for one without a contract."""
+    return rights is not Rights.UNKNOWN if allows is None else Use.TRAINING in allows
+
+
 def expired(last_day: date) -> tuple[str, str]:
     """Code and sentence for an image whose contract held until that day."""
     return "rights_expired", f"the contract ran out on {last_day}"

@@ -1,5 +1,6 @@
 """Releases and rights: what no contract covers any more is in no release, from the day it ends."""
 
+import csv
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,13 +14,16 @@ from crowd.core import clock
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict
 from crowd.datasets import queries, service
+from crowd.datasets.exports import JOURNAL, Place, write_export
 from crowd.datasets.jobs import run_exports
+from crowd.datasets.records import MANIFEST, README
 from crowd.images import contracts, deliveries
 from crowd.images.contracts import NewContract
 from crowd.images.deliveries import NewDelivery
 from crowd.images.delivery_models import Contract
 from crowd.images.models import Image, ImageEvent, ImageState, Rights, What
 from crowd.images.rights import Use
+from crowd.ml.data import read_folder
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from crowd.tasks.models import Task, TaskState
@@ -211,3 +215,45 @@ def test_an_export_is_not_handed_out_once_a_contract_has_ended(
     assert client.get(download, headers=person).data[:2] == b"PK"
     covered.run_out()
     assert client.get(download, headers=person).json["code"] == "not_done"
+
+
+def test_models_do_not_learn_from_what_no_contract_lets_them(covered: Covered, tmp_path: Path) -> None:
+    first = covered.accept_covered(20)
+    limited = covered.contract(b"show, but do not train", (Use.LABELLING, Use.RELEASE))
+    barred = first[::4]
+    unknown = covered.accept(1, first=20)
+    with covered.rt.db.begin() as conn:
+        conn.execute(sa.update(Image).where(Image.id.in_(barred)).values(contract_id=limited))
+        conn.execute(sa.update(Image).where(Image.id.in_(unknown)).values(rights=Rights.UNKNOWN))
+    folder = tmp_path / "out"
+    release = covered.freeze("first")
+    with covered.rt.db.read() as conn:
+        plan = service.plan(conn, covered.rt, release.id, "kfashion", None)
+    write_export(covered.rt.db, covered.rt.storage, plan, Place(folder, link=False), lambda _: None)
+    with (folder / MANIFEST).open(newline="", encoding="utf-8") as file:
+        listed = {int(row["id"]): row["training"] for row in csv.DictReader(file)}
+    assert {number for number, may in listed.items() if may == "no"} == {*barred, *unknown}
+    assert {number for number, may in listed.items() if may == "yes"} == {*first} - {*barred}
+    assert "6 images: `training` is `no`" in (folder / README).read_text()
+    data = read_folder(folder, covered.rt.taxonomy)
+    assert {sample.id for sample in data.samples} == {*first} - {*barred}
+    assert data.barred == 6
+
+
+def test_an_export_begun_with_another_list_is_written_anew(covered: Covered, tmp_path: Path) -> None:
+    covered.accept_covered(3)
+    release = covered.freeze("first")
+    with covered.rt.db.read() as conn:
+        plan = service.plan(conn, covered.rt, release.id, "kfashion", None)
+
+    def written(folder: Path) -> bytes:
+        write_export(covered.rt.db, covered.rt.storage, plan, Place(folder, link=False), lambda _: None)
+        return (folder / MANIFEST).read_bytes()
+
+    whole = written(tmp_path / "whole")
+    torn = tmp_path / "torn"
+    written(torn)
+    lines = (torn / MANIFEST).read_text().splitlines()
+    (torn / MANIFEST).unlink()
+    (torn / JOURNAL).write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    assert written(torn) == whole
