@@ -98,6 +98,17 @@ def find(conn: Connection, contract_id: int, supplier_id: int | None = None) -> 
     return found
 
 
+def find_nameable(conn: Connection, contract_id: int, supplier_id: int | None) -> AnyRow:
+    """The contract, if images may be put under it by name. Raises NotFound, and a 422 about `contract_id`."""
+    found = find(conn, contract_id, supplier_id)
+    if found.kind is Rights.UNKNOWN:
+        text = (
+            "It stands for what admins decided of single images; name a contract, a consent or a declaration."
+        )
+        raise field_error("contract_id", text)
+    return found
+
+
 def withdraw(conn: Connection, contract_id: int, supplier_id: int | None, by: int | None, why: str) -> None:
     """End a contract for good: nothing under it is shown from now on, and a job takes its images out of work.
 
@@ -135,7 +146,8 @@ def require_shown(conn: Connection, image_id: int, today: date) -> None:
 def fault_of(conn: Connection, image_id: int, policy: Policy, today: date) -> tuple[str, str] | None:
     """What keeps an admin from letting an image in or through: its contract has ended, or no proof is there.
 
-    Rights that are unknown do not: an admin who lets the image in settles them, unless policy wants proof.
+    Rights that are unknown do not: an admin who lets the image in settles them (`settle`), unless policy
+    wants proof.
     """
     image = queries.contract_of(conn, image_id)
     assert image is not None
@@ -144,6 +156,35 @@ def fault_of(conn: Connection, image_id: int, policy: Policy, today: date) -> tu
         return None
     terms = sql.terms_of(image) if image.contract_id else None
     return unsettled(image.rights, terms, today, proof_required=proof_required)
+
+
+def settle(conn: Connection, image_id: int, contract_id: int | None, policy: Policy, now: datetime) -> None:
+    """An admin lets an image in, which they have locked: from now on it is under a contract that holds.
+
+    That is the one they name; else its own; else what its supplier declared, or, where nobody knows by what
+    right it came, one that stands for the admin's word. Raises NotFound, a 422 about `contract_id`, and
+    Conflict with the code of what keeps the image from use.
+    """
+    image = queries.contract_of(conn, image_id)
+    assert image is not None
+    if contract_id is not None:
+        contract = find_nameable(conn, contract_id, image.supplier_id)
+        require_holding(conn, contract, policy, now.date())
+        tie(conn, [image_id], contract)
+        return
+    if fault := fault_of(conn, image_id, policy, now.date()):
+        raise Conflict(fault[0], f"{fault[1]}: name a contract or consent that holds (contract_id).")
+    if image.contract_id is None:
+        own = sql.declared(conn, image.supplier_id, image.rights, now)
+        tie(conn, [image_id], find(conn, own or sql.by_word(conn, image.supplier_id, now)))
+
+
+def require_holding(conn: Connection, contract: AnyRow, policy: Policy, today: date) -> None:
+    """Raises a 422 about `contract_id` unless images may be used under the contract today."""
+    terms = sql.terms_held(conn, contract.id)
+    fault = unsettled(contract.kind, terms, today, proof_required=policy.intake.proof_required)
+    if fault:
+        raise field_error("contract_id", fault[1])
 
 
 def sweep_ended(rt: Runtime) -> int:

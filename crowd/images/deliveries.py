@@ -13,15 +13,15 @@ from crowd.accounts.auth import Actor
 from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow, Database
-from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
-from crowd.images import contract_queries, contracts, history, queries
+from crowd.core.errors import Conflict, Forbidden, NotFound
+from crowd.images import contracts, history, queries
 from crowd.images import delivery_queries as sql
 from crowd.images.delivery_models import KNOWN, Step
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, Supplier, What
-from crowd.images.rights import Rights, unsettled
+from crowd.images.rights import Rights
 from crowd.images.service import READY_HOOKS, Intake, clean_path
-from crowd.policy import Action, Policy, Stage
+from crowd.policy import Action, Stage
 from crowd.runtime import Runtime
 
 # Called in a transaction with a locked image that was held because its contract ran out, what its history
@@ -56,11 +56,11 @@ class NewDelivery:
 def open_delivery(conn: Connection, new: NewDelivery, by: int | None, now: datetime) -> AnyRow:
     """The supplier's delivery of that name, begun if it is new.
 
-    Raises NotFound for a contract that is not the supplier's.
+    Raises NotFound for a contract that is not the supplier's, and a 422 for one that is not to be named.
     """
     supplier_id = queries.named(conn, Supplier, new.supplier, now)
     if new.contract_id is not None:
-        contracts.find(conn, new.contract_id, supplier_id)
+        contracts.find_nameable(conn, new.contract_id, supplier_id)
     step = Step.HANDED_OVER if new.handed_over else Step.RECEIVED
     values = {
         "supplier_id": supplier_id,
@@ -140,11 +140,11 @@ def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor,
     """
     with rt.db.begin() as conn:
         delivery = find(conn, delivery_id, None)
-        contract = contracts.find(conn, contract_id, delivery.supplier_id)
+        contract = contracts.find_nameable(conn, contract_id, delivery.supplier_id)
     released, after = 0, 0
     while True:
         with rt.db.begin() as conn:
-            _require_holding(conn, contract, rt.policy)
+            contracts.require_holding(conn, contract, rt.policy, clock.now().date())
             held = sql.held_for(conn, delivery_id, after, PAGE)
             contracts.tie(conn, [image.id for image in held], contract)
             holding = sql.findings_of(conn, [image.id for image in held])
@@ -280,14 +280,6 @@ def as_told(intake: Intake) -> dict[str, Any]:
         "known": intake.known,
         "findings": intake.findings,
     }
-
-
-def _require_holding(conn: Connection, contract: AnyRow, policy: Policy) -> None:
-    terms = contract_queries.terms_held(conn, contract.id)
-    proof_required = policy.intake.proof_required
-    fault = unsettled(contract.kind, terms, clock.now().date(), proof_required=proof_required)
-    if fault:
-        raise field_error("contract_id", fault[1])
 
 
 def _let_in(

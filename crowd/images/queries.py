@@ -258,8 +258,9 @@ def accounts(conn: Connection, kind: AccountKind, supplier_id: int | None) -> Se
 
 
 def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
-    """An image's rights and the terms of its contract, which are null for an image without one."""
+    """An image's supplier and rights, and its contract's terms, which are null for an image without one."""
     columns = (
+        Contract.kind,
         Contract.valid_from,
         Contract.valid_to,
         Contract.withdrawn_at,
@@ -267,7 +268,7 @@ def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
         Contract.file_key,
     )
     return conn.execute(
-        sa.select(Image.rights, Image.contract_id, *columns)
+        sa.select(Image.supplier_id, Image.rights, Image.contract_id, *columns)
         .join(Contract, Contract.id == Image.contract_id, isouter=True)
         .where(Image.id == image_id)
     ).one_or_none()

@@ -29,8 +29,12 @@ NEEDED = frozenset({Use.LABELLING, Use.RELEASE})
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What of a contract decides whether it holds; a declaration has no file."""
+    """What of a contract decides whether it holds; a declaration has no file.
 
+    `kind` unknown: it stands for the word of an admin, who let images in of which nobody knew more.
+    """
+
+    kind: Rights
     valid_from: date | None
     valid_to: date | None
     withdrawn_at: datetime | None
@@ -42,7 +46,7 @@ def unsettled(
     rights: Rights, terms: Terms | None, today: date, *, proof_required: bool
 ) -> tuple[str, str] | None:
     """Code and sentence of what keeps an image of these rights from use; None when nothing does."""
-    if rights is Rights.UNKNOWN or terms is None:
+    if terms is None or (rights is Rights.UNKNOWN and terms.kind is not Rights.UNKNOWN):
         return "rights_unknown", "the right to use the image is not settled"
     if terms.withdrawn_at is not None:
         return "rights_withdrawn", "the contract that the image came under was withdrawn"

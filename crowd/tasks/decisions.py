@@ -31,11 +31,15 @@ DECIDED_HOOKS: list[Callable[[Connection, int, ImageState, Policy, datetime], No
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an admin decides about an image; `stage` is where work begins again."""
+    """What an admin decides about an image; `stage` is where work begins again.
+
+    `contract_id`: the contract that it comes under from now on; None leaves it under its own.
+    """
 
     state: ImageState
     stage: Stage
     reason: str
+    contract_id: int | None = None
 
 
 def decide(
@@ -49,7 +53,8 @@ def decide(
     """Settle an image; its open tasks close.
 
     Raises NotFound, Forbidden (the admin had a part in the image), Conflict (withdrawn; no
-    working image; accepting what is simply in work) and Unprocessable (labels incomplete).
+    working image; no right to use it; accepting what is simply in work) and Unprocessable (labels
+    incomplete; a contract that does not hold).
     """
     image = image_queries.lock_image(conn, image_id)
     if image is None or image.state not in REAL_STATES:
@@ -57,7 +62,9 @@ def decide(
     if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
     _guard(conn, image, decision, policy, now)
-    why = {"reason": decision.reason}
+    why: dict[str, Any] = {"reason": decision.reason}
+    if decision.contract_id is not None:
+        why["contract"] = decision.contract_id
     if decision.state is ImageState.IN_WORK:
         reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
     else:
@@ -163,9 +170,7 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy, 
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED) and image.width is None:
         raise Conflict("no_working_image", "There is no working image to work on.")
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED):
-        fault = contracts.fault_of(conn, image.id, policy, now.date())
-        if fault:
-            raise Conflict(*fault)
+        contracts.settle(conn, image.id, decision.contract_id, policy, now)
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if decision.state is ImageState.IN_WORK:
         if decision.stage is Stage.ADJUDICATION:

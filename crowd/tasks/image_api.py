@@ -76,7 +76,7 @@ def thumbnail(image_id: int) -> Response:
 def decide(body: dict[str, Any], image_id: int) -> dict[str, Any]:
     """Settle an image that is held, stuck, blocked or accepted."""
     rt = runtime()
-    decision = Decision(body["state"], body["stage"], body["reason"])
+    decision = Decision(body["state"], body["stage"], body["reason"], body["contract_id"])
     with rt.db.begin() as conn:
         decisions.decide(conn, actor().id, image_id, decision, rt.policy, clock.now())
         return viewing.image_view(conn, image_id, None, clock.now())

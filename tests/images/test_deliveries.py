@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from crowd.core import clock
+from crowd.core.errors import Conflict
 from crowd.images import contracts, deliveries
 from crowd.images.decode import Decoder, Starved
 from crowd.images.delivery_models import Contract
@@ -259,10 +260,54 @@ def test_a_contract_that_runs_out_stops_serving_and_holds_what_came_under_it(hou
     let_in = {"state": "in_work", "reason": "never mind"}
     refused = house.post(f"/images/{image}/decide", house.admin, let_in)
     assert (refused.status_code, refused.json["code"]) == (409, "rights_expired")
-    fresh = house.contract()
-    with house.rt.db.begin() as conn:
-        conn.execute(sa.update(Image).where(Image.id == image).values(contract_id=fresh))
-    assert house.post(f"/images/{image}/decide", house.admin, let_in).status_code == 200
+    assert "contract_id" in refused.json["detail"]
+    fresh = {**let_in, "contract_id": house.contract()}
+    assert house.post(f"/images/{image}/decide", house.admin, fresh).status_code == 200
+    assert house.get(f"/images/{image}/file", house.admin).status_code == 200
+
+
+def contract_of(house: House, image: int) -> Any:
+    with house.rt.db.read() as conn:
+        statement = sa.select(Contract).join(Image, Image.contract_id == Contract.id)
+        return conn.execute(statement.where(Image.id == image)).one_or_none()
+
+
+def test_an_image_of_unknown_rights_that_is_let_in_is_tied_to_a_contract(house: House) -> None:
+    delivery = house.delivery()
+    images = [house.send(delivery, f"{n}.jpg", jpeg(n)).json["files"][0]["image_id"] for n in (1, 2, 3)]
+    assert [contract_of(house, image) for image in images] == [None] * 3
+    let_in = {"state": "in_work", "reason": "the shop called"}
+    for image in images[:2]:
+        assert house.post(f"/images/{image}/decide", house.admin, let_in).status_code == 200
+    word = contract_of(house, images[0])
+    assert contract_of(house, images[1]).id == word.id
+    assert (word.file_key, sorted(word.allows)) == (None, ["labelling", "release"])
+    named = {**let_in, "contract_id": house.contract()}
+    assert house.post(f"/images/{images[2]}/decide", house.admin, named).status_code == 200
+    assert contract_of(house, images[2]).id == named["contract_id"]
+    with house.rt.db.read() as conn:
+        assert contracts.fault_of(conn, images[0], house.rt.policy, clock.now().date()) is None
+    smuggled = house.post("/deliveries", house.shop, {"name": "x", "contract_id": word.id})
+    assert (smuggled.status_code, list(smuggled.json["errors"])) == (422, ["contract_id"])
+    assert house.post(f"/contracts/{word.id}/withdraw", house.shop, {"reason": "no"}).status_code == 200
+    assert contracts.sweep_ended(house.rt) == 2
+
+
+def test_a_contract_that_does_not_hold_or_is_anothers_lets_nothing_in(house: House) -> None:
+    image = house.send(house.delivery(), "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    rivals, over = house.contract(house.rival), house.contract(valid_to="2020-01-01")
+    for contract, status in ((rivals, 404), (over, 422), (999, 404)):
+        body = {"state": "in_work", "reason": "x", "contract_id": contract}
+        assert house.post(f"/images/{image}/decide", house.admin, body).status_code == status
+    assert house.image_state(image) is ImageState.HELD
+
+
+def test_where_proof_is_required_an_admins_word_is_not_enough(house: House) -> None:
+    image = house.send(house.delivery(), "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    strict = replace(house.rt.policy, intake=replace(house.rt.policy.intake, proof_required=True))
+    with pytest.raises(Conflict, match="contract_id") as refused, house.rt.db.begin() as conn:
+        contracts.settle(conn, image, None, strict, clock.now())
+    assert refused.value.code == "rights_unknown"
 
 
 def test_an_upload_by_an_admin_is_tied_to_what_it_declares(house: House) -> None:
