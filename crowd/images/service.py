@@ -7,8 +7,9 @@ import shutil
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -41,11 +42,16 @@ from crowd.runtime import Runtime
 # which stands above this room, opens the first task.
 READY_HOOKS: list[Callable[[Connection, int, datetime], None]] = []
 
+# What a trained model says of a working image (its file), by criterion of `checks.SCORED`, 0 to 1. A room
+# above this one hangs it in here; it is asked once an image, outside of transactions.
+SCORERS: list[Callable[[Runtime, Path], Mapping[str, float]]] = []
+
 log = structlog.get_logger(__name__)
 
 # From 0 to 1. Nobody outside may know where a number stays free.
 DICE: Callable[[], float] = random.SystemRandom().random
 
+SCORES = "scores"
 LONGEST_PATH = 255
 # Who meets a full disk comes back after that long.
 FULL_SECONDS = 300
@@ -223,7 +229,7 @@ def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
         source.write_bytes(data)
         try:
             with rt.storage.writing(files.working) as working, rt.storage.writing(files.thumbnail) as small:
-                derived = decoder.derive(source, working, small)
+                derived = _scored(rt, working, decoder.derive(source, working, small))
         except Unreadable as problem:
             raise Unprocessable("unreadable", problem.reason, errors={"file": [problem.reason]}) from None
         except Starved as problem:
@@ -240,7 +246,13 @@ def derive_kept(rt: Runtime, decoder: Decoder, sha256: bytes) -> Derived:
         rt.storage.writing(files.working) as working,
         rt.storage.writing(files.thumbnail) as small,
     ):
-        return decoder.derive(source, working, small)
+        return _scored(rt, working, decoder.derive(source, working, small))
+
+
+def _scored(rt: Runtime, working: Path, derived: Derived) -> Derived:
+    """The same with the scores of models, if any are there, among its signals."""
+    scores = {code: score for scorer in SCORERS for code, score in scorer(rt, working).items()}
+    return replace(derived, signals={**derived.signals, SCORES: scores}) if scores else derived
 
 
 def _drop_originals(rt: Runtime, unreadable: Sequence[bytes]) -> None:
@@ -445,6 +457,7 @@ def _judge(conn: Connection, policy: Policy, image_id: int, derived: Derived) ->
         derived.signals,
         derived.faces,
         tuple(derived.findings),
+        derived.signals.get(SCORES, {}),
     )
     found = check(measures, policy.intake)
     return found + fingerprints.compare(conn, policy.intake.duplicates, image_id, derived)
