@@ -40,6 +40,7 @@ def accepted_images(conn: Connection, today: date) -> Iterator[AnyRow]:
         sa.select(
             Image.id,
             Image.file_name,
+            Image.supplier_id,
             Fingerprint.phash,
             *(_newest_label(stage).label(stage.value) for stage in _LABELLED),
         )
@@ -52,6 +53,7 @@ def accepted_images(conn: Connection, today: date) -> Iterator[AnyRow]:
         sa.select(
             newest.c.id,
             newest.c.file_name,
+            newest.c.supplier_id,
             newest.c.phash,
             newest.c.segmentation,
             newest.c.attributes,

@@ -64,7 +64,7 @@ class Snapshot:
         self.segmentation.append(row.segmentation)
         self.attributes.append(row.attributes)
         self.styles.append(row.styles)
-        self.looks.append(look_of(row.id, row.file_name))
+        self.looks.append(look_of(row.id, row.file_name, row.supplier_id))
         self.main_styles.append(row.main_style or "")
 
     def join_near(self, conn: Connection, rule: DuplicateRule) -> None:

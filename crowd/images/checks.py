@@ -8,17 +8,6 @@ from crowd.policy import Action, Covering, IntakePolicy
 
 # What decoding noticed of itself, and the criterion that it falls under.
 ANIMATION_CODES = frozenset({"animated", "pages"})
-# The criteria that a trained model may score. Nothing but a model or a person tells `product_overlap`.
-SCORED = (
-    "watermark",
-    "collage",
-    "cut_off",
-    "overlap",
-    "product_overlap",
-    "not_worn",
-    "illustration",
-    "not_fashion",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +193,19 @@ def _not_worn(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
             {name: signals[name] for name in ("skin", "ground")},
             {"most_skin": rule.most_skin, "least_ground": rule.least_ground},
         )
+
+
+# The criteria that a trained model may score. Nothing but a model or a person tells `product_overlap`.
+SCORED = (
+    "watermark",
+    "collage",
+    "cut_off",
+    "overlap",
+    "product_overlap",
+    "not_worn",
+    "illustration",
+    "not_fashion",
+)
 
 
 def _scored(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:

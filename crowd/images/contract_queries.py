@@ -171,6 +171,24 @@ def ended_unswept(conn: Connection, today: date) -> AnyRow | None:
     ).one_or_none()
 
 
+def begun(conn: Connection, today: date) -> AnyRow | None:
+    """A contract that holds, whose first day has come since it was handed in, and whose BEGUN is not told."""
+    noted = sa.exists().where(
+        ContractEvent.contract_id == Contract.id, ContractEvent.what == ContractWhat.BEGUN
+    )
+    return conn.execute(
+        sa.select(*Contract.__table__.columns)
+        .where(
+            Contract.valid_from <= today,
+            Contract.valid_from > sa.func.date(Contract.created_at),
+            ~has_ended(today),
+            ~noted,
+        )
+        .order_by(Contract.id)
+        .limit(1)
+    ).one_or_none()
+
+
 def in_use(conn: Connection, contract_id: int, after: int, limit: int) -> Sequence[int]:
     """Images under a contract that may still be worked on, shown or delivered, by id beyond `after`."""
     states = [sa.literal_column(str(IMAGE_STATE.code(state)), IMAGE_STATE) for state in IN_USE]

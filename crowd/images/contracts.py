@@ -181,10 +181,14 @@ def settle(conn: Connection, image_id: int, contract_id: int | None, policy: Pol
 
 def require_holding(conn: Connection, contract: AnyRow, policy: Policy, today: date) -> None:
     """Raises a 422 about `contract_id` unless images may be used under the contract today."""
-    terms = sql.terms_held(conn, contract.id)
-    fault = unsettled(contract.kind, terms, today, proof_required=policy.intake.proof_required)
-    if fault:
+    if fault := fault_under(conn, contract, policy, today):
         raise field_error("contract_id", fault[1])
+
+
+def fault_under(conn: Connection, contract: AnyRow, policy: Policy, today: date) -> tuple[str, str] | None:
+    """Code and sentence of what keeps the images of a contract from use; it is not withdrawn meanwhile."""
+    terms = sql.terms_held(conn, contract.id)
+    return unsettled(contract.kind, terms, today, proof_required=policy.intake.proof_required)
 
 
 def sweep_ended(rt: Runtime) -> int:

@@ -14,9 +14,9 @@ from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, Forbidden, NotFound
-from crowd.images import contracts, history, queries
+from crowd.images import contract_queries, contracts, history, queries
 from crowd.images import delivery_queries as sql
-from crowd.images.delivery_models import KNOWN, Step
+from crowd.images.delivery_models import KNOWN, ContractWhat, Step
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, Supplier, What
 from crowd.images.rights import Rights
@@ -27,7 +27,7 @@ from crowd.runtime import Runtime
 # Called in a transaction with a locked image that was held because its contract ran out, what its history
 # says of that, who put it under a contract that holds, and why: the task engine takes it to where it stood.
 RENEWED_HOOKS: list[
-    Callable[[Connection, int, Mapping[str, Any], int, Mapping[str, Any], datetime], None]
+    Callable[[Connection, int, Mapping[str, Any], int | None, Mapping[str, Any], datetime], None]
 ] = []
 
 PAGE = 500
@@ -147,18 +147,58 @@ def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor,
             contracts.require_holding(conn, contract, rt.policy, clock.now().date())
             held = sql.held_for(conn, delivery_id, after, PAGE)
             contracts.tie(conn, [image.id for image in held], contract)
-            holding = sql.findings_of(conn, [image.id for image in held])
-            whys = history.held_whys(conn, [image.id for image in held])
-            for image in held:
-                codes = [each.code for each in holding.get(image.id, ()) if each.action is Action.HOLD]
-                ran_out = whys.get(image.id, {})
-                ran_out = ran_out if ran_out.get("reason") == "rights_expired" else {}
-                if ran_out or (codes and all(code.startswith("rights_") for code in codes)):
-                    _let_in(conn, image, ran_out, actor.id, {"contract": contract_id, "comment": why})
-                    released += 1
+            released += _let_in_those(conn, held, actor.id, {"contract": contract_id, "comment": why})
         if len(held) < PAGE:
             return released
         after = held[-1].id
+
+
+def let_in_begun(rt: Runtime) -> int:
+    """Let in what was held until its contract's first day, which has come; how many.
+
+    Cut off, call it again.
+    """
+    let_in = 0
+    while True:
+        now = clock.now()
+        with rt.db.read() as conn:
+            contract = contract_queries.begun(conn, now.date())
+        if contract is None:
+            return let_in
+        let_in += _begin(rt, contract)
+
+
+def _begin(rt: Runtime, contract: AnyRow) -> int:
+    let_in, after = 0, 0
+    while True:
+        now = clock.now()
+        with rt.db.begin() as conn:
+            held: Sequence[AnyRow] = ()
+            if contracts.fault_under(conn, contract, rt.policy, now.date()) is None:
+                held = sql.held_under(conn, contract.id, after, PAGE)
+                let_in += _let_in_those(conn, held, None, {"contract": contract.id})
+            if len(held) < PAGE:
+                told = f"{contract.valid_from}"
+                contract_queries.add_event(conn, contract.id, ContractWhat.BEGUN, None, told, now)
+                return let_in
+        after = held[-1].id
+
+
+def _let_in_those(
+    conn: Connection, held: Sequence[AnyRow], actor_id: int | None, why: Mapping[str, Any]
+) -> int:
+    """Let in those of the held images that were held for their rights alone; how many."""
+    ids = [image.id for image in held]
+    holding, whys = sql.findings_of(conn, ids), history.held_whys(conn, ids)
+    let_in = 0
+    for image in held:
+        codes = [each.code for each in holding.get(image.id, ()) if each.action is Action.HOLD]
+        ran_out = whys.get(image.id, {})
+        ran_out = ran_out if ran_out.get("reason") == "rights_expired" else {}
+        if ran_out or (codes and all(code.startswith("rights_") for code in codes)):
+            _let_in(conn, image, ran_out, actor_id, why)
+            let_in += 1
+    return let_in
 
 
 def note_refused(
@@ -283,7 +323,7 @@ def as_told(intake: Intake) -> dict[str, Any]:
 
 
 def _let_in(
-    conn: Connection, image: AnyRow, ran_out: Mapping[str, Any], actor_id: int, why: Mapping[str, Any]
+    conn: Connection, image: AnyRow, ran_out: Mapping[str, Any], actor_id: int | None, why: Mapping[str, Any]
 ) -> None:
     now = clock.now()
     reasons = {"reason": "rights_settled", **why}

@@ -26,6 +26,8 @@ class ContractWhat(StrEnum):
     ADDED = "added"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    # Its first day has come, and what waited for that was let in.
+    BEGUN = "begun"
 
 
 # The code of a file that an earlier delivery brought.

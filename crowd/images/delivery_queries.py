@@ -220,10 +220,19 @@ def handed_over_with_waiting(conn: Connection) -> int | None:
 
 
 def held_for(conn: Connection, delivery_id: int, after: int, limit: int) -> Sequence[AnyRow]:
-    """Held images of a delivery by id beyond `after`, locked, with the codes that hold them."""
+    """Held images of a delivery by id beyond `after`, locked."""
+    return _held(conn, Image.delivery_id == delivery_id, after, limit)
+
+
+def held_under(conn: Connection, contract_id: int, after: int, limit: int) -> Sequence[AnyRow]:
+    """Held images under a contract by id beyond `after`, locked."""
+    return _held(conn, Image.contract_id == contract_id, after, limit)
+
+
+def _held(conn: Connection, which: sa.ColumnElement[bool], after: int, limit: int) -> Sequence[AnyRow]:
     return conn.execute(
         sa.select(Image.id, Image.waiting, Image.width)
-        .where(Image.delivery_id == delivery_id, Image.state == ImageState.HELD, Image.id > after)
+        .where(which, Image.state == ImageState.HELD, Image.id > after)
         .order_by(Image.id)
         .limit(limit)
         .with_for_update(key_share=True)

@@ -142,7 +142,7 @@ def renew_rights(
     conn: Connection,
     image_id: int,
     stood: Mapping[str, Any],
-    actor_id: int,
+    actor_id: int | None,
     why: Mapping[str, Any],
     now: datetime,
 ) -> None:

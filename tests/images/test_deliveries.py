@@ -266,6 +266,28 @@ def test_a_contract_that_runs_out_stops_serving_and_holds_what_came_under_it(hou
     assert house.get(f"/images/{image}/file", house.admin).status_code == 200
 
 
+def test_what_came_before_its_contracts_first_day_is_let_in_on_that_day(house: House) -> None:
+    contract = house.contract(valid_from="2999-01-01")
+    limited = house.contract(valid_from="2999-01-01", allows=["labelling"])
+    images = {}
+    for each in (contract, limited):
+        delivery = house.delivery(f"under {each}", contract_id=each, rights="consent")
+        images[each] = house.send(delivery, "a.jpg", jpeg(each)).json["files"][0]["image_id"]
+        house.hand_over(delivery)
+    assert deliveries.let_in_begun(house.rt) == 0
+    assert house.claim().status_code == 204
+    now = clock.now()
+    with house.rt.db.begin() as conn:
+        days = {"valid_from": now.date(), "created_at": now - timedelta(days=3)}
+        conn.execute(sa.update(Contract).values(days))
+    assert deliveries.let_in_begun(house.rt) == 1
+    assert deliveries.let_in_begun(house.rt) == 0
+    assert house.image_state(images[limited]) is ImageState.HELD
+    assert house.claim().json["image"]["id"] == images[contract]
+    events = house.get(f"/contracts/{contract}", house.shop).json["events"]
+    assert [each["what"] for each in events] == ["added", "begun"]
+
+
 def contract_of(house: House, image: int) -> Any:
     with house.rt.db.read() as conn:
         statement = sa.select(Contract).join(Image, Image.contract_id == Contract.id)
