@@ -23,6 +23,7 @@ COMMANDS = {
     "backup": Entry("crowd.commands.backup", "backup", "Keep a copy of database and images, while all runs."),
     "db": Entry("crowd.commands.db", "db", "Bring the database to a migration."),
     "demo": Entry("crowd.commands.demo", "demo", "Show the whole system at work on sample images."),
+    "faces": Entry("crowd.commands.faces", "faces", "Search what nobody could search for faces before."),
     "groups": Entry("crowd.commands.groups", "groups", "Groups of people: add, list, who belongs."),
     "import": Entry("crowd.commands.import_images", "import_images", "Bring images in."),
     "labels": Entry("crowd.commands.labels", "labels", "Labelled images: bring them in."),

@@ -69,6 +69,7 @@ def upkeep() -> int:
     for kind in ("images", "exports", "redos", *(["candidates"] if makes_candidates else [])):
         rt.queue.nudge(kind)
     contracts.sweep_ended(rt)
+    deliveries.let_in_begun(rt)
     deliveries.open_all_waiting(rt)
     counts.fold(rt.db)
     uses.fold(rt.db)

@@ -31,7 +31,7 @@ from crowd.gold.dealing import Dealer
 from crowd.gold.refreshers import api as refreshers_api
 from crowd.gold.refreshers import service as refreshers
 from crowd.images import api as images
-from crowd.images import batch_api, contracts, intake_api, pictures
+from crowd.images import batch_api, contracts, deliveries, intake_api, pictures
 from crowd.images import service as intake
 from crowd.ml import api as models_api
 from crowd.ml import service as model_registry
@@ -128,6 +128,8 @@ def wire(rt: Runtime) -> None:
     accounts.ME_SECTIONS["refreshers"] = refreshers.refreshers_section
     intake.READY_HOOKS[:] = [decisions.open_first]
     contracts.ENDED_HOOKS[:] = [decisions.end_rights]
+    contracts.TYING_HOOKS[:] = [data_sets.note_renewal]
+    deliveries.RENEWED_HOOKS[:] = [decisions.renew_rights]
     accounts.ME_SECTIONS["supplier"] = intake_api.supplier_section
     standing.STANDING_HOOKS[:] = [partial(_take_work_back, rt.policy)]
     shelf = Shelf()

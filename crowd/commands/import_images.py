@@ -13,7 +13,7 @@ import click
 from crowd.commands.opening import open_runtime
 from crowd.commands.showing import rate_bar
 from crowd.core import clock
-from crowd.core.errors import Problem, field_error
+from crowd.core.errors import Problem, Unavailable, field_error
 from crowd.images import contracts, deliveries, queries
 from crowd.images.contracts import NewContract
 from crowd.images.deliveries import NewDelivery
@@ -176,10 +176,22 @@ def _note(
     tally.problems += 1
     if tally.problems <= MOST_TOLD:
         click.echo(f"not taken: {problem}", err=True)
+    if _passes(problem):
+        # Nothing was decided about the file; the same command takes it later.
+        return
     code = problem.code if isinstance(problem, Problem) else "unreadable"
     delivery_id = _delivery_of(rt, common, delivery_name, tally)
     with rt.db.begin() as conn:
         deliveries.note_refused(conn, delivery_id, [(item.name, code, str(problem))], clock.now())
+
+
+def _passes(problem: Exception) -> bool:
+    """Whether it may go well the next time: what was away is a disk or a bucket, not the file itself."""
+    cause = problem.__cause__ if isinstance(problem, SourceError) else problem
+    of_the_file = isinstance(problem, SourceError) and isinstance(
+        cause, FileNotFoundError | PermissionError | IsADirectoryError
+    )
+    return isinstance(cause, Unavailable | OSError) and not of_the_file
 
 
 def _kind(intake: Intake) -> str:

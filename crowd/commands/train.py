@@ -219,7 +219,8 @@ def _make_folder(output: Path) -> None:
 def _told_of(data: Any) -> str:
     counts = ", ".join(f"{len(data.of(split))} {split}" for split in ("train", "validation", "test"))
     unread = f"; {data.unknown.total()} words are unknown to the taxonomy" if data.unknown else ""
-    return f"{len(data.samples)} images: {counts}{unread}"
+    barred = f"; {data.barred} left out, their contracts do not allow training" if data.barred else ""
+    return f"{len(data.samples)} images: {counts}{unread}{barred}"
 
 
 class _Training:

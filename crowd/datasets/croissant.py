@@ -56,6 +56,7 @@ MEANINGS = {
     "style": "The key of the main style.",
     "files": "Where the image and its labels are, separated by semicolons.",
     "sha256": "Of the image file as it was delivered.",
+    "training": "yes, or no where the image's contract does not let models learn from it.",
 }
 
 

@@ -73,7 +73,12 @@ def _facts(header: Header, tally: Tally, chosen: Format, taxonomy: Taxonomy) -> 
     yield "format", f"{chosen.name}, layout {header.layout}"
     yield "taxonomy", f"{taxonomy.name}, version {taxonomy.version}"
     yield "taxonomy digest", taxonomy.digest
-    yield "list of images", "`manifest.csv`: id, split, main style, files, SHA-256 of the image file"
+    yield (
+        "list of images",
+        "`manifest.csv`: id, split, main style, files, SHA-256 of the image file, may models learn from it",
+    )
+    if tally.untrainable:
+        yield "not for training", f"{tally.untrainable} images: `training` is `no` in `manifest.csv`"
 
 
 def _splits(tally: Tally) -> Iterator[Row]:

@@ -42,6 +42,7 @@ from crowd.datasets.records import (
 from crowd.datasets.specification import Form, Language, as_html, as_markdown
 from crowd.datasets.tally import Tally
 from crowd.images.files import files_of
+from crowd.images.rights import allows_training
 from crowd.policy.targets import Targets
 from crowd.tasks.labels import carry_attributes, region_parts
 from crowd.taxonomy import Taxonomy
@@ -237,6 +238,7 @@ def _record(conn: Connection, storage: FolderStorage, row: AnyRow) -> ReleasedIm
         styles=row.styles["styles"],
         working=storage.local(files_of(row.sha256, row.picture).working),
         updated_at=row.updated_at,
+        trainable=allows_training(row.rights, row.allows),
     )
 
 
@@ -271,6 +273,7 @@ def _write_page(
             record.styles[0] if record.styles else "",
             ";".join(paths[record.id]),
             pictures.digest(record),
+            "yes" if record.trainable else "no",
         )
         for record in records
     ]
@@ -385,6 +388,10 @@ class _Journal:
 
     def _keep_whole_pages(self) -> int:
         self._file.seek(0)
+        if self._file.readline() != _lines([COLUMNS]):
+            # Begun by a version that listed something else, or nothing is there yet.
+            self._file.truncate(0)
+        self._file.seek(0)
         # The line with the names of the columns is a page's end too.
         ends = list(accumulate(self._sizes, initial=1))
         end, kept, pages = 0, 0, 0
@@ -401,10 +408,14 @@ class _Journal:
         return max(0, pages - 1)
 
     def _write(self, rows: Sequence[Sequence[object]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue().encode())
+        self._file.write(_lines(rows))
         self._file.flush()
+
+
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 @contextmanager

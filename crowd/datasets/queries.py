@@ -1,7 +1,7 @@
 """All SQL of releases and exports. A release's rows are written once, together with it, and never changed."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +19,8 @@ from crowd.datasets.models import (
     Tombstone,
 )
 from crowd.datasets.records import Split
-from crowd.images.delivery_models import Fingerprint
+from crowd.images.contract_queries import has_ended
+from crowd.images.delivery_models import Contract, Fingerprint
 from crowd.images.models import IMAGE_STATE, STAGE, Image, ImageState, Supplier
 from crowd.policy import Stage
 from crowd.tasks.models import Label
@@ -28,9 +29,10 @@ CHUNK = 5000
 _LABELLED = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES)
 
 
-def accepted_images(conn: Connection) -> Iterator[AnyRow]:
+def accepted_images(conn: Connection, today: date) -> Iterator[AnyRow]:
     """Every accepted image with the newest label of each stage, its main style and its hash, by id.
 
+    Not those whose contract has ended: upkeep may not have come by yet to take them out of the accepted.
     One statement sees one moment: an image that is reopened meanwhile is in with the labels it was
     accepted with, or not at all. Streamed; a label that is not there is None.
     """
@@ -38,17 +40,20 @@ def accepted_images(conn: Connection) -> Iterator[AnyRow]:
         sa.select(
             Image.id,
             Image.file_name,
+            Image.supplier_id,
             Fingerprint.phash,
             *(_newest_label(stage).label(stage.value) for stage in _LABELLED),
         )
         .join_from(Image, Fingerprint, Fingerprint.image_id == Image.id, isouter=True)
-        .where(Image.state == literal(ImageState.ACCEPTED, IMAGE_STATE))
+        .join(Contract, Contract.id == Image.contract_id, isouter=True)
+        .where(Image.state == literal(ImageState.ACCEPTED, IMAGE_STATE), ~has_ended(today))
         .subquery("newest")
     )
     statement = (
         sa.select(
             newest.c.id,
             newest.c.file_name,
+            newest.c.supplier_id,
             newest.c.phash,
             newest.c.segmentation,
             newest.c.attributes,
@@ -105,6 +110,11 @@ def release(conn: Connection, release_id: int) -> AnyRow | None:
 def release_named(conn: Connection, name: str) -> AnyRow | None:
     """The release of that name."""
     return conn.execute(_RELEASES.where(Release.name == name)).one_or_none()
+
+
+def release_ids(conn: Connection) -> Sequence[int]:
+    """Every release's id, the oldest first."""
+    return conn.execute(sa.select(Release.id).order_by(Release.id)).scalars().all()
 
 
 def releases(conn: Connection, *, after: int | None, limit: int) -> Sequence[AnyRow]:
@@ -199,9 +209,12 @@ def release_page(
             regions.c.value.label("segmentation"),
             attributes.c.value.label("attributes"),
             styles.c.value.label("styles"),
+            Image.rights,
+            Contract.allows,
             _later(_later(regions.c.at, attributes.c.at), styles.c.at).label("updated_at"),
         )
         .join_from(page, Image, Image.id == page.c.image_id)
+        .join(Contract, Contract.id == Image.contract_id, isouter=True)
         .join(regions, regions.c.id == page.c.segmentation_id)
         .join(attributes, attributes.c.id == page.c.attributes_id)
         .join(styles, styles.c.id == page.c.styles_id)
@@ -235,18 +248,24 @@ def suppliers_named(conn: Connection, names: Collection[str]) -> dict[str, int]:
     return {row.name: row.id for row in rows}
 
 
-def withdrawn_images(conn: Connection, release_id: int) -> Sequence[int]:
-    """Images of the release that were withdrawn and have no tombstone yet, by id."""
+def withdrawn_images(
+    conn: Connection, release_id: int, today: date, among: Collection[int] | None = None
+) -> Sequence[int]:
+    """Images of the release that were withdrawn, or whose contract has ended, without a tombstone; by id.
+
+    With `among` only those of them.
+    """
+    withdrawn = sa.select(Image.id).where(Image.state == literal(ImageState.WITHDRAWN, IMAGE_STATE))
+    ended = sa.select(Image.id).join(Contract, Contract.id == Image.contract_id).where(has_ended(today))
+    # Each half has an index of its own; asked for in one go, every image of the release would be looked at.
+    gone = withdrawn.union(ended).subquery("gone")
     return (
         conn.execute(
-            sa.select(Image.id)
-            .join(ReleaseImage, ReleaseImage.image_id == Image.id)
-            .where(
-                Image.state == literal(ImageState.WITHDRAWN, IMAGE_STATE),
-                ReleaseImage.release_id == release_id,
-                _STANDING,
-            )
-            .order_by(Image.id)
+            sa.select(gone.c.id)
+            .join(ReleaseImage, ReleaseImage.image_id == gone.c.id)
+            .where(ReleaseImage.release_id == release_id, _STANDING)
+            .where(sa.true() if among is None else gone.c.id.in_(among))
+            .order_by(gone.c.id)
         )
         .scalars()
         .all()
@@ -489,11 +508,10 @@ def _change_held(conn: Connection, export_id: int, seen: datetime, changes: Mapp
 def released_among(conn: Connection, image_ids: Collection[int]) -> set[int]:
     """Those of the images that are in some release."""
     # By release, of which there are few: the rows are kept in the order of releases.
-    releases = conn.execute(sa.select(Release.id)).scalars().all()
     released = sa.select(ReleaseImage.image_id)
     return {
         image_id
-        for release_id in releases
+        for release_id in release_ids(conn)
         for image_id in conn.execute(
             released.where(ReleaseImage.release_id == release_id, ReleaseImage.image_id.in_(image_ids))
         ).scalars()

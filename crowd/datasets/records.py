@@ -12,7 +12,7 @@ from crowd.policy.targets import Targets
 
 # The files beside the images of every export: the list of them all with its columns, and the data sheet.
 MANIFEST = "manifest.csv"
-COLUMNS = ("id", "split", "style", "files", "sha256")
+COLUMNS = ("id", "split", "style", "files", "sha256", "training")
 README = "README.md"
 CROISSANT = "croissant.json"
 STATISTICS = "statistics.json"
@@ -64,7 +64,8 @@ class ReleasedImage:
     """One image of a release; sizes and coordinates are pixels of the working image.
 
     `regions`, `attributes` (by region id) and `styles` (main style first) have the forms of the API;
-    `working` is the working image's JPEG file, or a function that fetches its bytes.
+    `working` is the working image's JPEG file, or a function that fetches its bytes; `trainable`: whether the
+    contract that the image came under lets models learn from it.
     """
 
     id: int
@@ -78,6 +79,7 @@ class ReleasedImage:
     styles: list[str]
     working: Path | Callable[[], bytes]
     updated_at: datetime | None = None
+    trainable: bool = True
 
     def image_bytes(self) -> bytes:
         """The working image's bytes; raises OSError if its file is gone."""

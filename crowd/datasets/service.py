@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -64,7 +64,7 @@ class Snapshot:
         self.segmentation.append(row.segmentation)
         self.attributes.append(row.attributes)
         self.styles.append(row.styles)
-        self.looks.append(look_of(row.id, row.file_name))
+        self.looks.append(look_of(row.id, row.file_name, row.supplier_id))
         self.main_styles.append(row.main_style or "")
 
     def join_near(self, conn: Connection, rule: DuplicateRule) -> None:
@@ -123,7 +123,7 @@ def create_release(
         guard_release(conn, audited=policy is not None and policy.audit.required)
     snapshot = Snapshot()
     with db.snapshot() as conn:
-        for row in queries.accepted_images(conn):
+        for row in queries.accepted_images(conn, now.date()):
             snapshot.add(row)
         if policy is not None:
             snapshot.join_near(conn, policy.intake.duplicates)
@@ -155,20 +155,40 @@ def create_release(
 
 
 def revise(db: Database, release_id: int, now: datetime) -> None:
-    """Leave a tombstone for each image of the release that was withdrawn since; they make a new revision.
+    """Leave a tombstone for each image of the release that is withdrawn, or whose contract has ended, since.
+
+    They make a new revision. An image whose contract is renewed has its tombstone for good, and is in the
+    next release.
 
     To be called wherever a release is looked at or handed out, so that it does not matter who withdrew an
     image, and how. Without such images it only reads. An unknown release is nobody's business here.
     """
     with db.read() as conn:
-        if not queries.withdrawn_images(conn, release_id):
+        if not queries.withdrawn_images(conn, release_id, now.date()):
             return
     with db.begin() as conn:
-        # The lock first: of two that saw the same images one leaves the tombstones.
-        queries.lock_release(conn, release_id)
-        images = queries.withdrawn_images(conn, release_id)
-        if images:
-            queries.bury(conn, release_id, images, find_release(conn, release_id).revision + 1, now)
+        _bury_withdrawn(conn, release_id, now)
+
+
+def note_renewal(conn: Connection, image_ids: Collection[int], now: datetime) -> None:
+    """Images are about to come under another contract; what the one before ended is written down before.
+
+    Nobody may have looked at the releases that hold them meanwhile, and then it could not be told any more.
+    """
+    for release_id in queries.release_ids(conn):
+        _bury_withdrawn(conn, release_id, now, among=image_ids)
+
+
+def _bury_withdrawn(
+    conn: Connection, release_id: int, now: datetime, among: Collection[int] | None = None
+) -> None:
+    if not queries.withdrawn_images(conn, release_id, now.date(), among):
+        return
+    # The lock, then a second look: of two that saw the same images one leaves the tombstones.
+    queries.lock_release(conn, release_id)
+    images = queries.withdrawn_images(conn, release_id, now.date(), among)
+    if images:
+        queries.bury(conn, release_id, images, find_release(conn, release_id).revision + 1, now)
 
 
 def note_picture(conn: Connection, new: NewPicture, what: What, now: datetime) -> None:

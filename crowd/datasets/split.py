@@ -14,14 +14,15 @@ PERCENT: Mapping[Split, int] = {Split.TRAIN: 80, Split.VALIDATION: 10, Split.TES
 _NUMBERED = re.compile(r"(?P<look>.+_\d+)_\d{1,3}\.[^.]+")
 
 
-def look_of(image_id: int, file_name: str) -> int:
+def look_of(image_id: int, file_name: str, supplier_id: int = 0) -> int:
     """A 64-bit number that the images of one look share; an image whose name tells of none is its own look.
 
+    Each supplier numbers for itself: what two of them call alike are two looks.
     A number takes a third of a name's memory, and a chance encounter only keeps two looks together.
     """
     name = unicodedata.normalize("NFC", file_name).casefold()
     numbered = _NUMBERED.fullmatch(name)
-    look = f"look {numbered['look']}" if numbered else f"image {image_id}"
+    look = f"look {supplier_id} {numbered['look']}" if numbered else f"image {image_id}"
     return int.from_bytes(hashlib.blake2b(look.encode(errors="replace"), digest_size=8).digest())
 
 

@@ -39,11 +39,7 @@ def render(header: Header, tally: Tally, taxonomy: Taxonomy) -> bytes:
 
 def style_targets(header: Header, taxonomy: Taxonomy) -> dict[str, int]:
     """How many images are to have each style as their main one: its share of all; those without one miss."""
-    shares = {style.key: style.percent for style in taxonomy.styles if style.percent}
-    whole = sum(shares.values())
-    if not header.targets.images or not whole:
-        return {}
-    return {key: round(header.targets.images * share / whole) for key, share in shares.items()}
+    return header.targets.of_styles(taxonomy.style_shares)
 
 
 def _styles(header: Header, tally: Tally, taxonomy: Taxonomy) -> dict[str, Any]:

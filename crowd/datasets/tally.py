@@ -17,10 +17,12 @@ class Tally:
     """Counts over the images of a release; its size follows the vocabulary, not the images.
 
     `values`: by attribute (and "style"), how often each key was chosen. `smallest` and `largest`: width and
-    height of the images of fewest and most pixels. `points`: of all outlines.
+    height of the images of fewest and most pixels. `points`: of all outlines. `untrainable`: images whose
+    contract does not let models learn from them.
     """
 
     images: int = 0
+    untrainable: int = 0
     points: int = 0
     smallest: Size = (0, 0)
     largest: Size = (0, 0)
@@ -37,6 +39,7 @@ class Tally:
         self.smallest = min(self.smallest, size, key=_pixels) if self.images else size
         self.largest = max(self.largest, size, key=_pixels)
         self.images += 1
+        self.untrainable += not record.trainable
         self.points += sum(len(ring) for region in record.regions for ring in region["rings"])
         self.splits[record.split] += 1
         self.styles[record.styles[0] if record.styles else "", record.split] += 1

@@ -13,7 +13,10 @@ FACE_LEFT = "face_left"
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """What is known of a picture once it is decoded; the fields are those of decode.Derived."""
+    """What is known of a picture once it is decoded; the fields are those of decode.Derived.
+
+    `scores`: a trained model's for criteria of SCORED, 0 to 1; where there is one, nobody looks at the signs.
+    """
 
     width: int
     height: int
@@ -21,6 +24,7 @@ class Measures:
     signals: Mapping[str, Any]
     faces: int | None
     noticed: tuple[Mapping[str, str], ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class Found:
 
 def check(measures: Measures, policy: IntakePolicy) -> list[Found]:
     """Every finding of a picture, in the order of the policy file, but for those that policy ignores."""
-    found = [each for criterion in _CRITERIA for each in criterion(measures, policy)]
+    signs = [each for criterion in _CRITERIA for each in criterion(measures, policy)]
+    found = [each for each in signs if each.code not in measures.scores]
+    found += _scored(measures, policy)
     return [each for each in found if each.action is not Action.IGNORE]
 
 
@@ -182,6 +188,45 @@ def _not_fashion(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
         )
 
 
+def _not_worn(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
+    rule, signals = policy.not_worn, measures.signals
+    if signals["ground"] >= rule.least_ground and signals["skin"] <= rule.most_skin:
+        yield Found(
+            "not_worn",
+            f"no sign that somebody wears it: {signals['skin']:.1%} skin, {signals['ground']:.0%} plain edge",
+            rule.action,
+            {name: signals[name] for name in ("skin", "ground")},
+            {"most_skin": rule.most_skin, "least_ground": rule.least_ground},
+        )
+
+
+# The criteria that a trained model may score. Nothing but a model or a person tells `product_overlap`.
+SCORED = (
+    "watermark",
+    "collage",
+    "cut_off",
+    "overlap",
+    "product_overlap",
+    "not_worn",
+    "illustration",
+    "not_fashion",
+)
+
+
+def _scored(measures: Measures, policy: IntakePolicy) -> Iterator[Found]:
+    rule = policy.scores
+    for code in SCORED:
+        score = measures.scores.get(code)
+        if score is not None and score >= min(rule.least, rule.least_doubtful):
+            yield Found(
+                code,
+                f"a model gives {score:.2f} of 1 for it",
+                rule.action if score >= rule.least else rule.doubtful,
+                {"score": round(score, 4)},
+                {"least": rule.least, "least_doubtful": rule.least_doubtful},
+            )
+
+
 _CRITERIA: tuple[Callable[[Measures, IntakePolicy], Iterator[Found]], ...] = (
     _size,
     _dpi,
@@ -194,4 +239,5 @@ _CRITERIA: tuple[Callable[[Measures, IntakePolicy], Iterator[Found]], ...] = (
     _overlap,
     _illustration,
     _not_fashion,
+    _not_worn,
 )

@@ -1,6 +1,6 @@
 """All SQL about contracts, and about the images under them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from crowd.core.db import INSERT, AnyRow
 from crowd.core.statements import Statement
 from crowd.images.delivery_models import Contract, ContractEvent, ContractWhat
 from crowd.images.models import IMAGE_STATE, Image, ImageState, Supplier
-from crowd.images.rights import Rights, Terms, Use
+from crowd.images.rights import NEEDED, Rights, Terms, Use
 
 # Images in one of these states may still be worked on, shown or delivered.
 IN_USE = (ImageState.IN_WORK, ImageState.ACCEPTED, ImageState.HELD)
@@ -27,7 +27,12 @@ _DECLARED = Statement(
 # Shared: a withdrawal waits until the images that came in under the contract are there to be swept.
 _TERMS = Statement(
     sa.select(
-        Contract.valid_from, Contract.valid_to, Contract.withdrawn_at, Contract.allows, Contract.file_key
+        Contract.kind,
+        Contract.valid_from,
+        Contract.valid_to,
+        Contract.withdrawn_at,
+        Contract.allows,
+        Contract.file_key,
     )
     .where(Contract.id == sa.bindparam("of_contract", type_=Contract.id.type))
     .with_for_update(read=True)
@@ -38,6 +43,23 @@ def declared(conn: Connection, supplier_id: int, rights: Rights, now: datetime) 
     """The contract that stands for what a supplier only declares, made if need be; None for unknown."""
     if rights is Rights.UNKNOWN:
         return None
+    allows = [use.value for use in Use]
+    return _unwritten(conn, supplier_id, rights, f"declared: {rights}", allows, now)
+
+
+def by_word(conn: Connection, supplier_id: int, now: datetime) -> int:
+    """The contract that stands for an admin's word that a supplier's images may be used, made if need be.
+
+    It allows what is needed, and no training: that somebody has to be asked for.
+    """
+    allows = sorted(use.value for use in NEEDED)
+    return _unwritten(conn, supplier_id, Rights.UNKNOWN, "let in by an admin's decision", allows, now)
+
+
+def _unwritten(
+    conn: Connection, supplier_id: int, rights: Rights, title: str, allows: Sequence[str], now: datetime
+) -> int:
+    """The supplier's contract of that kind without a file; of two that make it at once one does."""
     wanted = {"of_supplier": supplier_id, "of_kind": rights}
     found: int | None = _DECLARED.run(conn, wanted).scalar_one_or_none()
     if found is not None:
@@ -47,8 +69,8 @@ def declared(conn: Connection, supplier_id: int, rights: Rights, now: datetime) 
         insert.values(
             supplier_id=supplier_id,
             kind=rights,
-            title=f"declared: {rights}",
-            allows=[use.value for use in Use],
+            title=title,
+            allows=list(allows),
             created_at=now,
         )
         .on_conflict_do_nothing()
@@ -70,7 +92,8 @@ def terms_held(conn: Connection, contract_id: int) -> Terms | None:
 
 def terms_of(row: AnyRow) -> Terms:
     """The terms in a row of a contract."""
-    return Terms(row.valid_from, row.valid_to, row.withdrawn_at, row.allows, row.file_key is not None)
+    has_file = row.file_key is not None
+    return Terms(row.kind, row.valid_from, row.valid_to, row.withdrawn_at, row.allows, has_file)
 
 
 def add(conn: Connection, values: Mapping[str, Any]) -> int:
@@ -132,13 +155,34 @@ def withdraw(conn: Connection, contract_id: int, now: datetime) -> None:
     )
 
 
+def has_ended(today: date) -> sa.ColumnElement[bool]:
+    """Whether a contract was withdrawn or ran out; false also for the nulls of an image without one."""
+    ran_out = sa.func.coalesce(Contract.valid_to < today, sa.false())
+    return sa.or_(Contract.withdrawn_at.is_not(None), ran_out)
+
+
 def ended_unswept(conn: Connection, today: date) -> AnyRow | None:
     """A contract that was withdrawn or ran out, and whose images may still be in use."""
     return conn.execute(
         sa.select(Contract.id, Contract.withdrawn_at, Contract.valid_to)
+        .where(Contract.swept_at.is_(None), has_ended(today))
+        .order_by(Contract.id)
+        .limit(1)
+    ).one_or_none()
+
+
+def begun(conn: Connection, today: date) -> AnyRow | None:
+    """A contract that holds, whose first day has come since it was handed in, and whose BEGUN is not told."""
+    noted = sa.exists().where(
+        ContractEvent.contract_id == Contract.id, ContractEvent.what == ContractWhat.BEGUN
+    )
+    return conn.execute(
+        sa.select(*Contract.__table__.columns)
         .where(
-            Contract.swept_at.is_(None),
-            sa.or_(Contract.withdrawn_at.is_not(None), Contract.valid_to < today),
+            Contract.valid_from <= today,
+            Contract.valid_from > sa.func.date(Contract.created_at),
+            ~has_ended(today),
+            ~noted,
         )
         .order_by(Contract.id)
         .limit(1)
@@ -157,6 +201,13 @@ def in_use(conn: Connection, contract_id: int, after: int, limit: int) -> Sequen
         )
         .scalars()
         .all()
+    )
+
+
+def tie(conn: Connection, image_ids: Collection[int], contract_id: int, rights: Rights) -> None:
+    """Images come under another contract."""
+    conn.execute(
+        sa.update(Image).where(Image.id.in_(image_ids)).values(contract_id=contract_id, rights=rights)
     )
 
 

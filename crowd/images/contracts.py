@@ -1,7 +1,7 @@
 """Contracts and consents: handed in, tied to images, withdrawn or run out, and what becomes of images."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import PurePosixPath
@@ -10,20 +10,25 @@ from sqlalchemy.engine import Connection
 
 from crowd.core import clock
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, NotFound, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
 from crowd.images import contract_queries as sql
 from crowd.images import queries
+from crowd.images.checks import Found
 from crowd.images.delivery_models import ContractWhat
-from crowd.images.models import Supplier, What
-from crowd.images.rights import Rights, Use, unsettled
-from crowd.policy import Policy
+from crowd.images.models import ImageState, Supplier, What
+from crowd.images.rights import Rights, Use, expired, unsettled
+from crowd.policy import Action, Policy
 from crowd.runtime import Runtime
 
 SWEEP = 100
 
 # Called in a transaction with an image whose contract has ended: the task engine, which stands above this
-# room, closes its open tasks and moves it (to withdrawn, or to held) under the image's lock.
-ENDED_HOOKS: list[Callable[[Connection, int, What, str, datetime], None]] = []
+# room, closes its open tasks and moves it (to withdrawn, or to held) under the image's lock. Whether it did.
+ENDED_HOOKS: list[Callable[[Connection, int, What, str, datetime], bool]] = []
+
+# Called in a transaction with images that are about to come under another contract: the data sets, which
+# stand above this room, write down which of their images the contract before has ended.
+TYING_HOOKS: list[Callable[[Connection, Collection[int], datetime], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,17 @@ def find(conn: Connection, contract_id: int, supplier_id: int | None = None) -> 
     return found
 
 
+def find_nameable(conn: Connection, contract_id: int, supplier_id: int | None) -> AnyRow:
+    """The contract, if images may be put under it by name. Raises NotFound, and a 422 about `contract_id`."""
+    found = find(conn, contract_id, supplier_id)
+    if found.kind is Rights.UNKNOWN:
+        text = (
+            "It stands for what admins decided of single images; name a contract, a consent or a declaration."
+        )
+        raise field_error("contract_id", text)
+    return found
+
+
 def withdraw(conn: Connection, contract_id: int, supplier_id: int | None, by: int | None, why: str) -> None:
     """End a contract for good: nothing under it is shown from now on, and a job takes its images out of work.
 
@@ -108,15 +124,30 @@ def withdraw(conn: Connection, contract_id: int, supplier_id: int | None, by: in
     sql.add_event(conn, contract_id, ContractWhat.WITHDRAWN, by, why, now)
 
 
+def tie(conn: Connection, image_ids: Collection[int], contract: AnyRow) -> None:
+    """Put images, which the caller has locked, under a contract; theirs are its rights from now on."""
+    for hook in TYING_HOOKS:
+        hook(conn, image_ids, clock.now())
+    sql.tie(conn, image_ids, contract.id, contract.kind)
+
+
 def has_ended(image: AnyRow, today: date) -> bool:
     """Whether the contract of an image, as `queries.image_file` gives it, no longer lets us show it."""
     return image.withdrawn_at is not None or (image.valid_to is not None and image.valid_to < today)
 
 
+def require_shown(conn: Connection, image_id: int, today: date) -> None:
+    """Raises Forbidden for an image that was withdrawn, or whose contract has ended."""
+    image = queries.image_file(conn, image_id)
+    if image is not None and (image.state is ImageState.WITHDRAWN or has_ended(image, today)):
+        raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
+
+
 def fault_of(conn: Connection, image_id: int, policy: Policy, today: date) -> tuple[str, str] | None:
     """What keeps an admin from letting an image in or through: its contract has ended, or no proof is there.
 
-    Rights that are unknown do not: an admin who lets the image in settles them, unless policy wants proof.
+    Rights that are unknown do not: an admin who lets the image in settles them (`settle`), unless policy
+    wants proof.
     """
     image = queries.contract_of(conn, image_id)
     assert image is not None
@@ -125,6 +156,39 @@ def fault_of(conn: Connection, image_id: int, policy: Policy, today: date) -> tu
         return None
     terms = sql.terms_of(image) if image.contract_id else None
     return unsettled(image.rights, terms, today, proof_required=proof_required)
+
+
+def settle(conn: Connection, image_id: int, contract_id: int | None, policy: Policy, now: datetime) -> None:
+    """An admin lets an image in, which they have locked: from now on it is under a contract that holds.
+
+    That is the one they name; else its own; else what its supplier declared, or, where nobody knows by what
+    right it came, one that stands for the admin's word. Raises NotFound, a 422 about `contract_id`, and
+    Conflict with the code of what keeps the image from use.
+    """
+    image = queries.contract_of(conn, image_id)
+    assert image is not None
+    if contract_id is not None:
+        contract = find_nameable(conn, contract_id, image.supplier_id)
+        require_holding(conn, contract, policy, now.date())
+        tie(conn, [image_id], contract)
+        return
+    if fault := fault_of(conn, image_id, policy, now.date()):
+        raise Conflict(fault[0], f"{fault[1]}: name a contract or consent that holds (contract_id).")
+    if image.contract_id is None:
+        own = sql.declared(conn, image.supplier_id, image.rights, now)
+        tie(conn, [image_id], find(conn, own or sql.by_word(conn, image.supplier_id, now)))
+
+
+def require_holding(conn: Connection, contract: AnyRow, policy: Policy, today: date) -> None:
+    """Raises a 422 about `contract_id` unless images may be used under the contract today."""
+    if fault := fault_under(conn, contract, policy, today):
+        raise field_error("contract_id", fault[1])
+
+
+def fault_under(conn: Connection, contract: AnyRow, policy: Policy, today: date) -> tuple[str, str] | None:
+    """Code and sentence of what keeps the images of a contract from use; it is not withdrawn meanwhile."""
+    terms = sql.terms_held(conn, contract.id)
+    return unsettled(contract.kind, terms, today, proof_required=policy.intake.proof_required)
 
 
 def sweep_ended(rt: Runtime) -> int:
@@ -151,9 +215,11 @@ def _sweep(rt: Runtime, contract: AnyRow) -> int:
         now = clock.now()
         with rt.db.begin() as conn:
             ids = sql.in_use(conn, contract.id, after, SWEEP)
-            for image_id in ids:
-                for hook in ENDED_HOOKS:
-                    hook(conn, image_id, what, reason, now)
+            moved = [each for each in ids for hook in ENDED_HOOKS if hook(conn, each, what, reason, now)]
+            if not withdrawn:
+                ran_out = expired(contract.valid_to)
+                for image_id in moved:
+                    queries.add_findings(conn, image_id, [Found(*ran_out, Action.HOLD)])
             if len(ids) < SWEEP:
                 sql.finish_sweep(conn, contract.id, now)
                 if not withdrawn:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,16 +13,22 @@ from crowd.accounts.auth import Actor
 from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow, Database
-from crowd.core.errors import Conflict, Forbidden, NotFound, field_error
-from crowd.images import contract_queries, contracts, queries
+from crowd.core.errors import Conflict, Forbidden, NotFound
+from crowd.images import contract_queries, contracts, history, queries
 from crowd.images import delivery_queries as sql
-from crowd.images.delivery_models import Step
+from crowd.images.delivery_models import KNOWN, ContractWhat, Step
 from crowd.images.history import Happening, record
 from crowd.images.models import ImageState, Supplier, What
-from crowd.images.rights import Rights, unsettled
-from crowd.images.service import READY_HOOKS, Intake, clean_name
-from crowd.policy import Action, Policy, Stage
+from crowd.images.rights import Rights
+from crowd.images.service import READY_HOOKS, Intake, clean_path
+from crowd.policy import Action, Stage
 from crowd.runtime import Runtime
+
+# Called in a transaction with a locked image that was held because its contract ran out, what its history
+# says of that, who put it under a contract that holds, and why: the task engine takes it to where it stood.
+RENEWED_HOOKS: list[
+    Callable[[Connection, int, Mapping[str, Any], int | None, Mapping[str, Any], datetime], None]
+] = []
 
 PAGE = 500
 OPEN_PAGE = 50
@@ -50,11 +56,11 @@ class NewDelivery:
 def open_delivery(conn: Connection, new: NewDelivery, by: int | None, now: datetime) -> AnyRow:
     """The supplier's delivery of that name, begun if it is new.
 
-    Raises NotFound for a contract that is not the supplier's.
+    Raises NotFound for a contract that is not the supplier's, and a 422 for one that is not to be named.
     """
     supplier_id = queries.named(conn, Supplier, new.supplier, now)
     if new.contract_id is not None:
-        contracts.find(conn, new.contract_id, supplier_id)
+        contracts.find_nameable(conn, new.contract_id, supplier_id)
     step = Step.HANDED_OVER if new.handed_over else Step.RECEIVED
     values = {
         "supplier_id": supplier_id,
@@ -126,39 +132,84 @@ def open_all_waiting(rt: Runtime) -> int:
 
 
 def settle_rights(rt: Runtime, delivery_id: int, contract_id: int, actor: Actor, why: str) -> int:
-    """Put a delivery's held images under a contract; those held for their rights alone go to work. How many.
+    """Put a delivery's held images under a contract; those held for their rights alone are let in. How many.
+
+    They go to work; where a contract had run out meanwhile, each goes back to where it stood.
 
     Raises NotFound, and a 422 about `contract_id` for one that does not hold.
     """
     with rt.db.begin() as conn:
         delivery = find(conn, delivery_id, None)
-        contract = contracts.find(conn, contract_id, delivery.supplier_id)
+        contract = contracts.find_nameable(conn, contract_id, delivery.supplier_id)
     released, after = 0, 0
     while True:
         with rt.db.begin() as conn:
-            _require_holding(conn, contract, rt.policy)
+            contracts.require_holding(conn, contract, rt.policy, clock.now().date())
             held = sql.held_for(conn, delivery_id, after, PAGE)
-            sql.tie_contract(conn, [image.id for image in held], contract_id, contract.kind)
-            holding = sql.findings_of(conn, [image.id for image in held])
-            for image in held:
-                codes = [each.code for each in holding.get(image.id, ()) if each.action is Action.HOLD]
-                if codes and all(code.startswith("rights_") for code in codes):
-                    _let_in(conn, image, actor.id, contract_id, why)
-                    released += 1
+            contracts.tie(conn, [image.id for image in held], contract)
+            released += _let_in_those(conn, held, actor.id, {"contract": contract_id, "comment": why})
         if len(held) < PAGE:
             return released
         after = held[-1].id
 
 
+def let_in_begun(rt: Runtime) -> int:
+    """Let in what was held until its contract's first day, which has come; how many.
+
+    Cut off, call it again.
+    """
+    let_in = 0
+    while True:
+        now = clock.now()
+        with rt.db.read() as conn:
+            contract = contract_queries.begun(conn, now.date())
+        if contract is None:
+            return let_in
+        let_in += _begin(rt, contract)
+
+
+def _begin(rt: Runtime, contract: AnyRow) -> int:
+    let_in, after = 0, 0
+    while True:
+        now = clock.now()
+        with rt.db.begin() as conn:
+            held: Sequence[AnyRow] = ()
+            if contracts.fault_under(conn, contract, rt.policy, now.date()) is None:
+                held = sql.held_under(conn, contract.id, after, PAGE)
+                let_in += _let_in_those(conn, held, None, {"contract": contract.id})
+            if len(held) < PAGE:
+                told = f"{contract.valid_from}"
+                contract_queries.add_event(conn, contract.id, ContractWhat.BEGUN, None, told, now)
+                return let_in
+        after = held[-1].id
+
+
+def _let_in_those(
+    conn: Connection, held: Sequence[AnyRow], actor_id: int | None, why: Mapping[str, Any]
+) -> int:
+    """Let in those of the held images that were held for their rights alone; how many."""
+    ids = [image.id for image in held]
+    holding, whys = sql.findings_of(conn, ids), history.held_whys(conn, ids)
+    let_in = 0
+    for image in held:
+        codes = [each.code for each in holding.get(image.id, ()) if each.action is Action.HOLD]
+        ran_out = whys.get(image.id, {})
+        ran_out = ran_out if ran_out.get("reason") == "rights_expired" else {}
+        if ran_out or (codes and all(code.startswith("rights_") for code in codes)):
+            _let_in(conn, image, ran_out, actor_id, why)
+            let_in += 1
+    return let_in
+
+
 def note_refused(
     conn: Connection, delivery_id: int, refused: Sequence[tuple[str, str, str]], now: datetime
 ) -> None:
-    """Files (name, code, detail) of a delivery that did not become images."""
+    """Files (path, code, detail) of a delivery that did not become images."""
     rows = [
         {
             "delivery_id": delivery_id,
             "at": now,
-            "file_name": clean_name(name),
+            "file_name": clean_path(name),
             "code": code[:40],
             "detail": detail,
         }
@@ -170,19 +221,24 @@ def note_refused(
 def report(conn: Connection, delivery_id: int) -> dict[str, Any]:
     """What became of a delivery: files taken, held, refused and still to be looked at, and by what reason."""
     states = sql.states(conn, delivery_id)
-    refused_files = sql.refused_files(conn, delivery_id)
+    refused_files = dict(sql.refused_files(conn, delivery_id))
+    known = refused_files.pop(KNOWN, 0)
+    refused = sum(refused_files.values())
     pending = sql.pending(conn, delivery_id)
     in_work = states.get(ImageState.IN_WORK, 0) + states.get(ImageState.ACCEPTED, 0)
     reasons = [
         {"code": code, "action": action, "files": files}
         for code, action, files in sql.reasons(conn, delivery_id)
     ]
-    reasons += [{"code": code, "action": Action.REFUSE, "files": files} for code, files in refused_files]
+    reasons += [
+        {"code": code, "action": Action.REFUSE, "files": files} for code, files in refused_files.items()
+    ]
     return {
-        "files": sum(states.values()) + sum(files for _, files in refused_files),
+        "files": sum(states.values()) + refused + known,
         "taken": in_work,
         "held": states.get(ImageState.HELD, 0),
-        "refused": states.get(ImageState.REFUSED, 0) + sum(files for _, files in refused_files),
+        "refused": states.get(ImageState.REFUSED, 0) + refused,
+        "known": known,
         "withdrawn": states.get(ImageState.WITHDRAWN, 0),
         "pending": pending,
         "reasons": reasons,
@@ -199,7 +255,7 @@ def report_rows(db: Database, delivery_id: int) -> Iterator[dict[str, str]]:
         for image in images:
             told = found.get(image.id, [])
             yield {
-                "file": image.file_name,
+                "file": path_of(image),
                 "image": str(image.id),
                 "state": "pending" if image.pending else state_told(image.state),
                 "codes": " ".join(each.code for each in told),
@@ -216,7 +272,7 @@ def report_rows(db: Database, delivery_id: int) -> Iterator[dict[str, str]]:
             yield {
                 "file": each.file_name,
                 "image": "",
-                "state": "refused",
+                "state": KNOWN if each.code == KNOWN else "refused",
                 "codes": each.code,
                 "details": each.detail,
             }
@@ -230,6 +286,11 @@ def report_csv(db: Database, delivery_id: int) -> Iterator[str]:
     yield "\ufeff" + _csv_line(dict(zip(REPORT_COLUMNS, REPORT_COLUMNS, strict=True)))
     for row in report_rows(db, delivery_id):
         yield _csv_line(row)
+
+
+def path_of(image: AnyRow) -> str:
+    """Where an image's file lay in what it came with, and its name."""
+    return f"{image.folder}/{image.file_name}" if image.folder else str(image.file_name)
 
 
 def state_told(state: ImageState) -> str:
@@ -261,17 +322,15 @@ def as_told(intake: Intake) -> dict[str, Any]:
     }
 
 
-def _require_holding(conn: Connection, contract: AnyRow, policy: Policy) -> None:
-    terms = contract_queries.terms_held(conn, contract.id)
-    proof_required = policy.intake.proof_required
-    fault = unsettled(contract.kind, terms, clock.now().date(), proof_required=proof_required)
-    if fault:
-        raise field_error("contract_id", fault[1])
-
-
-def _let_in(conn: Connection, image: AnyRow, actor_id: int, contract_id: int, why: str) -> None:
+def _let_in(
+    conn: Connection, image: AnyRow, ran_out: Mapping[str, Any], actor_id: int | None, why: Mapping[str, Any]
+) -> None:
     now = clock.now()
-    reasons = {"reason": "rights_settled", "contract": contract_id, "comment": why}
+    reasons = {"reason": "rights_settled", **why}
+    if "was" in ran_out:
+        for hook in RENEWED_HOOKS:
+            hook(conn, image.id, ran_out, actor_id, reasons, now)
+        return
     reopened = Happening(What.REOPENED, worker_id=actor_id, target=Stage.SEGMENTATION, why=reasons)
     record(conn, image.id, reopened, now)
     if not image.waiting and image.width is not None:

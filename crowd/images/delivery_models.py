@@ -26,6 +26,12 @@ class ContractWhat(StrEnum):
     ADDED = "added"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
+    # Its first day has come, and what waited for that was let in.
+    BEGUN = "begun"
+
+
+# The code of a file that an earlier delivery brought.
+KNOWN = "known"
 
 
 class SupplierPerson(Base):
@@ -119,7 +125,10 @@ class DeliveryStep(Base):
 
 
 class DeliveryRefusal(Base):
-    """A file of a delivery that never became an image, and why. Append-only (a trigger holds it)."""
+    """A file of a delivery that became no image of it, and why. Append-only (a trigger holds it).
+
+    `file_name` is its whole path. The code `known`: an earlier delivery brought it, which is no refusal.
+    """
 
     __tablename__ = "delivery_refusals"
 

@@ -112,6 +112,7 @@ def images(
     """A delivery's images, by id beyond `after`; of some states, or with a finding of that code, if asked."""
     columns = (
         Image.id,
+        Image.folder,
         Image.file_name,
         Image.state,
         Image.width,
@@ -180,7 +181,7 @@ def reasons(conn: Connection, delivery_id: int) -> list[tuple[str, Action, int]]
 
 
 def refused_files(conn: Connection, delivery_id: int) -> list[tuple[str, int]]:
-    """Code and how many files of a delivery did not become images because of it."""
+    """Code and how many files of a delivery became no images of it because of that."""
     rows = conn.execute(
         sa.select(DeliveryRefusal.code, sa.func.count())
         .where(DeliveryRefusal.delivery_id == delivery_id)
@@ -219,21 +220,23 @@ def handed_over_with_waiting(conn: Connection) -> int | None:
 
 
 def held_for(conn: Connection, delivery_id: int, after: int, limit: int) -> Sequence[AnyRow]:
-    """Held images of a delivery by id beyond `after`, locked, with the codes that hold them."""
+    """Held images of a delivery by id beyond `after`, locked."""
+    return _held(conn, Image.delivery_id == delivery_id, after, limit)
+
+
+def held_under(conn: Connection, contract_id: int, after: int, limit: int) -> Sequence[AnyRow]:
+    """Held images under a contract by id beyond `after`, locked."""
+    return _held(conn, Image.contract_id == contract_id, after, limit)
+
+
+def _held(conn: Connection, which: sa.ColumnElement[bool], after: int, limit: int) -> Sequence[AnyRow]:
     return conn.execute(
         sa.select(Image.id, Image.waiting, Image.width)
-        .where(Image.delivery_id == delivery_id, Image.state == ImageState.HELD, Image.id > after)
+        .where(which, Image.state == ImageState.HELD, Image.id > after)
         .order_by(Image.id)
         .limit(limit)
         .with_for_update(key_share=True)
     ).all()
-
-
-def tie_contract(conn: Connection, image_ids: Sequence[int], contract_id: int, rights: Any) -> None:
-    """Images come under another contract."""
-    conn.execute(
-        sa.update(Image).where(Image.id.in_(image_ids)).values(contract_id=contract_id, rights=rights)
-    )
 
 
 def _listing() -> "sa.Select[*tuple[Any, ...]]":

@@ -11,11 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import INSERT
+from crowd.core.db import INSERT, literal
 from crowd.core.statements import Statement
 from crowd.images.checks import Found
 from crowd.images.decode import Derived
 from crowd.images.delivery_models import Fingerprint
+from crowd.images.models import IMAGE_STATE, Image, ImageState
 from crowd.policy import Action
 from crowd.policy.intake import DuplicateRule
 
@@ -24,6 +25,8 @@ BAND_BITS = 16
 HALF = 1 << (BAND_BITS - 1)
 SIGN = 1 << 64
 ALL_BITS = SIGN - 1
+# Colourways of one garment may share a hash: so many are looked at in one statement.
+NEAR_CHUNK = 200
 
 _BAND_COLUMNS = [Fingerprint.__table__.c[name] for name in BANDS]
 _NEAR = Statement(
@@ -107,22 +110,36 @@ def find_near(
     conn: Connection, rule: DuplicateRule, image_id: int, signed: int, colours: bytes
 ) -> list[Found]:
     """The finding that another image is nearly the same, by hash and colours; none if there is no other."""
-    for bits, other in near_hashes(conn, signed, rule.most_bits):
-        if other == image_id:
-            continue
-        others = conn.execute(
-            sa.select(Fingerprint.colours).where(Fingerprint.image_id == other)
-        ).scalar_one()
-        assert others is not None, "a hash never comes without colours"
-        hue = max(abs(a - b) for a, b in zip(colours, others, strict=True))
-        if hue <= rule.most_hue:
-            return [
-                Found(
-                    "near_duplicate",
-                    f"nearly the same picture as image {other}",
-                    rule.near,
-                    {"of": other, "bits": bits, "hue": hue},
-                    {"most_bits": rule.most_bits, "most_hue": rule.most_hue},
-                )
-            ]
+    near = [each for each in near_hashes(conn, signed, rule.most_bits) if each[1] != image_id]
+    for start in range(0, len(near), NEAR_CHUNK):
+        some = near[start : start + NEAR_CHUNK]
+        others = _colours_of(conn, [other for _, other in some])
+        for bits, other in some:
+            if other not in others:
+                continue
+            hue = max(abs(a - b) for a, b in zip(colours, others[other], strict=True))
+            if hue <= rule.most_hue:
+                return [_near(rule, other, bits, hue)]
     return []
+
+
+def _near(rule: DuplicateRule, other: int, bits: int, hue: int) -> Found:
+    return Found(
+        "near_duplicate",
+        f"nearly the same picture as image {other}",
+        rule.near,
+        {"of": other, "bits": bits, "hue": hue},
+        {"most_bits": rule.most_bits, "most_hue": rule.most_hue},
+    )
+
+
+def _colours_of(conn: Connection, image_ids: Sequence[int]) -> dict[int, bytes]:
+    """The colours of those of the images that may still be used: what is turned away is in nobody's way."""
+    states = [literal(state, IMAGE_STATE) for state in (ImageState.REFUSED, ImageState.WITHDRAWN)]
+    gone = sa.exists().where(Image.id == Fingerprint.image_id, Image.state.in_(states))
+    rows = conn.execute(
+        sa.select(Fingerprint.image_id, Fingerprint.colours).where(
+            Fingerprint.image_id.in_(image_ids), Fingerprint.colours.is_not(None), ~gone
+        )
+    )
+    return {other: colours for other, colours in rows if colours is not None}

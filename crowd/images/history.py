@@ -4,7 +4,7 @@ Every event is a row that stays; the state of an image is what its events add up
 (`replay`), kept beside them only so that it can be searched.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from crowd.core.db import literal
 from crowd.core.statements import Statement
-from crowd.images.models import Image, ImageEvent, ImageState, What
+from crowd.images.models import WHAT, Image, ImageEvent, ImageState, What
 from crowd.policy import Stage
 
 # The state each event leaves the image in; the others leave it as it was.
@@ -85,6 +86,16 @@ def record(conn: Connection, image_id: int, happening: Happening, at: datetime) 
     fields = {f"with_{name}": getattr(happening, name) for name in _FIELDS if name != "at"}
     image_round: int = _ADD_EVENT.run(conn, {"of_image": image_id, "with_at": at, **fields}).scalar_one()
     return image_round
+
+
+def held_whys(conn: Connection, image_ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    """By what each of the images was held last: the `why` of its newest such event."""
+    rows = conn.execute(
+        sa.select(ImageEvent.image_id, ImageEvent.why)
+        .where(ImageEvent.image_id.in_(image_ids), ImageEvent.what == literal(What.HELD, WHAT))
+        .order_by(ImageEvent.id)
+    )
+    return {row.image_id: row.why for row in rows if isinstance(row.why, Mapping)}
 
 
 def replay(happened: Iterable[What]) -> tuple[ImageState | None, int]:

@@ -11,7 +11,7 @@ from crowd.accounts.auth import Actor, account_of, actor, requires_grade, requir
 from crowd.accounts.models import AccountKind
 from crowd.core import clock
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, Forbidden, NotFound, Problem, field_error
+from crowd.core.errors import Conflict, Forbidden, NotFound, Problem, Unavailable, field_error
 from crowd.core.http import Blueprint, Page, PageArgs, page, paged
 from crowd.images import contract_queries, contracts, deliveries, delivery_queries, queries, service
 from crowd.images.contracts import NewContract
@@ -248,6 +248,9 @@ def deliver_file(files: dict[str, Any], delivery_id: int) -> dict[str, Any]:
         return {"files": _take_zip(delivery, data)}
     try:
         taken = service.take_upload(runtime(), data, _arrival(delivery, name), _me().id, again=True)
+    except Unavailable:
+        # Nothing was decided about the file: it is to be sent again.
+        raise
     except Problem as problem:
         _note_refused(delivery, name, problem)
         raise
@@ -419,6 +422,8 @@ def _take_zip(delivery: AnyRow, data: bytes) -> list[dict[str, Any]]:
             for item in source:
                 try:
                     sha256 = service.keep_original(rt, item.open())
+                except Unavailable:
+                    raise
                 except Problem as problem:
                     _note_refused(delivery, item.name, problem)
                     told.append(_refused(item.name, problem.code, problem.detail))
@@ -458,6 +463,7 @@ def _delivered(row: AnyRow, found: list[AnyRow]) -> dict[str, Any]:
     sees = row.width is not None and _me().kind is not SUPPLIER
     return {
         **row._mapping,
+        "path": deliveries.path_of(row),
         "state": state,
         "findings": found,
         "url": address_of(row.id, row.picture) if sees else None,

@@ -156,6 +156,9 @@ class ReportSchema(Schema):
     taken = fields.Integer()
     held = fields.Integer()
     refused = fields.Integer()
+    known = fields.Integer(
+        metadata={"description": "Brought by an earlier delivery, where they are told of."}
+    )
     withdrawn = fields.Integer()
     pending = fields.Integer(metadata={"description": "Not looked at yet; they count as taken or held."})
     reasons = fields.List(fields.Nested(ReasonCountSchema))
@@ -200,6 +203,7 @@ class DeliveryImageSchema(Schema):
 
     id = fields.Integer()
     file_name = fields.String()
+    path = fields.String(metadata={"description": "The file's name with the folders before it."})
     state = fields.String()
     width = fields.Integer(allow_none=True)
     height = fields.Integer(allow_none=True)

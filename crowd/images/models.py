@@ -84,7 +84,8 @@ class Image(Base):
     """One image. `width` and `height` (pixels) are the working image's, null until it is made.
 
     `waiting` as long as its delivery is not handed over; `faces` is how many were covered, null where
-    nobody could look. `picture` is the SHA-256 of the working image where people had it made anew.
+    nobody could look. `picture` is the SHA-256 of the working image where people had it made anew. `folder`
+    is where the file lay in what it came with ("" at its top), null where nobody noted that.
     """
 
     __tablename__ = "images"
@@ -110,6 +111,7 @@ class Image(Base):
     waiting: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     faces: Mapped[int | None] = mapped_column(sa.SmallInteger)
     picture: Mapped[bytes | None] = mapped_column(sa.LargeBinary(32))
+    folder: Mapped[str | None] = mapped_column(sa.String(255))
 
     __table_args__ = (
         # Two uploads of the same bytes at once: one becomes the image, the other its duplicate.

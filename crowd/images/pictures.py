@@ -84,6 +84,16 @@ def cropped(rt: Runtime, image_id: int, box: Rectangle) -> NewPicture:
     return _make(rt, image, Changes(keep=kept))
 
 
+def searched(rt: Runtime, image_id: int) -> NewPicture | None:
+    """The picture with every face that the detector finds covered, not yet shown; None where it finds none.
+
+    Raises NotFound, Conflict `no_working_image`, and Unavailable `busy`.
+    """
+    image, changes = _shown(rt, image_id), Changes()
+    made, data, thumbnail = _change(rt, image, changes)
+    return _keep(rt, image, changes, made, data, thumbnail) if made.faces else None
+
+
 def take(
     conn: Connection, new: NewPicture, happening: Happening, regions: Sequence[Rectangle], now: datetime
 ) -> None:
@@ -140,6 +150,11 @@ def _box(rectangle: Rectangle, image: AnyRow, path: str) -> Box:
 
 
 def _make(rt: Runtime, image: AnyRow, changes: Changes) -> NewPicture:
+    return _keep(rt, image, changes, *_change(rt, image, changes))
+
+
+def _change(rt: Runtime, image: AnyRow, changes: Changes) -> tuple[Changed, bytes, bytes]:
+    """What was made of the picture that is shown now, its bytes and those of its thumbnail."""
     shown = files_of(image.sha256, image.picture)
     try:
         with (
@@ -149,11 +164,16 @@ def _make(rt: Runtime, image: AnyRow, changes: Changes) -> NewPicture:
             rt.storage.temporary(suffix=".jpg") as small,
         ):
             made = decoder.change(source, working, small, changes)
-            data, thumbnail = working.read_bytes(), small.read_bytes()
+            return made, working.read_bytes(), small.read_bytes()
     except (FileNotFoundError, Unreadable):
         raise Conflict("no_working_image", f"The working image of {image.id} cannot be read.") from None
     except Starved as problem:
         raise Unavailable("busy", f"{problem}; try again") from None
+
+
+def _keep(
+    rt: Runtime, image: AnyRow, changes: Changes, made: Changed, data: bytes, thumbnail: bytes
+) -> NewPicture:
     picture = hashlib.sha256(data).digest()
     files = files_of(image.sha256, picture)
     rt.storage.put(files.working, data)

@@ -40,22 +40,41 @@ def original_with(conn: Connection, sha256: bytes) -> int | None:
     ).scalar_one_or_none()
 
 
+def is_unreadable(conn: Connection, sha256: bytes) -> bool:
+    """Whether these bytes came in before, and were refused as no picture at all."""
+    unreadable = sa.exists().where(
+        Image.sha256 == sha256,
+        Image.duplicate_of.is_(None),
+        Image.state == literal(ImageState.REFUSED, IMAGE_STATE),
+        Image.width.is_(None),
+        Image.prepare_after.is_(None),
+    )
+    return bool(conn.execute(sa.select(unreadable)).scalar_one())
+
+
+_FOLDER = sa.bindparam("in_folder", type_=Image.folder.type)
 _KNOWN = Statement(
-    sa.select(Image.id, Image.state)
+    sa.select(Image.id, Image.state, Image.delivery_id)
     .join(Supplier, Supplier.id == Image.supplier_id)
     .where(
         Supplier.name == sa.bindparam("of_supplier", type_=Supplier.name.type),
         Image.file_name == sa.bindparam("named", type_=Image.file_name.type),
         Image.sha256 == sa.bindparam("with_bytes", type_=Image.sha256.type),
+        sa.or_(Image.folder.is_(None), _FOLDER == "", Image.folder == _FOLDER),
         Image.state.in_([literal(state, IMAGE_STATE) for state in REAL_STATES]),
     )
     .limit(1)
 )
 
 
-def known_file(conn: Connection, supplier: str, file_name: str, sha256: bytes) -> AnyRow | None:
-    """Id and state of the image that a supplier handed over before under this name with these bytes."""
-    values = {"of_supplier": supplier, "named": file_name, "with_bytes": sha256}
+def known_file(
+    conn: Connection, supplier: str, file_name: str, sha256: bytes, folder: str = ""
+) -> AnyRow | None:
+    """The image (id, state, delivery_id) that a supplier handed over before under this name with these bytes.
+
+    In that folder, too, where one is given and where it was noted then.
+    """
+    values = {"of_supplier": supplier, "named": file_name, "with_bytes": sha256, "in_folder": folder}
     return _KNOWN.run(conn, values).one_or_none()
 
 
@@ -239,8 +258,9 @@ def accounts(conn: Connection, kind: AccountKind, supplier_id: int | None) -> Se
 
 
 def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
-    """An image's rights and the terms of its contract, which are null for an image without one."""
+    """An image's supplier and rights, and its contract's terms, which are null for an image without one."""
     columns = (
+        Contract.kind,
         Contract.valid_from,
         Contract.valid_to,
         Contract.withdrawn_at,
@@ -248,15 +268,45 @@ def contract_of(conn: Connection, image_id: int) -> AnyRow | None:
         Contract.file_key,
     )
     return conn.execute(
-        sa.select(Image.rights, Image.contract_id, *columns)
+        sa.select(Image.supplier_id, Image.rights, Image.contract_id, *columns)
         .join(Contract, Contract.id == Image.contract_id, isouter=True)
         .where(Image.id == image_id)
     ).one_or_none()
 
 
+def is_waiting(conn: Connection, image_id: int) -> bool:
+    """Whether the image's delivery is still to be handed over."""
+    return bool(conn.execute(sa.select(Image.waiting).where(Image.id == image_id)).scalar_one())
+
+
 def stop_waiting(conn: Connection, image_id: int) -> None:
     """Somebody let the image in before its delivery was handed over."""
     conn.execute(sa.update(Image).where(Image.id == image_id, Image.waiting).values(waiting=False))
+
+
+def unsearched(conn: Connection, after: int, limit: int) -> Sequence[int]:
+    """Images in use whose working image nobody could search for faces, by id beyond `after`."""
+    in_use = (ImageState.IN_WORK, ImageState.ACCEPTED, ImageState.HELD)
+    return (
+        conn.execute(
+            sa.select(Image.id)
+            .where(
+                Image.id > after,
+                Image.faces.is_(None),
+                Image.width.is_not(None),
+                Image.state.in_([literal(state, IMAGE_STATE) for state in in_use]),
+            )
+            .order_by(Image.id)
+            .limit(limit)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def no_faces(conn: Connection, image_id: int) -> None:
+    """The working image was searched for faces, and has none."""
+    conn.execute(sa.update(Image).where(Image.id == image_id, Image.faces.is_(None)).values(faces=0))
 
 
 def set_picture(

@@ -3,11 +3,13 @@
 import hashlib
 import queue
 import random
+import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -15,8 +17,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from crowd.core import clock
+from crowd.core.db import AnyRow
 from crowd.core.errors import NotFound, Unavailable, Unprocessable, field_error
-from crowd.images import contract_queries, faces, fingerprints, queries
+from crowd.images import contract_queries, delivery_queries, faces, fingerprints, queries
 from crowd.images.checks import Found, Measures, check, outcome
 from crowd.images.decode import (
     MEMORY,
@@ -27,6 +30,7 @@ from crowd.images.decode import (
     Starved,
     Unreadable,
 )
+from crowd.images.delivery_models import KNOWN
 from crowd.images.files import files_of
 from crowd.images.history import STATES, Happening, record
 from crowd.images.models import Batch, ImageState, Supplier, What
@@ -38,14 +42,23 @@ from crowd.runtime import Runtime
 # which stands above this room, opens the first task.
 READY_HOOKS: list[Callable[[Connection, int, datetime], None]] = []
 
+# What a trained model says of a working image (its file), by criterion of `checks.SCORED`, 0 to 1. A room
+# above this one hangs it in here; it is asked once an image, outside of transactions.
+SCORERS: list[Callable[[Runtime, Path], Mapping[str, float]]] = []
+
 log = structlog.get_logger(__name__)
 
 # From 0 to 1. Nobody outside may know where a number stays free.
 DICE: Callable[[], float] = random.SystemRandom().random
 
+SCORES = "scores"
+LONGEST_PATH = 255
+# Who meets a full disk comes back after that long.
+FULL_SECONDS = 300
+
 # Beside one image.
 MOST_SPARES = 100
-_OF_DELIVERIES = frozenset({"delivery_id", "contract_id", "waiting"})
+_OF_DELIVERIES = frozenset({"delivery_id", "contract_id", "waiting", "folder"})
 
 PREPARE_SECONDS = 120
 PREPARE_BATCH = 32
@@ -99,12 +112,28 @@ def take_upload(
 
 
 def keep_original(rt: Runtime, data: bytes) -> bytes:
-    """Keep a file's bytes under their hash, which is returned; call it before the transaction begins."""
+    """Keep a file's bytes under their hash, which is returned; call it before the transaction begins.
+
+    Not those that were found unreadable before. Raises Unavailable `disk_full`, and OSError.
+    """
     sha256 = hashlib.sha256(data).digest()
     files = files_of(sha256)
-    if not rt.storage.exists(files.original):
-        rt.storage.put(files.original, data)
+    if rt.storage.exists(files.original):
+        return sha256
+    with rt.db.read() as conn:
+        if queries.is_unreadable(conn, sha256):
+            return sha256
+    require_room(rt)
+    rt.storage.put(files.original, data)
     return sha256
+
+
+def require_room(rt: Runtime) -> None:
+    """Raises Unavailable `disk_full` where less of the disk is free than the policy wants to stay so."""
+    least = rt.policy.intake.least_free_mb
+    if shutil.disk_usage(rt.storage.root).free < least * 1024**2:
+        text = f"Less than {least} MB of the disk are free, so nothing is taken in for now."
+        raise Unavailable("disk_full", text, headers={"Retry-After": str(FULL_SECONDS)})
 
 
 def take_file(
@@ -116,8 +145,9 @@ def take_file(
     interrupted import can simply be run again.
     """
     now = clock.now()
-    known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
+    known = _find_known(conn, sha256, delivery)
     if known is not None:
+        _note_known(conn, known, delivery, now)
         return Intake(known.id, known.state, [], known=True)
     return _take(conn, policy, sha256, delivery, None, actor_id, now)
 
@@ -138,6 +168,8 @@ def prepare(rt: Runtime, limit: int = PREPARE_BATCH) -> int:
                 # In the order of their ids, as everybody who locks several images does.
                 for image_id, found in sorted(made, key=lambda each: each[0]):
                     _prepared(conn, rt.policy, image_id, found, clock.now())
+            unreadable = {image_id for image_id, found in made if isinstance(found, Unreadable)}
+            _drop_originals(rt, [image.sha256 for image in due if image.id in unreadable])
     return len(due)
 
 
@@ -158,6 +190,25 @@ def clean_name(name: str) -> str:
     return printable or "unnamed"
 
 
+def clean_path(name: str) -> str:
+    """A file's name with the folders before it, as they are kept: like `clean_name`, at most 255 characters.
+
+    Of a longer one the end is kept, behind a few digits that tell it from others with that end.
+    """
+    cleaned = (clean_name(part) for part in name.replace("\\", "/").split("/") if part.strip(" ."))
+    path = "/".join(cleaned) or "unnamed"
+    if len(path) <= LONGEST_PATH:
+        return path
+    digits = hashlib.sha256(path.encode(errors="replace")).hexdigest()[:8]
+    return f"{digits}…{path[len(digits) + 1 - LONGEST_PATH :]}"
+
+
+def folder_of(name: str) -> str:
+    """The folders before a file's name, as they are kept; "" where there are none."""
+    before = name.replace("\\", "/").rpartition("/")[0]
+    return clean_path(before) if before.strip(" ./") else ""
+
+
 def decode_limits(policy: Policy) -> DecodeLimits:
     """The policy's sizes (pixels), with the decoder's own caps."""
     covers = policy.intake.faces.cover is not Covering.NONE and faces.can_search()
@@ -172,12 +223,13 @@ def decode_limits(policy: Policy) -> DecodeLimits:
 
 
 def _derive(rt: Runtime, data: bytes, sha256: bytes) -> Derived:
+    require_room(rt)
     files = files_of(sha256)
     with rt.storage.temporary() as source, warm_decoder(rt.policy) as decoder:
         source.write_bytes(data)
         try:
             with rt.storage.writing(files.working) as working, rt.storage.writing(files.thumbnail) as small:
-                derived = decoder.derive(source, working, small)
+                derived = _scored(rt, working, decoder.derive(source, working, small))
         except Unreadable as problem:
             raise Unprocessable("unreadable", problem.reason, errors={"file": [problem.reason]}) from None
         except Starved as problem:
@@ -194,7 +246,22 @@ def derive_kept(rt: Runtime, decoder: Decoder, sha256: bytes) -> Derived:
         rt.storage.writing(files.working) as working,
         rt.storage.writing(files.thumbnail) as small,
     ):
-        return decoder.derive(source, working, small)
+        return _scored(rt, working, decoder.derive(source, working, small))
+
+
+def _scored(rt: Runtime, working: Path, derived: Derived) -> Derived:
+    """The same with the scores of models, if any are there, among its signals."""
+    scores = {code: score for scorer in SCORERS for code, score in scorer(rt, working).items()}
+    return replace(derived, signals={**derived.signals, SCORES: scores}) if scores else derived
+
+
+def _drop_originals(rt: Runtime, unreadable: Sequence[bytes]) -> None:
+    """Remove what nobody can work on, or whoever sends garbage fills the disk with it; its row stays."""
+    for sha256 in unreadable:
+        with rt.db.read() as conn:
+            is_of_no_use = queries.is_unreadable(conn, sha256)
+        if is_of_no_use:
+            rt.storage.delete(files_of(sha256).original)
 
 
 def _derive_if_there(
@@ -215,10 +282,32 @@ def _derive_if_there(
 
 def _known(rt: Runtime, sha256: bytes, delivery: Delivery) -> Intake | None:
     with rt.db.read() as conn:
-        known = queries.known_file(conn, delivery.supplier, clean_name(delivery.file_name), sha256)
+        known = _find_known(conn, sha256, delivery)
         if known is None:
             return None
-        return Intake(known.id, known.state, queries.findings_of(conn, known.id), known=True)
+        found = queries.findings_of(conn, known.id)
+    with rt.db.begin() as conn:
+        _note_known(conn, known, delivery, clock.now())
+    return Intake(known.id, known.state, found, known=True)
+
+
+def _find_known(conn: Connection, sha256: bytes, delivery: Delivery) -> AnyRow | None:
+    name, folder = clean_name(delivery.file_name), folder_of(delivery.file_name)
+    return queries.known_file(conn, delivery.supplier, name, sha256, folder)
+
+
+def _note_known(conn: Connection, known: AnyRow, delivery: Delivery, now: datetime) -> None:
+    """A delivery tells of a file, too, that an earlier one brought; its own files it tells of anyway."""
+    if delivery.delivery_id is None or known.delivery_id == delivery.delivery_id:
+        return
+    row = {
+        "delivery_id": delivery.delivery_id,
+        "at": now,
+        "file_name": clean_path(delivery.file_name),
+        "code": KNOWN,
+        "detail": f"there already, as image {known.id}",
+    }
+    delivery_queries.refuse(conn, [row])
 
 
 def _take(
@@ -237,6 +326,7 @@ def _take(
         "supplier_id": supplier_id,
         "batch_id": batch_id,
         "file_name": clean_name(delivery.file_name),
+        "folder": folder_of(delivery.file_name),
         "rights": delivery.rights,
         "sha256": sha256,
         "created_at": now,
@@ -367,6 +457,7 @@ def _judge(conn: Connection, policy: Policy, image_id: int, derived: Derived) ->
         derived.signals,
         derived.faces,
         tuple(derived.findings),
+        derived.signals.get(SCORES, {}),
     )
     found = check(measures, policy.intake)
     return found + fingerprints.compare(conn, policy.intake.duplicates, image_id, derived)

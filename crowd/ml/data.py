@@ -71,12 +71,14 @@ class DataSet:
     """All samples of a folder by id, and how often it said something the taxonomy has no word for.
 
     `release`: name and time (RFC 3339) of the release that the folder is an export of, if it is one.
+    `barred`: how many of its images models may not learn from, as their contracts say; they are left out.
     """
 
     folder: Path
     samples: tuple[Sample, ...]
     unknown: Counter[str] = field(default_factory=Counter)
     release: tuple[str, str] | None = None
+    barred: int = 0
 
     def of(self, split: str) -> list[Sample]:
         """The samples of one split."""
@@ -95,24 +97,29 @@ def read_folder(
 
     `progress` is told how many were read. Raises DataError for a folder without images, a file that cannot
     be read, an image that is not there, and a number that comes twice.
+    What `manifest.csv` says is not for training is left out, from every split.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    listed = _listed_splits(folder)
+    listed, barred = _listed(folder)
     unknown: Counter[str] = Counter()
     samples: dict[int, Sample] = {}
     for path in sorted(folder.rglob("*.json")):
         if not path.stem.isdigit():
             continue
         sample = _read_file(folder, path, listed, taxonomy, unknown)
+        if sample.id in barred:
+            continue
         if sample.id in samples:
             raise DataError(f"{path}: the number {sample.id} comes twice")
         samples[sample.id] = sample
         progress(len(samples))
+    if not samples and barred:
+        raise DataError(f"{folder}: models may learn from none of its images, as their contracts say")
     if not samples:
         raise DataError(f"{folder}: holds no K-Fashion files (Training/<style>/<id>.json)")
     ordered = tuple(samples[number] for number in sorted(samples))
-    return DataSet(folder, ordered, unknown, _release_of(folder))
+    return DataSet(folder, ordered, unknown, _release_of(folder), len(barred))
 
 
 def _release_of(folder: Path) -> tuple[str, str] | None:
@@ -123,15 +130,17 @@ def _release_of(folder: Path) -> tuple[str, str] | None:
         return None
 
 
-def _listed_splits(folder: Path) -> dict[int, str]:
+def _listed(folder: Path) -> tuple[dict[int, str], set[int]]:
+    """The split of each image in the export's list, and the images that are not for training."""
     path = folder / MANIFEST
     if not path.is_file():
-        return {}
+        return {}, set()
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {int(row["id"]): row["split"] for row in csv.DictReader(file)}
+            rows = [(int(row["id"]), row["split"], row.get("training")) for row in csv.DictReader(file)]
     except (KeyError, ValueError, TypeError, csv.Error):
         raise DataError(f"{path}: is no list of images with their splits") from None
+    return {number: split for number, split, _ in rows}, {number for number, _, may in rows if may == "no"}
 
 
 def _read_file(

@@ -115,6 +115,25 @@ class FashionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class WornRule:
+    """Signs that nobody wears the garment: a plain ground (share of the edge), and hardly any skin."""
+
+    action: Action
+    most_skin: float
+    least_ground: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRule:
+    """What follows from a trained model's score (0 to 1) for a criterion; `doubtful` below `least`."""
+
+    action: Action
+    doubtful: Action
+    least: float
+    least_doubtful: float
+
+
+@dataclass(frozen=True, slots=True)
 class DuplicateRule:
     """`exact` are the same decoded pixels; `near` differ by so many bits of 64 and hues of 256."""
 
@@ -140,9 +159,12 @@ class IntakePolicy:
     overlap: OverlapRule
     illustration: IllustrationRule
     not_fashion: FashionRule
+    not_worn: WornRule
+    scores: ScoreRule
     duplicates: DuplicateRule
     crop_margins: bool
     proof_required: bool
+    least_free_mb: int
 
 
 def parse_intake(document: object, errors: dict[str, str]) -> IntakePolicy | None:

@@ -12,6 +12,13 @@ class Targets:
     images: int = 0
     suppliers: Mapping[str, int] = field(default_factory=dict)
 
+    def of_styles(self, shares: Mapping[str, float]) -> dict[str, int]:
+        """The images by style, from the styles' shares (of whatever they add up to); none without shares."""
+        whole = sum(shares.values())
+        if not self.images or not whole:
+            return {}
+        return {key: round(self.images * share / whole) for key, share in shares.items()}
+
     def as_json(self) -> dict[str, Any]:
         """The same for JSON."""
         return asdict(self)

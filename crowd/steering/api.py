@@ -1,6 +1,7 @@
 """Figures over HTTP, for admins: as JSON, and each as CSV by `?format=csv` or `Accept: text/csv`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import marshmallow as ma
@@ -33,6 +34,7 @@ from crowd.steering.schemas import (
     listed,
 )
 from crowd.steering.tables import csv_text
+from crowd.tasks import taxonomies
 
 blueprint = Blueprint("figures", __name__, description="Figures for people who steer.")
 
@@ -78,8 +80,9 @@ def show_groups(query: dict[str, Any]) -> Answer:
 @blueprint.arguments(PagedFigureArgs, location="query")
 @blueprint.response(200, listed(SupplierFiguresSchema, is_paged=True), description=CSV_NOTE)
 def show_suppliers(query: dict[str, Any]) -> Answer:
-    """What became of each supplier's images."""
-    return _pages(query, figures.suppliers, SupplierFiguresSchema, "supplier_id")
+    """What became of each supplier's images, and how much of its target is reached."""
+    read = partial(figures.suppliers, targets=runtime().policy.targets.suppliers)
+    return _pages(query, read, SupplierFiguresSchema, "supplier_id")
 
 
 @blueprint.route("/stats/stages")
@@ -105,8 +108,10 @@ def show_weeks(query: dict[str, Any]) -> Answer:
 @blueprint.arguments(DayArgs, location="query")
 @blueprint.response(200, listed(StyleFiguresSchema), description=CSV_NOTE)
 def show_styles(query: dict[str, Any]) -> Answer:
-    """What experts made of each style."""
-    return _whole(query, figures.styles, StyleFiguresSchema)
+    """What experts made of each style, and how many images of it there are to be."""
+    rt = runtime()
+    targets = rt.policy.targets.of_styles(taxonomies.shelf(rt).present().taxonomy.style_shares)
+    return _whole(query, partial(figures.styles, targets=targets), StyleFiguresSchema)
 
 
 @blueprint.route("/stats/errors")

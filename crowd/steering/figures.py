@@ -64,6 +64,11 @@ class Wanted:
     group_id: int | None = None
     supplier_id: int | None = None
 
+    @property
+    def is_of_all_days(self) -> bool:
+        """Whether no day and no stage is left out."""
+        return self.since is None and self.until is None and self.stage is None
+
     def of(self, table: Any) -> list[sa.ColumnElement[bool]]:
         """Conditions on a table of sums; only those its columns know."""
         day = table.__table__.columns.get("day")
@@ -184,8 +189,10 @@ def weeks(conn: Connection, wanted: Wanted) -> list[Item]:
     ]
 
 
-def suppliers(conn: Connection, wanted: Wanted, after: int | None, limit: int) -> list[Item]:
-    """What became of each supplier's images, and how the answers on them did."""
+def suppliers(
+    conn: Connection, wanted: Wanted, after: int | None, limit: int, targets: Mapping[str, int]
+) -> list[Item]:
+    """What became of each supplier's images, how the answers on them did, and the targets (by name)."""
     query = sa.select(Supplier.id, Supplier.name).order_by(Supplier.id).limit(limit)
     if wanted.supplier_id is not None:
         query = query.where(Supplier.id == wanted.supplier_id)
@@ -198,26 +205,41 @@ def suppliers(conn: Connection, wanted: Wanted, after: int | None, limit: int) -
             "supplier_id": row.id,
             "name": row.name,
             **{name: images[row.id][name] for name in _IMAGES},
+            **_against(images[row.id]["accepted"], targets.get(row.name), wanted),
             **_rates_of(work[row.id]),
         }
         for row in rows
     ]
 
 
-def styles(conn: Connection, wanted: Wanted) -> list[Item]:
-    """What experts made of each style: how often, how surely, how unanimously, how rightly."""
+def styles(conn: Connection, wanted: Wanted, targets: Mapping[str, int]) -> list[Item]:
+    """What experts made of each style: how often, how surely, how unanimously, how rightly; and the targets.
+
+    Of all days together also the styles with a target (by key) that nobody has named yet.
+    """
     columns = [_sum(StyleDay.__table__.columns[name]).label(name) for name in _STYLE]
     query = sa.select(StyleDay.style, *columns).where(*wanted.of(StyleDay)).group_by(StyleDay.style)
+    found = {row.style: {name: getattr(row, name) for name in _STYLE} for row in conn.execute(query)}
+    if wanted.is_of_all_days:
+        found = {**{style: dict.fromkeys(_STYLE, 0) for style in targets}, **found}
     return [
         {
-            "style": row.style,
-            **{name: getattr(row, name) for name in _STYLE},
-            "unsure_rate": _share(row.unsure, row.named),
-            "agreement": _share(row.agreed, row.agreed + row.disagreed),
-            "error_rate": _share(row.bounced, row.named),
+            "style": style,
+            **counts,
+            **_against(counts["accepted"], targets.get(style), wanted),
+            "unsure_rate": _share(counts["unsure"], counts["named"]),
+            "agreement": _share(counts["agreed"], counts["agreed"] + counts["disagreed"]),
+            "error_rate": _share(counts["bounced"], counts["named"]),
         }
-        for row in conn.execute(query.order_by(StyleDay.style))
+        for style, counts in sorted(found.items())
     ]
+
+
+def _against(accepted: int, target: int | None, wanted: Wanted) -> Item:
+    """A target and how much of it is reached; the images of some days alone are held against none."""
+    if target is None or not wanted.is_of_all_days:
+        return {"target": None, "reached": None}
+    return {"target": target, "reached": _share(accepted, target)}
 
 
 def errors(conn: Connection, wanted: Wanted) -> list[Item]:

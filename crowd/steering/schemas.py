@@ -22,6 +22,11 @@ def _rate(description: str) -> fields.Float:
     return fields.Float(allow_none=True, metadata={"description": description})
 
 
+def _target() -> fields.Integer:
+    about = "accepted images that there are to be; null where none is set, and for some days or a stage alone"
+    return fields.Integer(allow_none=True, metadata={"description": about})
+
+
 class _Asked(ma.Schema):
     since = fields.Date(load_default=None, metadata={"description": "The first day that counts (UTC)."})
     until = fields.Date(load_default=None, metadata={"description": "The last day that counts."})
@@ -142,6 +147,8 @@ class SupplierFiguresSchema(WorkSchema):
     refused = fields.Integer()
     withdrawn = fields.Integer()
     reopened = fields.Integer()
+    target = _target()
+    reached = _rate("of the target")
 
 
 class StyleFiguresSchema(Schema):
@@ -157,6 +164,8 @@ class StyleFiguresSchema(Schema):
     added = fields.Integer(metadata={"description": "by corrections"})
     removed = fields.Integer()
     accepted = fields.Integer(metadata={"description": "images whose main style it is"})
+    target = _target()
+    reached = _rate("of the target")
     unsure_rate = _rate("of the answers that name it")
     agreement = _rate("agreed of all such pairs")
     error_rate = _rate("of the answers that name it")

@@ -1,6 +1,6 @@
 """An admin's ways out: settling what is held, stuck, blocked or accepted; and an image's first task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,11 +31,15 @@ DECIDED_HOOKS: list[Callable[[Connection, int, ImageState, Policy, datetime], No
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an admin decides about an image; `stage` is where work begins again."""
+    """What an admin decides about an image; `stage` is where work begins again.
+
+    `contract_id`: the contract that it comes under from now on; None leaves it under its own.
+    """
 
     state: ImageState
     stage: Stage
     reason: str
+    contract_id: int | None = None
 
 
 def decide(
@@ -49,7 +53,8 @@ def decide(
     """Settle an image; its open tasks close.
 
     Raises NotFound, Forbidden (the admin had a part in the image), Conflict (withdrawn; no
-    working image; accepting what is simply in work) and Unprocessable (labels incomplete).
+    working image; no right to use it; accepting what is simply in work) and Unprocessable (labels
+    incomplete; a contract that does not hold).
     """
     image = image_queries.lock_image(conn, image_id)
     if image is None or image.state not in REAL_STATES:
@@ -57,7 +62,9 @@ def decide(
     if answer_queries.has_part(conn, image_id, admin_id):
         raise Forbidden("had_a_part", "Whoever had a part in an image does not decide about it.")
     _guard(conn, image, decision, policy, now)
-    why = {"reason": decision.reason}
+    why: dict[str, Any] = {"reason": decision.reason}
+    if decision.contract_id is not None:
+        why["contract"] = decision.contract_id
     if decision.state is ImageState.IN_WORK:
         reopen(conn, image, decision.stage, Reopening(admin_id, why), now)
     else:
@@ -109,14 +116,52 @@ def open_first(conn: Connection, image_id: int, now: datetime) -> None:
     seat_queries.open_task(conn, image, Stage.SEGMENTATION, image.round, now)
 
 
-def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> None:
-    """The contract that an image came under has ended: its open tasks close, and it leaves the work."""
+def end_rights(conn: Connection, image_id: int, what: What, reason: str, now: datetime) -> bool:
+    """The contract that an image came under has ended: its open tasks close, and it leaves the work.
+
+    Whether it does: what is refused, withdrawn, or held for another reason stays so. What is held from now on
+    has in its history where it stood, for `renew_rights`.
+    """
     image = image_queries.lock_image(conn, image_id)
     assert image is not None
     if image.state in (ImageState.REFUSED, ImageState.WITHDRAWN):
-        return
+        return False
+    if what is What.HELD and image.state is ImageState.HELD:
+        return False
+    why: dict[str, Any] = {"reason": reason}
+    if image.state is ImageState.ACCEPTED:
+        why["was"] = ImageState.ACCEPTED.value
+    elif stage := seat_queries.open_stage(conn, image_id):
+        why |= {"was": ImageState.IN_WORK.value, "stage": stage.value}
     seat_queries.close_open(conn, image_id)
-    record(conn, image_id, Happening(what, why={"reason": reason}), now)
+    record(conn, image_id, Happening(what, why=why), now)
+    return True
+
+
+def renew_rights(
+    conn: Connection,
+    image_id: int,
+    stood: Mapping[str, Any],
+    actor_id: int | None,
+    why: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """An image whose contract had run out is under one that holds: it goes back to where it stood then.
+
+    `stood`: what `end_rights` wrote down. The caller has locked the image.
+    """
+    if stood["was"] == ImageState.ACCEPTED:
+        record(conn, image_id, Happening(What.ACCEPTED, worker_id=actor_id, why=dict(why)), now)
+        return
+    image = image_queries.lock_image(conn, image_id)
+    assert image is not None
+    stage = Stage(stood["stage"])
+    if stage is Stage.ADJUDICATION:
+        # It opens by itself only: what was disputed is given once more.
+        stage = Stage.STYLES
+    if not is_ready_for(conn, image_id, stage):
+        stage = Stage.SEGMENTATION
+    reopen(conn, image, stage, Reopening(actor_id, dict(why)), now)
 
 
 def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy, now: datetime) -> None:
@@ -125,9 +170,7 @@ def _guard(conn: Connection, image: AnyRow, decision: Decision, policy: Policy, 
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED) and image.width is None:
         raise Conflict("no_working_image", "There is no working image to work on.")
     if decision.state in (ImageState.IN_WORK, ImageState.ACCEPTED):
-        fault = contracts.fault_of(conn, image.id, policy, now.date())
-        if fault:
-            raise Conflict(*fault)
+        contracts.settle(conn, image.id, decision.contract_id, policy, now)
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if decision.state is ImageState.IN_WORK:
         if decision.stage is Stage.ADJUDICATION:

@@ -23,7 +23,6 @@ from crowd.core.errors import Forbidden, NotFound
 from crowd.core.http import Blueprint, Page, PageArgs, page, paged
 from crowd.images import contracts
 from crowd.images import queries as images
-from crowd.images.models import ImageState
 from crowd.images.sending import send_picture
 from crowd.policy import Grade
 from crowd.runtime import runtime
@@ -77,7 +76,7 @@ def thumbnail(image_id: int) -> Response:
 def decide(body: dict[str, Any], image_id: int) -> dict[str, Any]:
     """Settle an image that is held, stuck, blocked or accepted."""
     rt = runtime()
-    decision = Decision(body["state"], body["stage"], body["reason"])
+    decision = Decision(body["state"], body["stage"], body["reason"], body["contract_id"])
     with rt.db.begin() as conn:
         decisions.decide(conn, actor().id, image_id, decision, rt.policy, clock.now())
         return viewing.image_view(conn, image_id, None, clock.now())
@@ -176,8 +175,7 @@ def _jpeg(image_id: int, *, thumbnail: bool) -> Response:
         _require_view(conn, image_id)
         if image is None or image.width is None:
             raise NotFound("no_such_image", f"There is no working image {image_id}.")
-    if contracts.has_ended(image, clock.now().date()) or image.state is ImageState.WITHDRAWN:
-        raise Forbidden("rights_ended", f"Image {image_id} may no longer be shown.")
+        contracts.require_shown(conn, image_id, clock.now().date())
     return send_picture(rt, image, thumbnail=thumbnail)
 
 

@@ -214,6 +214,10 @@ class DecideSchema(Schema):
     )
     stage = fields.Enum(Stage, by_value=True, load_default=Stage.SEGMENTATION)
     reason = said(1000)
+    contract_id = fields.Integer(
+        load_default=None,
+        metadata={"description": "The contract or consent that an image which is let in comes under."},
+    )
 
 
 class EventSchema(Schema):

@@ -35,6 +35,17 @@ def close_open(conn: Connection, image_id: int) -> int:
     ).rowcount
 
 
+def open_stage(conn: Connection, image_id: int) -> Stage | None:
+    """The stage at which the image is worked on; None where no task of it is open."""
+    return conn.execute(
+        sa.select(Task.stage)
+        .where(Task.image_id == image_id, Task.purpose == WORK)
+        .where(Task.state.in_((READY, LEASED, STUCK, ASSIGNED)))
+        .order_by(Task.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+
+
 def _bind(name: str, column: Any) -> sa.BindParameter[Any]:
     return sa.bindparam(name, type_=column.type)
 

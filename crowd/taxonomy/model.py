@@ -305,6 +305,11 @@ class Taxonomy:
             "values_by_part": by_part,
         }
 
+    @property
+    def style_shares(self) -> dict[str, float]:
+        """The share of images (percent) that is aimed for, by style; styles without one miss."""
+        return {style.key: style.percent for style in self.styles if style.percent}
+
     @cached_property
     def _said(self) -> dict[tuple[str, str, str], Released]:
         """What `released_value` has answered: an export asks the same few questions a million times."""

@@ -1,5 +1,6 @@
 """`crowd import`: what it takes, what it says, and that bad input is told without a traceback."""
 
+import errno
 import json
 import os
 import sqlite3
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from crowd.cli import main
 from crowd.core.config import load_settings
 from crowd.core.migrate import upgrade
+from crowd.core.storage import FolderStorage
 from crowd.images import queries
 from crowd.images.models import ImageState
 from crowd.images.service import prepare
@@ -126,6 +128,24 @@ def test_a_manifest_with_an_impossible_supplier_loses_that_line_alone(
     assert result.exit_code == 2
     assert isinstance(result.exception, SystemExit)
     assert names(rt) == ["1.jpg"]
+
+
+def test_what_a_full_disk_kept_out_is_told_and_not_written_down_as_refused(
+    rt: Runtime, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "r.json"
+    given = (photos, "--supplier", "Shop", "--rights", "owned", "--report", report)
+
+    def full(_storage: object, key: str, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderStorage, "put", full)
+        first = bring(rt, *given)
+    assert (first.exit_code, first.stderr.count("No space left")) == (2, 3)
+    assert bring(rt, *given).exit_code == 0
+    (told,) = json.loads(report.read_text())
+    assert (told["report"]["files"], told["report"]["refused"]) == (3, 0)
 
 
 def test_the_report_tells_of_every_file(rt: Runtime, photos: Path, tmp_path: Path) -> None:

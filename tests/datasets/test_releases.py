@@ -1,5 +1,7 @@
 """What a release holds, and that nothing changes it afterwards."""
 
+from datetime import date
+
 import pytest
 import sqlalchemy as sa
 
@@ -85,7 +87,7 @@ def test_the_main_style_decides_about_the_split(crowd: Crowd) -> None:
     crowd.accept(20, style="street")
     crowd.accept(20, first=20, style="resort")
     with crowd.rt.db.snapshot() as conn:
-        styles = [row.main_style for row in queries.accepted_images(conn)]
+        styles = [row.main_style for row in queries.accepted_images(conn, THEN.date())]
     assert styles == ["street"] * 20 + ["resort"] * 20
 
 
@@ -111,8 +113,8 @@ def test_of_two_that_give_one_name_at_once_the_second_is_told(
     crowd.accept(1)
     real = queries.accepted_images
 
-    def overtaken(conn: sa.Connection) -> list[AnyRow]:
-        rows = list(real(conn))
+    def overtaken(conn: sa.Connection, today: date) -> list[AnyRow]:
+        rows = list(real(conn, today))
         monkeypatch.setattr(queries, "accepted_images", real)
         conn.rollback()
         freeze(crowd)

@@ -62,3 +62,8 @@ def test_the_order_of_looks_does_not_matter() -> None:
 
 def test_a_single_image_is_trained_on() -> None:
     assert split_looks([(7, None)]) == {7: Split.TRAIN}
+
+
+def test_two_suppliers_that_number_alike_have_two_looks() -> None:
+    assert look_of(1, "IMG_1_01.jpg", 1) == look_of(2, "IMG_1_02.jpg", 1)
+    assert look_of(1, "IMG_1_01.jpg", 1) != look_of(2, "IMG_1_02.jpg", 2)

@@ -1,6 +1,8 @@
 """Suppliers hand in, refiners hand over, contracts end: over HTTP, with the engine behind it."""
 
+import csv
 import io
+import shutil
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -10,11 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from crowd.core import clock
+from crowd.core.errors import Conflict
 from crowd.images import contracts, deliveries
+from crowd.images.decode import Decoder, Starved
 from crowd.images.delivery_models import Contract
 from crowd.images.models import Image, ImageState
 from crowd.images.rights import Rights
-from crowd.images.service import Delivery, prepare, take_upload
+from crowd.images.service import Delivery, clean_path, prepare, take_upload
 from crowd.policy import Grade
 from crowd.runtime import Runtime
 from tests.kinds import Answer, Bearer, Client, Headers, MakeWorker
@@ -256,10 +260,76 @@ def test_a_contract_that_runs_out_stops_serving_and_holds_what_came_under_it(hou
     let_in = {"state": "in_work", "reason": "never mind"}
     refused = house.post(f"/images/{image}/decide", house.admin, let_in)
     assert (refused.status_code, refused.json["code"]) == (409, "rights_expired")
-    fresh = house.contract()
+    assert "contract_id" in refused.json["detail"]
+    fresh = {**let_in, "contract_id": house.contract()}
+    assert house.post(f"/images/{image}/decide", house.admin, fresh).status_code == 200
+    assert house.get(f"/images/{image}/file", house.admin).status_code == 200
+
+
+def test_what_came_before_its_contracts_first_day_is_let_in_on_that_day(house: House) -> None:
+    contract = house.contract(valid_from="2999-01-01")
+    limited = house.contract(valid_from="2999-01-01", allows=["labelling"])
+    images = {}
+    for each in (contract, limited):
+        delivery = house.delivery(f"under {each}", contract_id=each, rights="consent")
+        images[each] = house.send(delivery, "a.jpg", jpeg(each)).json["files"][0]["image_id"]
+        house.hand_over(delivery)
+    assert deliveries.let_in_begun(house.rt) == 0
+    assert house.claim().status_code == 204
+    now = clock.now()
     with house.rt.db.begin() as conn:
-        conn.execute(sa.update(Image).where(Image.id == image).values(contract_id=fresh))
-    assert house.post(f"/images/{image}/decide", house.admin, let_in).status_code == 200
+        days = {"valid_from": now.date(), "created_at": now - timedelta(days=3)}
+        conn.execute(sa.update(Contract).values(days))
+    assert deliveries.let_in_begun(house.rt) == 1
+    assert deliveries.let_in_begun(house.rt) == 0
+    assert house.image_state(images[limited]) is ImageState.HELD
+    assert house.claim().json["image"]["id"] == images[contract]
+    events = house.get(f"/contracts/{contract}", house.shop).json["events"]
+    assert [each["what"] for each in events] == ["added", "begun"]
+
+
+def contract_of(house: House, image: int) -> Any:
+    with house.rt.db.read() as conn:
+        statement = sa.select(Contract).join(Image, Image.contract_id == Contract.id)
+        return conn.execute(statement.where(Image.id == image)).one_or_none()
+
+
+def test_an_image_of_unknown_rights_that_is_let_in_is_tied_to_a_contract(house: House) -> None:
+    delivery = house.delivery()
+    images = [house.send(delivery, f"{n}.jpg", jpeg(n)).json["files"][0]["image_id"] for n in (1, 2, 3)]
+    assert [contract_of(house, image) for image in images] == [None] * 3
+    let_in = {"state": "in_work", "reason": "the shop called"}
+    for image in images[:2]:
+        assert house.post(f"/images/{image}/decide", house.admin, let_in).status_code == 200
+    word = contract_of(house, images[0])
+    assert contract_of(house, images[1]).id == word.id
+    assert (word.file_key, sorted(word.allows)) == (None, ["labelling", "release"])
+    named = {**let_in, "contract_id": house.contract()}
+    assert house.post(f"/images/{images[2]}/decide", house.admin, named).status_code == 200
+    assert contract_of(house, images[2]).id == named["contract_id"]
+    with house.rt.db.read() as conn:
+        assert contracts.fault_of(conn, images[0], house.rt.policy, clock.now().date()) is None
+    smuggled = house.post("/deliveries", house.shop, {"name": "x", "contract_id": word.id})
+    assert (smuggled.status_code, list(smuggled.json["errors"])) == (422, ["contract_id"])
+    assert house.post(f"/contracts/{word.id}/withdraw", house.shop, {"reason": "no"}).status_code == 200
+    assert contracts.sweep_ended(house.rt) == 2
+
+
+def test_a_contract_that_does_not_hold_or_is_anothers_lets_nothing_in(house: House) -> None:
+    image = house.send(house.delivery(), "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    rivals, over = house.contract(house.rival), house.contract(valid_to="2020-01-01")
+    for contract, status in ((rivals, 404), (over, 422), (999, 404)):
+        body = {"state": "in_work", "reason": "x", "contract_id": contract}
+        assert house.post(f"/images/{image}/decide", house.admin, body).status_code == status
+    assert house.image_state(image) is ImageState.HELD
+
+
+def test_where_proof_is_required_an_admins_word_is_not_enough(house: House) -> None:
+    image = house.send(house.delivery(), "a.jpg", jpeg(1)).json["files"][0]["image_id"]
+    strict = replace(house.rt.policy, intake=replace(house.rt.policy.intake, proof_required=True))
+    with pytest.raises(Conflict, match="contract_id") as refused, house.rt.db.begin() as conn:
+        contracts.settle(conn, image, None, strict, clock.now())
+    assert refused.value.code == "rights_unknown"
 
 
 def test_an_upload_by_an_admin_is_tied_to_what_it_declares(house: House) -> None:
@@ -318,3 +388,126 @@ def test_a_deliverys_images_are_listed_by_state_and_by_finding_with_pictures_for
     assert house.get(f"/deliveries/{doubted}/images?state=lost", house.admin).status_code == 422
     assert house.get(found["url"].removeprefix("/api/v1"), house.refiner).status_code == 200
     assert listed(doubted, "", house.shop)[0]["url"] is None
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def told_files(house: House, delivery: int) -> list[tuple[str, str, str]]:
+    """Of each file in a delivery's report: path, state, codes of what refused it."""
+    text = house.get(f"/deliveries/{delivery}/report.csv", house.shop).text.removeprefix("\ufeff")
+    rows = csv.DictReader(io.StringIO(text))
+    return sorted((row["file"], row["state"], row["codes"].split(" ")[0]) for row in rows)
+
+
+def test_files_of_one_name_in_several_folders_are_all_told_of(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    whole = zipped(
+        **{
+            "look1/01.jpg": jpeg(1),
+            "look2/01.jpg": jpeg(1),
+            "look3/01.jpg": jpeg(3),
+            "look1/01.psd": b"layers",
+            "look2/01.psd": b"layers",
+        }
+    )
+    for _ in range(2):
+        assert house.send(delivery, "a.zip", whole).status_code == 201
+    prepare(house.rt)
+    told = told_files(house, delivery)
+    assert [(path, state) for path, state, _ in told] == [
+        ("look1/01.jpg", "taken"),
+        ("look1/01.psd", "refused"),
+        ("look2/01.jpg", "refused"),
+        ("look2/01.psd", "refused"),
+        ("look3/01.jpg", "taken"),
+    ]
+    assert told[2][2] == "duplicate"
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"], report["known"]) == (5, 2, 3, 0)
+    (item, *_) = house.get(f"/deliveries/{delivery}/images", house.shop).json["items"]
+    assert (item["path"], item["file_name"]) == ("look1/01.jpg", "01.jpg")
+
+
+def test_a_delivery_tells_of_files_that_an_earlier_one_brought(house: House) -> None:
+    first, second = house.delivery("first", rights="owned"), house.delivery("second", rights="owned")
+    house.send(first, "a.jpg", jpeg(1))
+    assert house.send(second, "a.jpg", jpeg(1)).json["files"][0]["known"]
+    assert house.send(second, "a.zip", zipped(**{"a.jpg": jpeg(1), "b.jpg": jpeg(2)})).status_code == 201
+    prepare(house.rt)
+    report = house.get(f"/deliveries/{second}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"], report["known"]) == (2, 1, 0, 1)
+    assert {each["code"] for each in report["reasons"]}.isdisjoint({"known"})
+    assert told_files(house, second)[0] == ("a.jpg", "known", "known")
+    assert house.get(f"/deliveries/{first}", house.shop).json["report"]["files"] == 1
+
+
+def test_a_file_that_could_not_be_looked_at_for_the_moment_is_not_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(*_: object) -> None:
+        raise Starved("no time was left")
+
+    delivery = house.delivery(rights="owned")
+    with monkeypatch.context() as patch:
+        patch.setattr(Decoder, "derive", starve)
+        assert house.send(delivery, "a.jpg", jpeg(1)).status_code == 503
+    assert house.send(delivery, "a.jpg", jpeg(1)).status_code == 201
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"]) == (1, 1, 0)
+
+
+def kept_originals(house: House) -> int:
+    return sum(path.is_file() for path in (house.rt.storage.root / "originals").rglob("*"))
+
+
+def test_what_is_no_picture_is_not_kept_however_often_it_is_sent(house: House) -> None:
+    delivery = house.delivery(rights="owned")
+    for _ in range(2):
+        house.send(delivery, "a.zip", zipped(**{"a.jpg": jpeg(1), "b.jpg": b"no picture" * 1000}))
+        prepare(house.rt)
+        assert kept_originals(house) == 1
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["taken"], report["refused"]) == (2, 1, 1)
+
+
+def test_below_the_floor_of_free_disk_nothing_is_taken_in_and_nothing_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = house.delivery(rights="owned")
+    least = house.rt.policy.intake.least_free_mb * 1024**2
+    usage = shutil.disk_usage(house.rt.storage.root)
+    for free, status in ((least - 1, 503), (least, 201)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        for name, data in (("a.jpg", jpeg(1)), ("a.zip", zipped(**{"b.jpg": jpeg(2)}))):
+            answer = house.send(delivery, name, data)
+            assert answer.status_code == status
+            assert (answer.headers.get("Retry-After") is not None) == (status == 503)
+    report = house.get(f"/deliveries/{delivery}", house.shop).json["report"]
+    assert (report["files"], report["refused"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("./look 1//a.jpg", "look 1/a.jpg"),
+        ("..\\..\\etc\\a.jpg", "etc/a.jpg"),
+        ("봄/가.jpg", "봄/가.jpg"),
+        ("", "unnamed"),
+    ],
+)
+def test_the_path_of_a_file_is_kept_as_text_alone(name: str, kept: str) -> None:
+    assert clean_path(name) == kept
+
+
+def test_paths_too_long_to_be_kept_are_still_told_apart() -> None:
+    one, other = (clean_path(f"{first}/{'deep/' * 100}a.jpg") for first in "ab")
+    assert len(one) == len(other) == 255
+    assert one != other
+    assert one.endswith("deep/a.jpg")

@@ -3,11 +3,14 @@
 import io
 
 import pytest
+import sqlalchemy as sa
 from PIL import Image, ImageDraw
 
+from crowd.core import clock
 from crowd.images.delivery_models import Fingerprint
-from crowd.images.fingerprints import bands_of, near_hashes, signed_hash
-from crowd.images.models import ImageState
+from crowd.images.fingerprints import bands_of, find_near, near_hashes, signed_hash
+from crowd.images.history import Happening, record
+from crowd.images.models import ImageState, What
 from crowd.images.rights import Rights
 from crowd.images.service import Delivery, Intake, take_upload
 from crowd.runtime import Runtime
@@ -57,6 +60,36 @@ def test_a_smaller_print_of_a_picture_is_held_with_its_numbers(rt: Runtime) -> N
 def test_another_colourway_is_no_duplicate(rt: Runtime) -> None:
     taken = [take(rt, dress(colour), f"{colour}.png") for colour in ("crimson", "navy", "seagreen")]
     assert {each.state for each in taken} == {ImageState.IN_WORK}
+
+
+def test_what_is_refused_or_withdrawn_is_in_nobodys_way(rt: Runtime) -> None:
+    image = draw(5).image.convert("RGB")
+    first = take(rt, image, "a.png")
+    for step, what in enumerate((What.REFUSED, What.WITHDRAWN)):
+        with rt.db.begin() as conn:
+            record(conn, first.image_id, Happening(what), clock.now())
+        side = image.width * (3 + step) // 6
+        small = image.resize((side, image.height * side // image.width), Image.Resampling.LANCZOS)
+        first = take(rt, small, f"{step}.jpg", "JPEG", quality=80)
+        assert first.state is ImageState.IN_WORK
+
+
+def test_many_colourways_that_share_a_hash_are_looked_at_in_few_statements(rt: Runtime) -> None:
+    for number in range(12):
+        take(rt, dress(f"rgb({20 * number}, {255 - 20 * number}, 128)"), f"{number}.png")
+    statements: list[str] = []
+
+    def count(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    sa.event.listen(rt.db.engine, "before_cursor_execute", count)
+    with rt.db.read() as conn:
+        known = conn.execute(sa.select(Fingerprint.phash, Fingerprint.image_id)).first()
+        assert known is not None
+        statements.clear()
+        find_near(conn, rt.policy.intake.duplicates, 0, known.phash, bytes(192))
+    sa.event.remove(rt.db.engine, "before_cursor_execute", count)
+    assert len(statements) == 2
 
 
 def test_plain_pictures_without_contrast_are_not_taken_for_each_other(rt: Runtime) -> None:

@@ -1,12 +1,17 @@
 """Faces are made unrecognisable in what people see; what shows them is looked at with a reason only."""
 
 import io
+import os
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from crowd.images import faces
+from crowd.cli import main
+from crowd.images import faces, service
 from crowd.images.checks import Measures, check
 from crowd.images.decode import DecodeLimits, Derived, derive
 from crowd.images.derivatives import _write_faceless
@@ -16,7 +21,8 @@ from crowd.images.signals import read_signals
 from crowd.policy import Action, Grade, load_policy
 from crowd.runtime import Runtime
 from crowd.simulation.samples import sample_photographs
-from tests.kinds import Bearer, Client, MakeWorker
+from tests.kinds import Bearer, Client, Headers, MakeWorker
+from tests.pictures import jpeg
 
 pytestmark = pytest.mark.skipif(not faces.can_search(), reason="OpenCV is not installed")
 
@@ -139,3 +145,44 @@ def test_an_original_with_a_face_is_shown_for_a_reason_that_is_kept(
     assert image is not None
     with rt.storage.opened(files_of(image.sha256).working) as working:
         assert faces.find_faces(Image.open(working).convert("RGB")) == []
+
+
+def upload(client: Client, admin: Headers, data: bytes, name: str) -> Any:
+    form = {"supplier": "Shop", "rights": "owned", "file": (io.BytesIO(data), name)}
+    return client.post("/api/v1/images", data=form, headers=admin).json
+
+
+def test_what_nobody_could_search_is_held_and_searched_once_somebody_can(
+    rt: Runtime, client: Client, make_worker: MakeWorker, bearer: Bearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not SHOW_SOMEBODY:
+        pytest.skip("no sample photographs are installed")
+    admin, labeller = bearer(make_worker(Grade.ADMIN)[1]), bearer(make_worker(Grade.GENERAL)[1])
+    service.close_decoders()
+    with monkeypatch.context() as patch:
+        # The decoding child searches no picture, as without OpenCV.
+        limits = replace(service.decode_limits(rt.policy), faces="none")
+        patch.setattr(service, "decode_limits", lambda _: limits)
+        patch.setattr(faces, "can_search", lambda: False)
+        shown = upload(client, admin, PHOTOGRAPHS["astronaut.png"], "a.png")
+        plain = upload(client, admin, jpeg(1), "b.jpg")
+        told = CliRunner().invoke(main, ["faces"], env=environment(rt))
+        service.close_decoders()
+    assert (told.exit_code, "Install the extra" in told.stderr) == (2, True)
+    assert [each["state"] for each in (shown, plain)] == ["held", "held"]
+    assert "faces_unchecked" in {each["code"] for each in shown["findings"]}
+    assert client.post("/api/v1/tasks/claim", json={}, headers=labeller).status_code == 204
+    told = CliRunner().invoke(main, ["faces"], env=environment(rt))
+    assert told.stdout.splitlines()[-1] == "2 searched, 1 with faces, which are covered, 2 let in"
+    again = CliRunner().invoke(main, ["faces"], env=environment(rt))
+    assert again.stdout.splitlines()[-1].startswith("0 searched")
+    for image_id in (shown["id"], plain["id"]):
+        assert client.get(f"/api/v1/images/{image_id}", headers=admin).json["state"] == "in_work"
+    working = client.get(f"/api/v1/images/{shown['id']}/file", headers=admin).data
+    assert faces.find_faces(Image.open(io.BytesIO(working)).convert("RGB")) == []
+    assert client.post("/api/v1/tasks/claim", json={}, headers=labeller).status_code == 200
+
+
+def environment(rt: Runtime) -> dict[str, str]:
+    places = {"CROWD_DATA_DIR": str(rt.settings.data_dir), "DATABASE_URL": rt.settings.database_url}
+    return {**os.environ, **places, "REDIS_URL": "unix:///nowhere"}

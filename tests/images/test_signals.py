@@ -3,6 +3,7 @@
 import io
 import os
 import random
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,11 +11,16 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from crowd import policy
-from crowd.images.checks import Found, Measures, check, outcome
+from crowd.images import service
+from crowd.images.checks import SCORED, Found, Measures, check, outcome
+from crowd.images.models import ImageState, Rights
+from crowd.images.service import Delivery, take_upload
 from crowd.images.signals import perceptual_hash, read_signals
 from crowd.policy import Action, IntakePolicy, load_policy
+from crowd.runtime import Runtime
 from crowd.simulation.drawing import draw
 from crowd.simulation.samples import sample_photographs
+from tests.pictures import jpeg
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +166,44 @@ def test_a_brighter_print_of_a_photograph_keeps_its_hash() -> None:
 
 def test_a_picture_without_contrast_has_no_hash() -> None:
     assert perceptual_hash(Image.new("RGB", (50, 50), "red")) is None
+
+
+def test_a_garment_on_a_plain_ground_without_a_wearer_is_doubted(strict: IntakePolicy) -> None:
+    flat = Image.new("RGB", (600, 800), "white")
+    ImageDraw.Draw(flat).rectangle((150, 200, 450, 600), fill=(30, 60, 160))
+    (found,) = [each for each in found_in(flat, strict) if each.code == "not_worn"]
+    assert found.action is Action.HOLD
+    assert "not_worn" not in codes(photograph("astronaut.png"), strict)
+
+
+def test_a_models_score_takes_the_place_of_the_signs(strict: IntakePolicy) -> None:
+    image = drawn(1)
+    assert "illustration" in codes(image, strict)
+    measures = Measures(600, 800, None, read_signals(image).as_json(), 0)
+
+    def scored(policy: IntakePolicy, **scores: float) -> dict[str, tuple[Action, float | None]]:
+        found = check(replace(measures, scores=scores), policy)
+        return {each.code: (each.action, each.numbers.get("score")) for each in found if each.code in SCORED}
+
+    said = scored(strict, illustration=0.1, not_worn=0.5, product_overlap=0.9, collage=0.49)
+    assert "illustration" not in said
+    assert "collage" not in said
+    assert said["not_worn"] == (Action.HOLD, 0.5)
+    assert said["product_overlap"] == (Action.REFUSE, 0.9)
+    by_default = scored(load_policy().intake, product_overlap=0.95)
+    assert by_default["product_overlap"] == (Action.HOLD, 0.95)
+
+
+def test_what_a_model_says_of_a_working_image_decides_about_it(
+    rt: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def scorer(_: Runtime, working: Path) -> dict[str, float]:
+        seen.append(Image.open(working).size)
+        return {"product_overlap": 0.7}
+
+    monkeypatch.setattr(service, "SCORERS", [scorer])
+    taken = take_upload(rt, jpeg(1), Delivery("Shop", "a.jpg", Rights.OWNED), None)
+    assert (taken.state, len(seen)) == (ImageState.HELD, 1)
+    assert [each.code for each in taken.findings if each.action is Action.HOLD] == ["product_overlap"]

@@ -2,12 +2,15 @@
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from crowd.accounts import group_queries, groups
 from crowd.policy import Grade, Stage
+from crowd.policy.targets import Targets
+from crowd.runtime import EXTENSION, Runtime
 from crowd.steering import telling
 from crowd.steering.tables import csv_text
 from tests.kinds import Answer
@@ -39,8 +42,8 @@ def test_figures_are_for_admins_alone(steered: Steered) -> None:
 
 def test_figures_of_nothing_are_empty_lists(steered: Steered) -> None:
     for name in EVERY:
-        assert steered.items(name) == []
-        assert len(steered.get(name, format="csv").text.splitlines()) == 1
+        assert steered.items(name, since="2000-01-01") == []
+        assert len(steered.get(name, format="csv", since="2000-01-01").text.splitlines()) == 1
 
 
 def test_every_answer_counts_once_however_it_is_added_up(lived: Steered) -> None:
@@ -98,8 +101,29 @@ def test_errors_and_fixes_name_whom_they_concern(lived: Steered) -> None:
 def test_suppliers_and_styles_tell_what_was_accepted(lived: Steered) -> None:
     [supplier] = lived.items("suppliers")
     assert (supplier["name"], supplier["uploaded"], supplier["accepted"]) == ("a shop", 1, 1)
-    [style] = lived.items("styles")
+    [style] = lived.items("styles", since="2000-01-01")
     assert (style["style"], style["named"], style["main"], style["accepted"]) == ("street", 2, 2, 1)
+    assert (style["target"], supplier["target"]) == (None, None)
+
+
+def test_styles_and_suppliers_are_held_against_their_targets(
+    lived: Steered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extensions = lived.client.application.extensions
+    rt: Runtime = extensions[EXTENSION]
+    aimed = replace(rt.policy, targets=Targets(images=1000, suppliers={"a shop": 4}))
+    monkeypatch.setitem(extensions, EXTENSION, replace(rt, policy=aimed))
+    styles = {row["style"]: row for row in lived.items("styles")}
+    shares = rt.taxonomy.style_shares
+    assert styles.keys() == shares.keys(), "those that nobody named are what is short"
+    assert abs(sum(row["target"] for row in styles.values()) - 1000) <= len(shares)
+    street = round(1000 * shares["street"] / sum(shares.values()))
+    assert (styles["street"]["target"], styles["street"]["accepted"]) == (street, 1)
+    assert styles["street"]["reached"] == pytest.approx(1 / street, abs=1e-6)
+    assert {row["reached"] for key, row in styles.items() if key != "street"} == {0.0}
+    [supplier] = lived.items("suppliers")
+    assert (supplier["target"], supplier["reached"]) == (4, 0.25)
+    assert [row["target"] for row in lived.items("suppliers", stage="styles")] == [None]
 
 
 def test_members_count_for_their_group(steered: Steered, monkeypatch: pytest.MonkeyPatch) -> None:

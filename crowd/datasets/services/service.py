@@ -15,6 +15,7 @@ from crowd.datasets import queries as releases
 from crowd.datasets.desk import Desk
 from crowd.datasets.models import ServiceDecision, ServiceRequest, ServiceUse
 from crowd.datasets.services import queries
+from crowd.images import contracts
 from crowd.ml import queries as models
 from crowd.ml.service import title
 from crowd.policy import Stage
@@ -46,11 +47,13 @@ def offered(conn: Connection, actor: Actor) -> list[dict[str, Any]]:
 def tell(conn: Connection, actor: Actor, stage: Stage, image_id: int, now: datetime) -> dict[str, Any]:
     """What the stage's model says of a released image; the use is written down.
 
-    Raises Forbidden without an approved request for the service and for a release that holds the image, and
-    NotFound for an image that no model looked at.
+    Raises Forbidden without an approved request for the service and for a release that holds the image, or
+    when the image may no longer be shown, and NotFound for an image that no model looked at.
     """
     request_id = _grant_of(conn, actor, stage)
     _require_release(conn, actor, image_id)
+    # Tombstones are left by whoever looks at a release next; nobody may have.
+    contracts.require_shown(conn, image_id, now.date())
     said = queries.said(conn, stage, image_id)
     if said is None:
         raise NotFound("nothing_said", f"No model of {stage} has looked at image {image_id}.")
