@@ -6,6 +6,7 @@ from crowd.accounts.auth import actor, requires_grade
 from crowd.core import clock
 from crowd.core.http import Blueprint, Page, page, paged
 from crowd.gold import queries, service
+from crowd.gold.planting import Wish
 from crowd.gold.schemas import (
     GoldListArgs,
     GoldSchema,
@@ -13,7 +14,6 @@ from crowd.gold.schemas import (
     NewGoldSchema,
     WholeGoldSchema,
 )
-from crowd.gold.service import Wish
 from crowd.policy import Grade
 from crowd.runtime import runtime
 from crowd.tasks.taxonomies import shelf

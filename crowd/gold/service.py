@@ -1,27 +1,26 @@
 """The pool of gold: what is added, taken out and put back, and what becomes of the answers."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, NotFound, Unprocessable, field_error
-from crowd.gold import queries
+from crowd.core.errors import Conflict, NotFound
+from crowd.gold import planting, queries
 from crowd.gold.match import Match, match
 from crowd.gold.models import Origin, Step
-from crowd.gold.spoil import spoil
+from crowd.gold.planting import REVIEWS, Ground, Wish
 from crowd.images.models import ImageState
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, handover, image_queries
-from crowd.tasks.flow import LABELLING, ORDER, Effect, Move, blame_targets
-from crowd.tasks.labels import InvalidResult
+from crowd.tasks.flow import LABELLING, Effect, Move
 from crowd.tasks.models import Purpose
 from crowd.tasks.moves import Moving
-from crowd.tasks.rules import RULES, Case, Judgement
+from crowd.tasks.rules import Judgement
 from crowd.tasks.shadows import Testimony
 from crowd.taxonomy import Taxonomy
 from crowd.tiers import evidence
@@ -29,7 +28,6 @@ from crowd.tiers.evidence import Evidence
 
 # An adjudicator's task is no gold: too few people, and what they settle is what is known.
 STAGES = tuple(stage for stage in Stage if stage is not Stage.ADJUDICATION)
-REVIEWS = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
 
 # From this many answers on an item that nobody gets right speaks against itself.
 SUSPICIOUS_AFTER = 5
@@ -37,39 +35,6 @@ SUSPICIOUS_AFTER = 5
 WORN_SHARE = 0.8
 
 DICE = random.SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What an admin wants as gold: an accepted image at some stages.
-
-    `labels` are shown in place of the image's own; `answer` is known in place of them; `fault` names a stage
-    whose labels are made wrong for the reviewers to find.
-    """
-
-    image_id: int
-    stages: Sequence[Stage]
-    answer: Any = None
-    labels: Mapping[Stage, Any] = field(default_factory=dict)
-    fault: Stage | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What an image offers: its lock's row, its present labels, and the taxonomy they are of."""
-
-    image: AnyRow
-    labels: Mapping[Stage, Any]
-    taxonomy: Taxonomy
-    taxonomy_id: int
-    policy: Policy
-
-    def case(self, stage: Stage, labels: Mapping[Stage, Any]) -> Case:
-        """The case in which an answer at a stage would be checked."""
-        return Case(
-            stage, None, self.image.width, self.image.height, self.taxonomy, self.policy, labels=labels
-        )
 
 
 def add(
@@ -110,7 +75,7 @@ def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgem
             conn,
             image.id,
             stage,
-            _shown(labels, stage),
+            planting.shown_at(stage, labels),
             known,
             Origin.ADJUDICATED,
             moving.taxonomy_id,
@@ -210,8 +175,7 @@ def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | N
 
 
 def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: int, now: datetime) -> int:
-    shown, fault = _planted(ground, wish, stage)
-    known = _known(ground, wish, stage, shown, fault)
+    shown, known = planting.planted(ground, wish, stage, DICE)
     is_bad = stage in REVIEWS and not known["passes"]
     origin = Origin.PLANTED if is_bad else Origin.ADMIN
     added = _keep(
@@ -225,65 +189,6 @@ def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: i
 def _already_gold(image_id: int, stage: Stage) -> Conflict:
     text = f"Image {image_id} is gold at {stage} already: retire that item before another goes in."
     return Conflict("already_gold", text)
-
-
-def _planted(ground: Ground, wish: Wish, stage: Stage) -> tuple[dict[str, Any], Stage | None]:
-    """What is shown at a stage, and the stage that is wrong in it."""
-    labels = dict(ground.labels)
-    for other, value in wish.labels.items():
-        if other not in LABELLING or ORDER[other] >= ORDER[stage]:
-            raise field_error(f"labels.{other}", f"{stage} shows no labels of {other}")
-        labels[other] = _checked(ground, other, value, labels, f"labels.{other}")
-    if wish.fault is None:
-        return _shown(labels, stage), next(iter(wish.labels), None)
-    if stage not in REVIEWS:
-        raise field_error("fault", f"a fault is for reviewers to find; {stage} is none")
-    try:
-        return _shown(spoil(labels, wish.fault, ground.taxonomy, DICE), stage), wish.fault
-    except ValueError as error:
-        raise field_error("fault", str(error)) from None
-
-
-def _known(ground: Ground, wish: Wish, stage: Stage, shown: Mapping[str, Any], fault: Stage | None) -> Any:
-    if stage not in REVIEWS:
-        if wish.answer is None:
-            if not ground.labels.get(stage):
-                raise field_error("stages", f"the image has no labels of {stage}")
-            return ground.labels[stage]
-        labels = {Stage(name): value for name, value in shown.items()}
-        return _checked(ground, stage, wish.answer, labels, "answer")
-    if wish.answer is None:
-        return {"passes": fault is None, "blame": fault}
-    known = _known_verdict(wish.answer, stage)
-    if fault is not None and known["passes"]:
-        raise field_error("answer.passes", f"{fault} is made wrong here: passing it is not right")
-    return known
-
-
-def _known_verdict(answer: Any, stage: Stage) -> dict[str, Any]:
-    """What is right of a review: `{"passes": true}`, or `{"passes": false, "blame": stage or null}`."""
-    targets = blame_targets(stage)
-    whole = isinstance(answer, dict) and set(answer) <= {"passes", "blame"}
-    if not whole or not isinstance(answer.get("passes"), bool):
-        raise field_error("answer", "a review's is {passes: true or false, blame: a stage or null}")
-    blame = answer.get("blame")
-    if blame is not None and (answer["passes"] or blame not in targets):
-        raise field_error("answer.blame", f"must be null or, of bad work, one of {', '.join(targets)}")
-    return {"passes": answer["passes"], "blame": blame}
-
-
-def _checked(ground: Ground, stage: Stage, value: Any, labels: Mapping[Stage, Any], path: str) -> Any:
-    try:
-        return RULES[stage].check(value, ground.case(stage, labels))
-    except InvalidResult as invalid:
-        errors = {".".join(filter(None, (path, place))): texts for place, texts in invalid.errors.items()}
-        raise Unprocessable("invalid_answer", "The answer does not hold.", errors=errors) from None
-
-
-def _shown(labels: Mapping[Stage, Any], stage: Stage) -> dict[str, Any]:
-    return {
-        other.value: labels[other] for other in LABELLING if ORDER[other] < ORDER[stage] and other in labels
-    }
 
 
 def _keep(
