@@ -139,7 +139,7 @@ def wire(rt: Runtime) -> None:
     pictures.TAKEN_HOOKS[:] = [data_sets.note_picture]
     model_registry.ADDED_HOOKS[:] = [data_access.note_trained]
     answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
-    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
+    decisions.DECIDED_HOOKS[:] = [known.note_decision, evidence.note_decision]
     _wire_gold(rt, shelf)
     _wire_audits(rt)
     _wire_rechecks(rt)

@@ -12,6 +12,7 @@ from crowd.gold.schemas import (
     GoldSchema,
     NewGoldItemsSchema,
     NewGoldSchema,
+    VoidedGoldSchema,
     WholeGoldSchema,
 )
 from crowd.policy import Grade
@@ -88,6 +89,19 @@ def retire(body: dict[str, Any], gold_id: int) -> dict[str, Any]:
 def reactivate(body: dict[str, Any], gold_id: int) -> dict[str, Any]:
     """Put an item back into the pool."""
     return _set_active(gold_id, True, body["reason"])
+
+
+@blueprint.route("/gold/<int:gold_id>/void", methods=["POST"])
+@admins_only
+@blueprint.arguments(ReasonSchema)
+@blueprint.response(200, VoidedGoldSchema)
+def void(body: dict[str, Any], gold_id: int) -> dict[str, Any]:
+    """An item was wrong: it leaves the pool, and the answers on it count for nobody's score any more."""
+    rt = runtime()
+    taken_out = service.void(rt.db, gold_id, actor().id, body["reason"], rt.policy, clock.now())
+    with rt.db.read() as conn:
+        item = service.health(service.find(conn, gold_id), service.crews(conn, rt.policy))
+    return {**item, "taken_out": taken_out}
 
 
 def _set_active(gold_id: int, active: bool, reason: str) -> dict[str, Any]:

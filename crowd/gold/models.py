@@ -27,6 +27,7 @@ class Step(StrEnum):
     ADDED = "added"
     RETIRED = "retired"
     REACTIVATED = "reactivated"
+    VOIDED = "voided"
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -59,8 +60,6 @@ class GoldItem(Base):
         sa.Index("ix_gold_items_image", "image_id", "stage"),
         # In the pool once at a time: two would be two chances to meet the same picture.
         sa.Index("uq_gold_items_active", "image_id", "stage", unique=True, **_where("active")),
-        # Of one image by itself only once, whatever is accepted again.
-        sa.Index("uq_gold_items_adjudicated", "image_id", "stage", unique=True, **_where("origin = 0")),
     )
 
 

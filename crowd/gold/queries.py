@@ -12,11 +12,13 @@ from crowd.accounts.models import Worker
 from crowd.core.db import INSERT, AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
 from crowd.gold.models import GoldEvent, GoldItem, GoldSeat, Origin, Step
-from crowd.images.models import IMAGE_STATE, Image, ImageState
+from crowd.images.models import IMAGE_STATE, Image, ImageEvent, ImageState, What
 from crowd.ml.models import Candidates
 from crowd.policy import Grade, Stage
 from crowd.tasks import shadow_queries
-from crowd.tasks.models import Claim, Purpose, Submission, Task, TaskState
+from crowd.tasks.models import Claim, Label, Purpose, Submission, Task
+from crowd.tiers.quality_models import KIND, EvidenceRow
+from crowd.tiers.score import Kind
 
 # Items looked at for one that the person has not met.
 LOOKED_AT = 64
@@ -174,9 +176,12 @@ def seat(conn: Connection, task_id: int) -> AnyRow | None:
             GoldItem.answer,
             GoldItem.labels,
             GoldItem.origin,
+            GoldItem.active,
             GoldItem.image_id.label("source_id"),
+            Image.state.label("source_state"),
         )
         .join_from(GoldSeat, GoldItem, GoldItem.id == GoldSeat.gold_id)
+        .join(Image, Image.id == GoldItem.image_id)
         .where(GoldSeat.task_id == task_id)
     ).one_or_none()
 
@@ -228,11 +233,50 @@ def wanting_candidates(conn: Connection, stage: Stage, model_id: int, limit: int
 
 
 def was_adjudicated(conn: Connection, image_id: int) -> bool:
-    """Whether somebody settled a dispute about the image."""
-    found = sa.select(Task.id).where(
-        Task.image_id == image_id, Task.stage == Stage.ADJUDICATION, Task.state == TaskState.DONE
+    """Whether somebody settled a dispute about the image that is now accepted, since it was so before."""
+    before = (
+        sa.select(ImageEvent.id)
+        .where(ImageEvent.image_id == image_id, ImageEvent.what == What.ACCEPTED)
+        .order_by(ImageEvent.id.desc())
+        .offset(1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = sa.select(ImageEvent.id).where(
+        ImageEvent.image_id == image_id,
+        ImageEvent.stage == Stage.ADJUDICATION,
+        ImageEvent.id > sa.func.coalesce(before, 0),
     )
     return conn.execute(found.limit(1)).first() is not None
+
+
+def items_of(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """The items of an image, in the pool or not."""
+    columns = (GoldItem.id, GoldItem.stage, GoldItem.active, GoldItem.created_at)
+    return conn.execute(sa.select(*columns).where(GoldItem.image_id == image_id).order_by(GoldItem.id)).all()
+
+
+def label_versions(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """Every version of an image's labels with its moment, oldest first."""
+    columns = (Label.stage, Label.value, Label.at)
+    return conn.execute(sa.select(*columns).where(Label.image_id == image_id).order_by(Label.id)).all()
+
+
+def evidence_of(conn: Connection, gold_id: int) -> dict[int, list[int]]:
+    """The evidence that answers on an item have brought and that still counts: its ids, by person."""
+    cancelling = sa.alias(EvidenceRow.__table__, "cancelling")
+    taken_out = sa.exists(sa.select(cancelling.c.id).where(cancelling.c.cancels_id == EvidenceRow.id))
+    rows = conn.execute(
+        sa.select(EvidenceRow.worker_id, EvidenceRow.id)
+        .join(GoldSeat, GoldSeat.task_id == EvidenceRow.task_id)
+        .where(GoldSeat.gold_id == gold_id, EvidenceRow.kind == literal(Kind.GOLD, KIND))
+        .where(EvidenceRow.cancels_id.is_(None), ~taken_out)
+        .order_by(EvidenceRow.worker_id, EvidenceRow.id)
+    )
+    found: dict[int, list[int]] = {}
+    for worker_id, evidence_id in rows:
+        found.setdefault(worker_id, []).append(evidence_id)
+    return found
 
 
 def first_task(conn: Connection, image_id: int, stage: Stage) -> int | None:

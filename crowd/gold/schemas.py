@@ -78,6 +78,12 @@ class WholeGoldSchema(GoldSchema):
     events = fields.List(fields.Nested(GoldEventSchema))
 
 
+class VoidedGoldSchema(GoldSchema):
+    """A gold item that was wrong."""
+
+    taken_out = fields.Integer(metadata={"description": "Answers that counted, and count no more."})
+
+
 class NewGoldItemsSchema(Schema):
     """The items that were added."""
 

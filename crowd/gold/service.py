@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
+from crowd.core.db import AnyRow, Database
 from crowd.core.errors import Conflict, NotFound
 from crowd.gold import planting, queries
 from crowd.gold.match import Match, match
@@ -17,7 +17,7 @@ from crowd.gold.planting import REVIEWS, Ground, Wish
 from crowd.images.models import ImageState
 from crowd.policy import Policy, Stage
 from crowd.tasks import answer_queries, handover, image_queries
-from crowd.tasks.flow import LABELLING, Effect, Move
+from crowd.tasks.flow import LABELLING, ORDER, Effect, Move
 from crowd.tasks.models import Purpose
 from crowd.tasks.moves import Moving
 from crowd.tasks.rules import Judgement
@@ -61,28 +61,74 @@ def add(
 
 def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
     """An image was accepted: where somebody had to settle it before, its labels are known to be right."""
-    if move.effect is not Effect.ACCEPT or not policy.gold.from_adjudicated:
+    if move.effect is not Effect.ACCEPT:
         return
     conn, image, now = moving.conn, moving.image, moving.now
-    if not queries.was_adjudicated(conn, image.id):
+    known = retire_outdated(conn, image.id, now)
+    if not policy.gold.from_adjudicated or not queries.was_adjudicated(conn, image.id):
         return
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if not all(labels.get(stage) for stage in LABELLING):
         return
-    for stage in STAGES:
-        known = {"passes": True, "blame": None} if stage in REVIEWS else labels[stage]
+    # What is known of these labels is, or was taken out by an admin, who knows better.
+    for stage in (each for each in STAGES if each not in known):
+        answer = {"passes": True, "blame": None} if stage in REVIEWS else labels[stage]
         _keep(
             conn,
             image.id,
             stage,
             planting.shown_at(stage, labels),
-            known,
+            answer,
             Origin.ADJUDICATED,
             moving.taxonomy_id,
             now,
             None,
             "settled by adjudication",
         )
+
+
+def note_decision(conn: Connection, image_id: int, state: ImageState, _policy: Policy, now: datetime) -> None:
+    """An admin has decided about an image (see decisions.DECIDED_HOOKS)."""
+    if state is ImageState.ACCEPTED:
+        retire_outdated(conn, image_id, now)
+
+
+def retire_outdated(conn: Connection, image_id: int, now: datetime) -> set[Stage]:
+    """Take out an image's items where its labels are others by now; the stages of the rest, active or not.
+
+    While an image is worked on again none of its items is dealt; what it comes to shows at the end.
+    """
+    found = queries.items_of(conn, image_id)
+    versions = queries.label_versions(conn, image_id) if found else ()
+    present = handover.present_labels(versions)
+    holding = set()
+    for item in found:
+        then = handover.present_labels(row for row in versions if row.at <= item.created_at)
+        concerned = [stage for stage in LABELLING if ORDER[stage] <= ORDER[item.stage]]
+        if all(then.get(stage) == present.get(stage) for stage in concerned):
+            holding.add(item.stage)
+        elif queries.set_active(conn, item.id, False):
+            queries.add_event(conn, item.id, Step.RETIRED, None, "the image has other labels now", now)
+    return holding
+
+
+def void(db: Database, gold_id: int, actor_id: int, reason: str, policy: Policy, now: datetime) -> int:
+    """An item was wrong: it leaves the pool, and its evidence counts no more; how many answers that concerns.
+
+    Again takes out what is left. Raises NotFound.
+    """
+    with db.begin() as conn:
+        find(conn, gold_id)
+        queries.set_active(conn, gold_id, False)
+        queries.add_event(conn, gold_id, Step.VOIDED, actor_id, reason, now)
+        judged = queries.evidence_of(conn, gold_id)
+    # One short transaction a person: each has a score reckoned anew.
+    for evidence_ids in judged.values():
+        with db.begin() as conn:
+            evidence.replace(
+                conn, policy, evidence_ids, (), by=actor_id, why=f"gold {gold_id}: {reason}", at=now
+            )
+    return sum(map(len, judged.values()))
 
 
 def set_active(
@@ -146,7 +192,7 @@ class Witness:
     def take(self, conn: Connection, said: Testimony) -> None:
         """An answer came. Locks the person's score last of all."""
         seat, found = judge(conn, said, self.policy)
-        if seat is None or said.task.purpose is not Purpose.GOLD:
+        if seat is None or said.task.purpose is not Purpose.GOLD or not _holds(seat):
             return
         shown = Evidence(
             worker_id=said.worker_id,
@@ -172,6 +218,11 @@ def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | N
         conn, said.task.id, found.value, passed, [asdict(note) for note in found.notes], said.at
     )
     return seat, found
+
+
+def _holds(seat: AnyRow) -> bool:
+    """Whether what is known of an item still is: it was not taken out, nor its image reopened, meanwhile."""
+    return seat.active and seat.source_state is ImageState.ACCEPTED
 
 
 def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: int, now: datetime) -> int:

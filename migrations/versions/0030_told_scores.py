@@ -18,9 +18,25 @@ def upgrade() -> None:
     for name in _TOLD:
         kind = sa.Integer() if name.endswith("_n") else sa.Double()
         op.add_column("scores", sa.Column(name, kind, server_default="0", nullable=False))
+    # Labels that were found wrong are settled anew, and are known again.
+    op.drop_index("uq_gold_items_adjudicated", "gold_items")
 
 
 def downgrade() -> None:
-    """Take back."""
+    """Take back. Of what became gold more than once only the first is called adjudicated."""
+    op.execute(
+        "UPDATE gold_items SET origin = 1 WHERE origin = 0 AND EXISTS (SELECT 1 FROM gold_items AS older WHERE "
+        "older.image_id = gold_items.image_id AND older.stage = gold_items.stage AND older.origin = 0 "
+        "AND older.id < gold_items.id)"
+    )
+    is_adjudicated = sa.text("origin = 0")
+    op.create_index(
+        "uq_gold_items_adjudicated",
+        "gold_items",
+        ["image_id", "stage"],
+        unique=True,
+        sqlite_where=is_adjudicated,
+        postgresql_where=is_adjudicated,
+    )
     for name in _TOLD:
         op.drop_column("scores", name)
