@@ -21,6 +21,9 @@ class Origin(StrEnum):
     PLANTED = "planted"
 
 
+ORIGIN = Coded(Origin)
+
+
 class Step(StrEnum):
     """What happened to a gold item."""
 
@@ -50,7 +53,7 @@ class GoldItem(Base):
     taxonomy_id: Mapped[int] = mapped_column(sa.ForeignKey("taxonomies.id"))
     labels: Mapped[Any] = mapped_column(Json)
     answer: Mapped[Any] = mapped_column(Json)
-    origin: Mapped[Origin] = mapped_column(Coded(Origin))
+    origin: Mapped[Origin] = mapped_column(ORIGIN)
     active: Mapped[bool]
     place: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -77,7 +80,10 @@ class GoldEvent(Base):
 
 
 class GoldSeat(Base):
-    """Somebody was given a gold item, and how well they answered: 0 to 1. The picture is theirs only once."""
+    """Somebody was given a gold item, and how well they answered: 0 to 1. The picture is theirs only once.
+
+    `example`: in practice, with the answer.
+    """
 
     __tablename__ = "gold_seats"
 
@@ -92,6 +98,7 @@ class GoldSeat(Base):
     value: Mapped[float | None]
     passed: Mapped[bool | None]
     notes: Mapped[Any | None] = mapped_column(Json)
+    example: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     __table_args__ = (
         # Whatever races: nobody meets the same picture twice.

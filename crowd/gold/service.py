@@ -13,26 +13,24 @@ from crowd.core.errors import Conflict, NotFound
 from crowd.gold import planting, queries
 from crowd.gold.match import Match, match
 from crowd.gold.models import Origin, Step
-from crowd.gold.planting import REVIEWS, Ground, Wish
+from crowd.gold.planting import Ground, Wish
+from crowd.gold.stock import REVIEWS
 from crowd.images.models import ImageState
 from crowd.policy import Policy, Stage
+from crowd.policy.sections import GoldPolicy
 from crowd.tasks import answer_queries, handover, image_queries
 from crowd.tasks.flow import LABELLING, ORDER, Effect, Move
 from crowd.tasks.models import Purpose
 from crowd.tasks.moves import Moving
 from crowd.tasks.rules import Judgement
 from crowd.tasks.shadows import Testimony
+from crowd.tasks.taxonomies import TaxonomyShelf
 from crowd.taxonomy import Taxonomy
 from crowd.tiers import evidence
 from crowd.tiers.evidence import Evidence
 
 # An adjudicator's task is no gold: too few people, and what they settle is what is known.
 STAGES = tuple(stage for stage in Stage if stage is not Stage.ADJUDICATION)
-
-# From this many answers on an item that nobody gets right speaks against itself.
-SUSPICIOUS_AFTER = 5
-# Shown to so large a share of those who may work at its stage, an item is worn out.
-WORN_SHARE = 0.8
 
 DICE = random.SystemRandom()
 
@@ -59,7 +57,9 @@ def add(
     return [_add(conn, ground, wish, stage, actor_id, now) for stage in dict.fromkeys(wish.stages)]
 
 
-def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
+def from_accepted(
+    policy: Policy, taxonomies: TaxonomyShelf, moving: Moving, move: Move, _judgement: Judgement
+) -> None:
     """An image was accepted: where somebody had to settle it before, its labels are known to be right."""
     if move.effect is not Effect.ACCEPT:
         return
@@ -70,16 +70,17 @@ def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgem
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if not all(labels.get(stage) for stage in LABELLING):
         return
+    taxonomy = taxonomies.version(conn, moving.taxonomy_id)
     # What is known of these labels is, or was taken out by an admin, who knows better.
     for stage in (each for each in STAGES if each not in known):
-        answer = {"passes": True, "blame": None} if stage in REVIEWS else labels[stage]
+        shown, answer = planting.settled(stage, labels, taxonomy, policy.gold.bad_percent, DICE)
         _keep(
             conn,
             image.id,
             stage,
-            planting.shown_at(stage, labels),
+            planting.shown_at(stage, shown),
             answer,
-            Origin.ADJUDICATED,
+            _origin(stage, answer, Origin.ADJUDICATED),
             moving.taxonomy_id,
             now,
             None,
@@ -157,7 +158,7 @@ def find(conn: Connection, gold_id: int) -> AnyRow:
     return found[0]
 
 
-def health(item: AnyRow, crews: Mapping[Stage, int]) -> dict[str, Any]:
+def health(item: AnyRow, crews: Mapping[Stage, int], numbers: GoldPolicy) -> dict[str, Any]:
     """An item as admins see it. `crews`: how many people may work at each stage."""
     failed = item.answered - item.passed
     able = crews.get(item.stage, 0)
@@ -173,8 +174,8 @@ def health(item: AnyRow, crews: Mapping[Stage, int]) -> dict[str, Any]:
         "passed": item.passed,
         "failed": failed,
         "mean": None if item.mean is None else round(float(item.mean), 6),
-        "worn_out": able > 0 and item.served >= WORN_SHARE * able,
-        "suspicious": item.answered >= SUSPICIOUS_AFTER and item.passed == 0,
+        "worn_out": able > 0 and item.served * 100 >= numbers.worn_percent * able,
+        "suspicious": item.answered >= numbers.suspicious_after and item.passed == 0,
     }
 
 
@@ -212,7 +213,7 @@ def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | N
     seat = queries.seat(conn, said.task.id)
     if seat is None:
         return None, Match(0.0)
-    found = match(said.task.stage, said.result, seat.answer)
+    found = match(said.task.stage, said.result, seat.answer, policy.gold.half_right)
     passed = found.value >= policy.gold.pass_mark
     queries.answer_seat(
         conn, said.task.id, found.value, passed, [asdict(note) for note in found.notes], said.at
@@ -227,14 +228,18 @@ def _holds(seat: AnyRow) -> bool:
 
 def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: int, now: datetime) -> int:
     shown, known = planting.planted(ground, wish, stage, DICE)
-    is_bad = stage in REVIEWS and not known["passes"]
-    origin = Origin.PLANTED if is_bad else Origin.ADMIN
+    origin = _origin(stage, known, Origin.ADMIN)
     added = _keep(
         conn, ground.image.id, stage, shown, known, origin, ground.taxonomy_id, now, actor_id, wish.reason
     )
     if added is None:
         raise _already_gold(ground.image.id, stage)
     return added
+
+
+def _origin(stage: Stage, known: Mapping[str, Any], of_good: Origin) -> Origin:
+    """Bad work for reviewers is planted, whoever did it: by this queries tell it from good work."""
+    return Origin.PLANTED if stage in REVIEWS and not known["passes"] else of_good
 
 
 def _already_gold(image_id: int, stage: Stage) -> Conflict:

@@ -18,6 +18,7 @@ def upgrade() -> None:
     for name in _TOLD:
         kind = sa.Integer() if name.endswith("_n") else sa.Double()
         op.add_column("scores", sa.Column(name, kind, server_default="0", nullable=False))
+    op.add_column("gold_seats", sa.Column("example", sa.Boolean(), server_default=sa.false(), nullable=False))
     # Labels that were found wrong are settled anew, and are known again.
     op.drop_index("uq_gold_items_adjudicated", "gold_items")
 
@@ -38,5 +39,6 @@ def downgrade() -> None:
         sqlite_where=is_adjudicated,
         postgresql_where=is_adjudicated,
     )
+    op.drop_column("gold_seats", "example")
     for name in _TOLD:
         op.drop_column("scores", name)
