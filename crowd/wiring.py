@@ -65,6 +65,7 @@ from crowd.tasks import (
     results,
     rules,
     shadows,
+    taxonomies,
 )
 from crowd.tasks import api as tasks
 from crowd.tasks import expert_api as experts
@@ -140,8 +141,9 @@ def wire(rt: Runtime) -> None:
     redo.RELEASED[:] = [releases.released_among]
     pictures.TAKEN_HOOKS[:] = [data_sets.note_picture]
     model_registry.ADDED_HOOKS[:] = [data_access.note_trained]
-    answers.MOVED_HOOKS[:] = [partial(known.from_accepted, rt.policy), evidence.note_move]
-    decisions.DECIDED_HOOKS[:] = [evidence.note_decision]
+    becomes_gold = partial(known.from_accepted, rt.policy, taxonomies.shelf(rt))
+    answers.MOVED_HOOKS[:] = [becomes_gold, evidence.note_move]
+    decisions.DECIDED_HOOKS[:] = [known.note_decision, evidence.note_decision]
     _wire_gold(rt, shelf)
     _wire_audits(rt)
     _wire_rechecks(rt)

@@ -6,14 +6,15 @@ from crowd.accounts.auth import actor, requires_grade
 from crowd.core import clock
 from crowd.core.http import Blueprint, Page, page, paged
 from crowd.gold import queries, service
+from crowd.gold.planting import Wish
 from crowd.gold.schemas import (
     GoldListArgs,
     GoldSchema,
     NewGoldItemsSchema,
     NewGoldSchema,
+    VoidedGoldSchema,
     WholeGoldSchema,
 )
-from crowd.gold.service import Wish
 from crowd.policy import Grade
 from crowd.runtime import runtime
 from crowd.tasks.taxonomies import shelf
@@ -37,7 +38,7 @@ def add_gold(body: dict[str, Any]) -> dict[str, Any]:
     with rt.db.begin() as conn:
         added = service.add(conn, wish, actor().id, rt.policy, taxonomy, clock.now())
         crews = service.crews(conn, rt.policy)
-        return {"items": [service.health(service.find(conn, each), crews) for each in added]}
+        return {"items": [service.health(service.find(conn, each), crews, rt.policy.gold) for each in added]}
 
 
 @blueprint.route("/gold")
@@ -57,7 +58,7 @@ def list_gold(query: dict[str, Any]) -> Page:
             limit=limit + 1,
         )
         crews = service.crews(conn, rt.policy)
-    return page([service.health(row, crews) for row in rows], limit, lambda row: row["id"])
+    return page([service.health(row, crews, rt.policy.gold) for row in rows], limit, lambda row: row["id"])
 
 
 @blueprint.route("/gold/<int:gold_id>")
@@ -69,7 +70,7 @@ def show_gold(gold_id: int) -> dict[str, Any]:
     with rt.db.read() as conn:
         item = service.find(conn, gold_id)
         crews = service.crews(conn, rt.policy)
-        return {**service.health(item, crews), "events": queries.events_of(conn, gold_id)}
+        return {**service.health(item, crews, rt.policy.gold), "events": queries.events_of(conn, gold_id)}
 
 
 @blueprint.route("/gold/<int:gold_id>/retire", methods=["POST"])
@@ -90,8 +91,21 @@ def reactivate(body: dict[str, Any], gold_id: int) -> dict[str, Any]:
     return _set_active(gold_id, True, body["reason"])
 
 
+@blueprint.route("/gold/<int:gold_id>/void", methods=["POST"])
+@admins_only
+@blueprint.arguments(ReasonSchema)
+@blueprint.response(200, VoidedGoldSchema)
+def void(body: dict[str, Any], gold_id: int) -> dict[str, Any]:
+    """An item was wrong: it leaves the pool, and the answers on it count for nobody's score any more."""
+    rt = runtime()
+    taken_out = service.void(rt.db, gold_id, actor().id, body["reason"], rt.policy, clock.now())
+    with rt.db.read() as conn:
+        item = service.health(service.find(conn, gold_id), service.crews(conn, rt.policy), rt.policy.gold)
+    return {**item, "taken_out": taken_out}
+
+
 def _set_active(gold_id: int, active: bool, reason: str) -> dict[str, Any]:
     rt = runtime()
     with rt.db.begin() as conn:
         service.set_active(conn, gold_id, active, actor().id, reason, clock.now())
-        return service.health(service.find(conn, gold_id), service.crews(conn, rt.policy))
+        return service.health(service.find(conn, gold_id), service.crews(conn, rt.policy), rt.policy.gold)

@@ -35,9 +35,9 @@ blueprint = Blueprint("courses", __name__, description="Learning a stage, and be
 @blueprint.response(200, CoursesSchema)
 def list_courses() -> dict[str, Any]:
     """Every stage's course, and where the caller stands in it."""
-    rt, now = runtime(), clock.now()
-    with rt.db.read() as conn:
-        found = [courses.course(conn, actor().id, stage, rt.policy, now) for stage in service.STAGES]
+    student, now = _student(), clock.now()
+    with runtime().db.read() as conn:
+        found = [courses.course(conn, student, stage, now) for stage in service.STAGES]
     return {"items": found}
 
 
@@ -46,9 +46,9 @@ def list_courses() -> dict[str, Any]:
 @blueprint.response(200, CourseSchema)
 def show_course(stage: str) -> dict[str, Any]:
     """One stage's course."""
-    rt = runtime()
-    with rt.db.read() as conn:
-        return courses.course(conn, actor().id, _stage(stage), rt.policy, clock.now())
+    student = _student()
+    with runtime().db.read() as conn:
+        return courses.course(conn, student, _stage(stage), clock.now())
 
 
 @blueprint.route("/courses/<stage>/practice", methods=["POST"])
@@ -60,7 +60,7 @@ def practise(body: dict[str, Any], stage: str) -> Response:
     rt = runtime()
     student = _student()
     with rt.db.begin() as conn:
-        task, gold_id = courses.practise(conn, student, _stage(stage), clock.now())
+        task, gold_id = courses.practise(conn, student, _stage(stage), clock.now(), example=body["example"])
         known = service.find(conn, gold_id).answer if body["example"] else None
         return jsonify({"task": handover.task_view(conn, task), "known": known})
 
@@ -126,7 +126,7 @@ def next_question(exam_id: int) -> Response:
 
 def _student() -> Student:
     rt = runtime()
-    return Student(actor().id, shelf(rt).present_id(), rt.policy)
+    return Student(actor().id, actor().grade, shelf(rt).present_id(), rt.policy)
 
 
 def _stage(name: str) -> Stage:

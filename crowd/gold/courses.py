@@ -1,6 +1,6 @@
 """Courses and exams: gold that is not hidden, in seats that are evidence for nobody but who sits there."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,8 +10,11 @@ from crowd.core.clock import rfc3339
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.gold import queries, service
+from crowd.gold import stock as rules
 from crowd.gold.guide import GUIDE, explain
+from crowd.gold.models import Origin
 from crowd.gold.refreshers import service as refreshers
+from crowd.gold.stock import REVIEWS, Missing, Stock
 from crowd.policy import Grade, Policy, Stage
 from crowd.tasks import lease_queries, leases, shadow_queries
 from crowd.tasks import queries as tasks
@@ -22,17 +25,20 @@ from crowd.tiers import exams
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """Who learns, the taxonomy their tasks keep, and the policy."""
+    """Who learns, the grade they have, the taxonomy their tasks keep, and the policy."""
 
     worker_id: int
+    grade: Grade
     taxonomy_id: int
     policy: Policy
 
 
-def course(conn: Connection, worker_id: int, stage: Stage, policy: Policy, now: datetime) -> dict[str, Any]:
+def course(conn: Connection, student: Student, stage: Stage, now: datetime) -> dict[str, Any]:
     """A stage's course as one person stands in it."""
-    practised, right = queries.practice_of(conn, worker_id, stage)
-    taken = exams.exams_of(conn, worker_id, stage=stage)
+    policy = student.policy
+    practised, right = queries.practice_of(conn, student.worker_id, stage)
+    taken = exams.exams_of(conn, student.worker_id, stage=stage)
+    stock = stock_of(conn, student, stage, now)
     return {
         "stage": stage,
         "guide": list(GUIDE[stage]),
@@ -46,16 +52,50 @@ def course(conn: Connection, worker_id: int, stage: Stage, policy: Policy, now: 
             "tries_left": max(0, policy.gold.exam_tries - len(taken)),
             "not_before": _not_before(taken, policy, now),
             "grade": exams.grade_of(stage, policy),
+            "practice_left": rules.practice_left(stock, policy.gold),
+            "missing": asdict(rules.missing(stock, policy.gold)),
         },
     }
 
 
-def practise(conn: Connection, student: Student, stage: Stage, now: datetime) -> tuple[AnyRow, int]:
-    """A practice task, leased, and the item behind it. Raises Forbidden, Conflict `capped`, `no_more`."""
+def stock_of(conn: Connection, student: Student, stage: Stage, now: datetime) -> Stock:
+    """What the pool of a stage has for a person."""
+    policy, who = student.policy, student.worker_id
+    # More than any rule asks about.
+    most = policy.gold.exam_items + policy.gold.exam_practice + 1
+    bad = queries.count_unmet(conn, who, stage, most, True) if stage in REVIEWS else 0
+    practised, today = queries.practice_given(conn, who, stage, _midnight(now))
+    return Stock(
+        stage=stage,
+        pool=queries.count_items(conn, stage),
+        good=queries.count_unmet(conn, who, stage, most, False if stage in REVIEWS else None),
+        bad=bad,
+        practised=practised,
+        today=today,
+        answered=queries.practice_of(conn, who, stage)[0],
+        examined=stage in policy.stages_for(student.grade) or stage in exams.passed_stages(conn, who),
+    )
+
+
+def practise(
+    conn: Connection, student: Student, stage: Stage, now: datetime, *, example: bool = False
+) -> tuple[AnyRow, int]:
+    """A practice task, leased, and the item behind it; `example`: its answer is handed over with it.
+
+    Raises Forbidden, Conflict `capped`, `enough_today`, `no_more`.
+    """
     _lock(conn, student, now)
-    seated = _sit(conn, student, stage, Purpose.PRACTICE, None, now)
+    numbers = student.policy.gold
+    stock = stock_of(conn, student, stage, now)
+    if stock.today >= numbers.practice_daily:
+        text = f"{numbers.practice_daily} practice tasks at {stage} are enough for a day."
+        raise Conflict("enough_today", f"{text} There are more tomorrow.")
+    seated = None
+    if rules.room(stock, numbers):
+        kind = rules.kind_to_practise(stock, numbers)
+        seated = _sit(conn, student, stage, Purpose.PRACTICE, None, now, bad=kind, example=example)
     if seated is None:
-        raise Conflict("no_more", f"There is nothing more to practise at {stage}.")
+        raise Conflict("no_more", f"There is nothing more to practise at {stage}: {_why_no_more(stock)}.")
     return seated
 
 
@@ -91,8 +131,14 @@ def begin_exam(conn: Connection, student: Student, stage: Stage, now: datetime) 
     not_before = _not_before(taken, student.policy, now)
     if not_before is not None:
         raise Conflict("too_soon", f"The next try is possible from {rfc3339(not_before)} on.")
-    if queries.count_unmet(conn, student.worker_id, stage, policy.exam_items) < policy.exam_items:
-        raise Conflict("too_little_gold", "There are too few questions that you have not met.")
+    stock = stock_of(conn, student, stage, now)
+    missing = rules.missing(stock, policy)
+    if missing:
+        raise Conflict("too_little_gold", _what_is_missing(missing, policy.exam_items))
+    left = rules.practice_left(stock, policy)
+    if left:
+        text = f"Practise first: {left} more answers at {stage}, and the exam is open to you."
+        raise Conflict("practice_first", text)
     return exams.begin(conn, student.worker_id, stage, policy.exam_items, now)
 
 
@@ -113,7 +159,11 @@ def next_question(conn: Connection, student: Student, exam_id: int, now: datetim
             queries.answer_seat(conn, seat.task_id, 0.0, False, [], now)
     if found.ended_at is None and len(asked) < found.items:
         _lock(conn, student, now)
-        seated = _sit(conn, student, found.stage, Purpose.EXAM, exam_id, now)
+        bad = [seat.origin is Origin.PLANTED for seat in asked]
+        kind = rules.kind_to_ask(
+            found.stage, len(bad) - sum(bad), sum(bad), student.policy.gold, found.items, service.DICE
+        )
+        seated = _sit(conn, student, found.stage, Purpose.EXAM, exam_id, now, bad=kind)
         if seated is not None:
             return seated[0]
     _end_if_done(conn, student.policy, found, now)
@@ -168,12 +218,17 @@ def _lock(conn: Connection, student: Student, now: datetime) -> None:
 
 
 def _sit(
-    conn: Connection, student: Student, stage: Stage, purpose: Purpose, exam_id: int | None, now: datetime
+    conn: Connection,
+    student: Student,
+    stage: Stage,
+    purpose: Purpose,
+    exam_id: int | None,
+    now: datetime,
+    *,
+    bad: bool | None,
+    example: bool = False,
 ) -> tuple[AnyRow, int] | None:
-    thrown = service.DICE.randrange(queries.MOST_PLACE)
-    item = queries.unmet_item(conn, student.worker_id, stage, thrown) or queries.unmet_item(
-        conn, student.worker_id, stage, 0
-    )
+    item = _unmet(conn, student.worker_id, stage, bad)
     if item is None:
         return None
     until = now + timedelta(seconds=student.policy.stages[stage].lease_seconds)
@@ -181,8 +236,40 @@ def _sit(
     task = shadow_queries.seat_beside(
         conn, purpose, stage, item.source_id, labels, student.worker_id, student.taxonomy_id, now, until
     )
-    queries.add_seat(conn, task.id, item.gold_id, student.worker_id, item.source_id, purpose, now, exam_id)
+    who, source_id = student.worker_id, item.source_id
+    queries.add_seat(conn, task.id, item.gold_id, who, source_id, purpose, now, exam_id, example=example)
     return task, item.gold_id
+
+
+def _unmet(conn: Connection, worker_id: int, stage: Stage, bad: bool | None) -> AnyRow | None:
+    """An item that the person has not met: of the kind that is asked for, or, where there is none, of any."""
+    thrown = service.DICE.randrange(queries.MOST_PLACE)
+    for kind in dict.fromkeys((bad, None)):
+        for beyond in (thrown, 0):
+            item = queries.unmet_item(conn, worker_id, stage, beyond, kind)
+            if item is not None:
+                return item
+    return None
+
+
+def _why_no_more(stock: Stock) -> str:
+    if not stock.unmet:
+        return "you have met all there is; an admin can add gold"
+    return "the rest is kept for your exam" if not stock.examined else "the rest is kept"
+
+
+def _what_is_missing(missing: Missing, items: int) -> str:
+    lacking = (("good", missing.good), ("bad", missing.bad))
+    kinds = [f"{number} of {kind} work" for kind, number in lacking if number]
+    among = f" ({' and '.join(kinds)} among them)" if kinds else ""
+    return (
+        f"The exam has {items} questions that you have not met; {missing.questions} are missing{among}. "
+        "An admin can add gold; practice is open as long as there is any."
+    )
+
+
+def _midnight(now: datetime) -> datetime:
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _not_before(taken: list[AnyRow], policy: Policy, now: datetime) -> datetime | None:

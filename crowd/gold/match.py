@@ -10,12 +10,7 @@ from typing import Any
 import shapely
 
 from crowd.policy import Stage
-
-# An outline that meets the known one so well (IoU) is drawn right.
-GOOD_OUTLINE = 0.8
-# What a rejection of bad work is worth when it blames the wrong stage, and other half-right answers.
-HALF = 0.5
-PASSING = 4
+from crowd.review.policy import PASSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +30,27 @@ class Match:
     value: float
     notes: Sequence[Note] = field(default=())
 
-    @property
-    def faults(self) -> list[Note]:
-        """What was not right."""
-        return [
-            note for note in self.notes if note.value < (GOOD_OUTLINE if note.path.endswith("rings") else 1)
-        ]
 
+def match(stage: Stage, given: Mapping[str, Any], known: Mapping[str, Any], half: float) -> Match:
+    """`given`: a checked result, or a send-back with `to`; `known`: the same, or `passes` with `blame`.
 
-def match(stage: Stage, given: Mapping[str, Any], known: Mapping[str, Any]) -> Match:
-    """`given`: a checked result, or a send-back with `to`; `known`: the same, or `passes` with `blame`."""
+    `half`: what an answer is worth (0 to 1) that lies on the right side for the wrong reason.
+    """
     if stage in (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW):
-        return _of_verdict(given, known)
+        return _of_verdict(given, known, half)
     for word in ("unusable", "to"):
         if word in given or word in known:
-            return _of_refusal(word, given, known)
+            return _of_refusal(word, given, known, half)
     match stage:
         case Stage.SEGMENTATION:
             return _of_regions(given["regions"], known["regions"])
         case Stage.ATTRIBUTES:
             return _of_attributes(given["regions"], known["regions"])
         case _:
-            return _of_styles(given["styles"], known["styles"])
+            return _of_styles(given["styles"], known["styles"], half)
 
 
-def _of_verdict(given: Mapping[str, Any], known: Mapping[str, Any]) -> Match:
+def _of_verdict(given: Mapping[str, Any], known: Mapping[str, Any], half: float) -> Match:
     """The right side of 4; and where the work is bad, the stage that made it so."""
     passes = given["score"] >= PASSING
     side = Note(
@@ -69,13 +60,13 @@ def _of_verdict(given: Mapping[str, Any], known: Mapping[str, Any]) -> Match:
         return Match(side.value, (side,))
     right = known.get("blame") in (None, given.get("blame"))
     blame = Note("blame", given.get("blame"), known.get("blame"), float(right))
-    return Match(1.0 if right else HALF, (side, blame))
+    return Match(1.0 if right else half, (side, blame))
 
 
-def _of_refusal(word: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> Match:
+def _of_refusal(word: str, given: Mapping[str, Any], known: Mapping[str, Any], half: float) -> Match:
     """An image called unusable, or sent back, by one side at least."""
     mine, theirs = given.get(word), known.get(word)
-    value = 0.0 if mine is None or theirs is None else 1.0 if mine == theirs else HALF
+    value = 0.0 if mine is None or theirs is None else 1.0 if mine == theirs else half
     return Match(value, (Note(word, mine, theirs, value),))
 
 
@@ -142,9 +133,9 @@ def _same(given: Any, known: Any) -> float:
     return float(given == known)
 
 
-def _of_styles(given: Sequence[str], known: Sequence[str]) -> Match:
-    """Jaccard of the styles, half of it where another one is named first."""
-    value = _jaccard(given, known) * (1.0 if given[0] == known[0] else HALF)
+def _of_styles(given: Sequence[str], known: Sequence[str], half: float) -> Match:
+    """Jaccard of the styles, that by `half` where another one is named first."""
+    value = _jaccard(given, known) * (1.0 if given[0] == known[0] else half)
     return Match(value, (Note("styles", list(given), list(known), value),))
 
 

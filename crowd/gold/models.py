@@ -21,12 +21,16 @@ class Origin(StrEnum):
     PLANTED = "planted"
 
 
+ORIGIN = Coded(Origin)
+
+
 class Step(StrEnum):
     """What happened to a gold item."""
 
     ADDED = "added"
     RETIRED = "retired"
     REACTIVATED = "reactivated"
+    VOIDED = "voided"
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -49,7 +53,7 @@ class GoldItem(Base):
     taxonomy_id: Mapped[int] = mapped_column(sa.ForeignKey("taxonomies.id"))
     labels: Mapped[Any] = mapped_column(Json)
     answer: Mapped[Any] = mapped_column(Json)
-    origin: Mapped[Origin] = mapped_column(Coded(Origin))
+    origin: Mapped[Origin] = mapped_column(ORIGIN)
     active: Mapped[bool]
     place: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -59,8 +63,6 @@ class GoldItem(Base):
         sa.Index("ix_gold_items_image", "image_id", "stage"),
         # In the pool once at a time: two would be two chances to meet the same picture.
         sa.Index("uq_gold_items_active", "image_id", "stage", unique=True, **_where("active")),
-        # Of one image by itself only once, whatever is accepted again.
-        sa.Index("uq_gold_items_adjudicated", "image_id", "stage", unique=True, **_where("origin = 0")),
     )
 
 
@@ -78,7 +80,10 @@ class GoldEvent(Base):
 
 
 class GoldSeat(Base):
-    """Somebody was given a gold item, and how well they answered: 0 to 1. The picture is theirs only once."""
+    """Somebody was given a gold item, and how well they answered: 0 to 1. The picture is theirs only once.
+
+    `example`: in practice, with the answer.
+    """
 
     __tablename__ = "gold_seats"
 
@@ -93,6 +98,7 @@ class GoldSeat(Base):
     value: Mapped[float | None]
     passed: Mapped[bool | None]
     notes: Mapped[Any | None] = mapped_column(Json)
+    example: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     __table_args__ = (
         # Whatever races: nobody meets the same picture twice.

@@ -11,12 +11,14 @@ from sqlalchemy.engine import Connection
 from crowd.accounts.models import Worker
 from crowd.core.db import INSERT, AnyRow, AnySelect, literal
 from crowd.core.statements import Statement
-from crowd.gold.models import GoldEvent, GoldItem, GoldSeat, Origin, Step
-from crowd.images.models import IMAGE_STATE, Image, ImageState
+from crowd.gold.models import ORIGIN, GoldEvent, GoldItem, GoldSeat, Origin, Step
+from crowd.images.models import IMAGE_STATE, Image, ImageEvent, ImageState, What
 from crowd.ml.models import Candidates
 from crowd.policy import Grade, Stage
 from crowd.tasks import shadow_queries
-from crowd.tasks.models import Claim, Purpose, Submission, Task, TaskState
+from crowd.tasks.models import Claim, Label, Purpose, Submission, Task
+from crowd.tiers.quality_models import KIND, EvidenceRow
+from crowd.tiers.score import Kind
 
 # Items looked at for one that the person has not met.
 LOOKED_AT = 64
@@ -43,7 +45,7 @@ _ANSWERED = Statement(
 )
 
 
-def _unmet(*, with_model: bool) -> AnySelect:
+def _unmet(*, with_model: bool, bad: bool | None = None) -> AnySelect:
     """The first item from a place on whose picture the person has not seen; of few that are looked at."""
     near = (
         sa.select(GoldItem.id, GoldItem.image_id, GoldItem.task_id, GoldItem.labels, GoldItem.place)
@@ -52,6 +54,7 @@ def _unmet(*, with_model: bool) -> AnySelect:
             GoldItem.stage == _STAGE,
             GoldItem.place >= sa.bindparam("beyond", type_=sa.Integer),
         )
+        .where(*_of_kind(bad))
         .order_by(GoldItem.place)
         .limit(LOOKED_AT)
         .subquery("near")
@@ -78,6 +81,12 @@ def _unmet(*, with_model: bool) -> AnySelect:
         conditions.append(~_nothing(made))
     columns = (near.c.id.label("gold_id"), near.c.image_id.label("source_id"), near.c.labels, near.c.place)
     return sa.select(*columns).where(*conditions).order_by(near.c.place).limit(1)
+
+
+def _of_kind(bad: bool | None) -> list[sa.ColumnElement[bool]]:
+    """Work that reviewers should find bad, or good; None: either."""
+    planted = literal(Origin.PLANTED, ORIGIN)
+    return [] if bad is None else [GoldItem.origin == planted if bad else GoldItem.origin != planted]
 
 
 def _nothing(found: AnySelect) -> sa.ColumnElement[bool]:
@@ -116,16 +125,18 @@ def pick(
 
 
 @cache
-def _unmet_alone() -> Statement:
-    return Statement(_unmet(with_model=False))
+def _unmet_alone(bad: bool | None) -> Statement:
+    return Statement(_unmet(with_model=False, bad=bad))
 
 
-def unmet_item(conn: Connection, worker_id: int, stage: Stage, beyond: int) -> AnyRow | None:
-    """An item for a person, wherever it is shown."""
-    return _unmet_alone().run(conn, {"who": worker_id, "at_stage": stage, "beyond": beyond}).first()
+def unmet_item(
+    conn: Connection, worker_id: int, stage: Stage, beyond: int, bad: bool | None = None
+) -> AnyRow | None:
+    """An item for a person, wherever it is shown; `bad`: of bad or of good work alone."""
+    return _unmet_alone(bad).run(conn, {"who": worker_id, "at_stage": stage, "beyond": beyond}).first()
 
 
-_SEAT_COLUMNS = ("task_id", "gold_id", "worker_id", "image_id", "purpose", "exam_id", "given_at")
+_SEAT_COLUMNS = ("task_id", "gold_id", "worker_id", "image_id", "purpose", "exam_id", "given_at", "example")
 _ADD_SEAT = {
     name: Statement(
         insert(GoldSeat)
@@ -150,9 +161,14 @@ def add_seat(
     purpose: Purpose,
     now: datetime,
     exam_id: int | None = None,
+    *,
+    example: bool = False,
 ) -> bool:
-    """Note that the person gets the item; False when they have met its picture by now."""
-    row = (task_id, gold_id, worker_id, image_id, purpose, exam_id, now)
+    """Note that the person gets the item; False when they have met its picture by now.
+
+    `example`: with its answer.
+    """
+    row = (task_id, gold_id, worker_id, image_id, purpose, exam_id, now, example)
     values = {f"the_{name}": value for name, value in zip(_SEAT_COLUMNS, row, strict=True)}
     return _ADD_SEAT[conn.dialect.name].change(conn, values) == 1
 
@@ -174,9 +190,12 @@ def seat(conn: Connection, task_id: int) -> AnyRow | None:
             GoldItem.answer,
             GoldItem.labels,
             GoldItem.origin,
+            GoldItem.active,
             GoldItem.image_id.label("source_id"),
+            Image.state.label("source_state"),
         )
         .join_from(GoldSeat, GoldItem, GoldItem.id == GoldSeat.gold_id)
+        .join(Image, Image.id == GoldItem.image_id)
         .where(GoldSeat.task_id == task_id)
     ).one_or_none()
 
@@ -228,11 +247,50 @@ def wanting_candidates(conn: Connection, stage: Stage, model_id: int, limit: int
 
 
 def was_adjudicated(conn: Connection, image_id: int) -> bool:
-    """Whether somebody settled a dispute about the image."""
-    found = sa.select(Task.id).where(
-        Task.image_id == image_id, Task.stage == Stage.ADJUDICATION, Task.state == TaskState.DONE
+    """Whether somebody settled a dispute about the image that is now accepted, since it was so before."""
+    before = (
+        sa.select(ImageEvent.id)
+        .where(ImageEvent.image_id == image_id, ImageEvent.what == What.ACCEPTED)
+        .order_by(ImageEvent.id.desc())
+        .offset(1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found = sa.select(ImageEvent.id).where(
+        ImageEvent.image_id == image_id,
+        ImageEvent.stage == Stage.ADJUDICATION,
+        ImageEvent.id > sa.func.coalesce(before, 0),
     )
     return conn.execute(found.limit(1)).first() is not None
+
+
+def items_of(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """The items of an image, in the pool or not."""
+    columns = (GoldItem.id, GoldItem.stage, GoldItem.active, GoldItem.created_at)
+    return conn.execute(sa.select(*columns).where(GoldItem.image_id == image_id).order_by(GoldItem.id)).all()
+
+
+def label_versions(conn: Connection, image_id: int) -> Sequence[AnyRow]:
+    """Every version of an image's labels with its moment, oldest first."""
+    columns = (Label.stage, Label.value, Label.at)
+    return conn.execute(sa.select(*columns).where(Label.image_id == image_id).order_by(Label.id)).all()
+
+
+def evidence_of(conn: Connection, gold_id: int) -> dict[int, list[int]]:
+    """The evidence that answers on an item have brought and that still counts: its ids, by person."""
+    cancelling = sa.alias(EvidenceRow.__table__, "cancelling")
+    taken_out = sa.exists(sa.select(cancelling.c.id).where(cancelling.c.cancels_id == EvidenceRow.id))
+    rows = conn.execute(
+        sa.select(EvidenceRow.worker_id, EvidenceRow.id)
+        .join(GoldSeat, GoldSeat.task_id == EvidenceRow.task_id)
+        .where(GoldSeat.gold_id == gold_id, EvidenceRow.kind == literal(Kind.GOLD, KIND))
+        .where(EvidenceRow.cancels_id.is_(None), ~taken_out)
+        .order_by(EvidenceRow.worker_id, EvidenceRow.id)
+    )
+    found: dict[int, list[int]] = {}
+    for worker_id, evidence_id in rows:
+        found.setdefault(worker_id, []).append(evidence_id)
+    return found
 
 
 def first_task(conn: Connection, image_id: int, stage: Stage) -> int | None:
@@ -329,8 +387,8 @@ def crew(conn: Connection, grades: Sequence[Grade]) -> int:
     return conn.execute(able).scalar_one()
 
 
-def count_unmet(conn: Connection, worker_id: int, stage: Stage, most: int) -> int:
-    """How many pictures of a stage's items the person has not met, counted up to `most`."""
+def count_unmet(conn: Connection, worker_id: int, stage: Stage, most: int, bad: bool | None = None) -> int:
+    """How many pictures of a stage's items the person has not met, up to `most`; `bad` as in `unmet_item`."""
     met = sa.exists(
         sa.select(GoldSeat.task_id).where(
             GoldSeat.worker_id == worker_id, GoldSeat.image_id == GoldItem.image_id
@@ -345,6 +403,7 @@ def count_unmet(conn: Connection, worker_id: int, stage: Stage, most: int) -> in
         sa.select(GoldItem.image_id)
         .join(Image, Image.id == GoldItem.image_id)
         .where(GoldItem.active, GoldItem.stage == stage, Image.state == ImageState.ACCEPTED, ~met, ~held)
+        .where(*_of_kind(bad))
         .distinct()
         .limit(most)
         .subquery()
@@ -354,13 +413,17 @@ def count_unmet(conn: Connection, worker_id: int, stage: Stage, most: int) -> in
 
 def seats_of_exam(conn: Connection, exam_id: int) -> Sequence[AnyRow]:
     """The questions of an exam that were asked so far, in their order."""
-    columns = (GoldSeat.task_id, GoldSeat.answered_at, GoldSeat.value)
-    found = sa.select(*columns).where(GoldSeat.exam_id == exam_id, GoldSeat.exam_id.is_not(None))
+    columns = (GoldSeat.task_id, GoldSeat.answered_at, GoldSeat.value, GoldItem.origin)
+    found = (
+        sa.select(*columns)
+        .join(GoldItem, GoldItem.id == GoldSeat.gold_id)
+        .where(GoldSeat.exam_id == exam_id, GoldSeat.exam_id.is_not(None))
+    )
     return conn.execute(found.order_by(GoldSeat.task_id)).all()
 
 
 def practice_of(conn: Connection, worker_id: int, stage: Stage) -> tuple[int, int]:
-    """How much somebody has practised at a stage: answers, and right ones among them."""
+    """How much somebody has practised at a stage: answers, and right ones among them. Examples are none."""
     one: sa.ColumnElement[int] = sa.literal_column("1")
     found = (
         sa.select(
@@ -370,8 +433,34 @@ def practice_of(conn: Connection, worker_id: int, stage: Stage) -> tuple[int, in
         .where(
             GoldSeat.worker_id == worker_id,
             GoldSeat.purpose == Purpose.PRACTICE,
+            GoldSeat.example.is_(False),
             GoldItem.stage == stage,
         )
     )
     answered, right = conn.execute(found).one()
     return answered, right
+
+
+def practice_given(conn: Connection, worker_id: int, stage: Stage, since: datetime) -> tuple[int, int]:
+    """Items of the pool that somebody was given in practice, and practice tasks of any since a moment."""
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    found = (
+        sa.select(
+            sa.func.count(sa.case((GoldItem.active, one))),
+            sa.func.count(sa.case((GoldSeat.given_at >= since, one))),
+        )
+        .join_from(GoldSeat, GoldItem, GoldItem.id == GoldSeat.gold_id)
+        .where(
+            GoldSeat.worker_id == worker_id,
+            GoldSeat.purpose == Purpose.PRACTICE,
+            GoldItem.stage == stage,
+        )
+    )
+    in_pool, lately = conn.execute(found).one()
+    return in_pool, lately
+
+
+def count_items(conn: Connection, stage: Stage) -> int:
+    """How many items a stage has in the pool."""
+    found = sa.select(sa.func.count()).where(GoldItem.active, GoldItem.stage == stage)
+    return conn.execute(found).scalar_one()

@@ -78,6 +78,12 @@ class WholeGoldSchema(GoldSchema):
     events = fields.List(fields.Nested(GoldEventSchema))
 
 
+class VoidedGoldSchema(GoldSchema):
+    """A gold item that was wrong."""
+
+    taken_out = fields.Integer(metadata={"description": "Answers that counted, and count no more."})
+
+
 class NewGoldItemsSchema(Schema):
     """The items that were added."""
 
@@ -92,6 +98,14 @@ class GoldListArgs(PageArgs):
     origin = fields.Enum(Origin, by_value=True, load_default=None)
 
 
+class MissingSchema(Schema):
+    """What the pool lacks for an exam; of reviews by kind, too."""
+
+    questions = fields.Integer()
+    good = fields.Integer()
+    bad = fields.Integer()
+
+
 class ExamStandingSchema(Schema):
     """Where somebody stands with a stage's exam."""
 
@@ -102,6 +116,8 @@ class ExamStandingSchema(Schema):
     tries_left = fields.Integer()
     not_before = Moment(allow_none=True)
     grade = fields.Enum(Grade, by_value=True, metadata={"description": "The grade that passing speaks for."})
+    practice_left = fields.Integer(metadata={"description": "Practice answers before it may begin."})
+    missing = fields.Nested(MissingSchema)
 
 
 class CourseSchema(Schema):

@@ -1,75 +1,38 @@
 """The pool of gold: what is added, taken out and put back, and what becomes of the answers."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from crowd.core.db import AnyRow
-from crowd.core.errors import Conflict, NotFound, Unprocessable, field_error
-from crowd.gold import queries
+from crowd.core.db import AnyRow, Database
+from crowd.core.errors import Conflict, NotFound
+from crowd.gold import planting, queries
 from crowd.gold.match import Match, match
 from crowd.gold.models import Origin, Step
-from crowd.gold.spoil import spoil
+from crowd.gold.planting import Ground, Wish
+from crowd.gold.stock import REVIEWS
 from crowd.images.models import ImageState
 from crowd.policy import Policy, Stage
+from crowd.policy.sections import GoldPolicy
 from crowd.tasks import answer_queries, handover, image_queries
-from crowd.tasks.flow import LABELLING, ORDER, Effect, Move, blame_targets
-from crowd.tasks.labels import InvalidResult
+from crowd.tasks.flow import LABELLING, ORDER, Effect, Move
 from crowd.tasks.models import Purpose
 from crowd.tasks.moves import Moving
-from crowd.tasks.rules import RULES, Case, Judgement
+from crowd.tasks.rules import Judgement
 from crowd.tasks.shadows import Testimony
+from crowd.tasks.taxonomies import TaxonomyShelf
 from crowd.taxonomy import Taxonomy
 from crowd.tiers import evidence
 from crowd.tiers.evidence import Evidence
 
 # An adjudicator's task is no gold: too few people, and what they settle is what is known.
 STAGES = tuple(stage for stage in Stage if stage is not Stage.ADJUDICATION)
-REVIEWS = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
-
-# From this many answers on an item that nobody gets right speaks against itself.
-SUSPICIOUS_AFTER = 5
-# Shown to so large a share of those who may work at its stage, an item is worn out.
-WORN_SHARE = 0.8
 
 DICE = random.SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What an admin wants as gold: an accepted image at some stages.
-
-    `labels` are shown in place of the image's own; `answer` is known in place of them; `fault` names a stage
-    whose labels are made wrong for the reviewers to find.
-    """
-
-    image_id: int
-    stages: Sequence[Stage]
-    answer: Any = None
-    labels: Mapping[Stage, Any] = field(default_factory=dict)
-    fault: Stage | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What an image offers: its lock's row, its present labels, and the taxonomy they are of."""
-
-    image: AnyRow
-    labels: Mapping[Stage, Any]
-    taxonomy: Taxonomy
-    taxonomy_id: int
-    policy: Policy
-
-    def case(self, stage: Stage, labels: Mapping[Stage, Any]) -> Case:
-        """The case in which an answer at a stage would be checked."""
-        return Case(
-            stage, None, self.image.width, self.image.height, self.taxonomy, self.policy, labels=labels
-        )
 
 
 def add(
@@ -94,30 +57,79 @@ def add(
     return [_add(conn, ground, wish, stage, actor_id, now) for stage in dict.fromkeys(wish.stages)]
 
 
-def from_accepted(policy: Policy, moving: Moving, move: Move, _judgement: Judgement) -> None:
+def from_accepted(
+    policy: Policy, taxonomies: TaxonomyShelf, moving: Moving, move: Move, _judgement: Judgement
+) -> None:
     """An image was accepted: where somebody had to settle it before, its labels are known to be right."""
-    if move.effect is not Effect.ACCEPT or not policy.gold.from_adjudicated:
+    if move.effect is not Effect.ACCEPT:
         return
     conn, image, now = moving.conn, moving.image, moving.now
-    if not queries.was_adjudicated(conn, image.id):
+    known = retire_outdated(conn, image.id, now)
+    if not policy.gold.from_adjudicated or not queries.was_adjudicated(conn, image.id):
         return
     labels = handover.present_labels(answer_queries.label_rows(conn, image.id))
     if not all(labels.get(stage) for stage in LABELLING):
         return
-    for stage in STAGES:
-        known = {"passes": True, "blame": None} if stage in REVIEWS else labels[stage]
+    taxonomy = taxonomies.version(conn, moving.taxonomy_id)
+    # What is known of these labels is, or was taken out by an admin, who knows better.
+    for stage in (each for each in STAGES if each not in known):
+        shown, answer = planting.settled(stage, labels, taxonomy, policy.gold.bad_percent, DICE)
         _keep(
             conn,
             image.id,
             stage,
-            _shown(labels, stage),
-            known,
-            Origin.ADJUDICATED,
+            planting.shown_at(stage, shown),
+            answer,
+            _origin(stage, answer, Origin.ADJUDICATED),
             moving.taxonomy_id,
             now,
             None,
             "settled by adjudication",
         )
+
+
+def note_decision(conn: Connection, image_id: int, state: ImageState, _policy: Policy, now: datetime) -> None:
+    """An admin has decided about an image (see decisions.DECIDED_HOOKS)."""
+    if state is ImageState.ACCEPTED:
+        retire_outdated(conn, image_id, now)
+
+
+def retire_outdated(conn: Connection, image_id: int, now: datetime) -> set[Stage]:
+    """Take out an image's items where its labels are others by now; the stages of the rest, active or not.
+
+    While an image is worked on again none of its items is dealt; what it comes to shows at the end.
+    """
+    found = queries.items_of(conn, image_id)
+    versions = queries.label_versions(conn, image_id) if found else ()
+    present = handover.present_labels(versions)
+    holding = set()
+    for item in found:
+        then = handover.present_labels(row for row in versions if row.at <= item.created_at)
+        concerned = [stage for stage in LABELLING if ORDER[stage] <= ORDER[item.stage]]
+        if all(then.get(stage) == present.get(stage) for stage in concerned):
+            holding.add(item.stage)
+        elif queries.set_active(conn, item.id, False):
+            queries.add_event(conn, item.id, Step.RETIRED, None, "the image has other labels now", now)
+    return holding
+
+
+def void(db: Database, gold_id: int, actor_id: int, reason: str, policy: Policy, now: datetime) -> int:
+    """An item was wrong: it leaves the pool, and its evidence counts no more; how many answers that concerns.
+
+    Again takes out what is left. Raises NotFound.
+    """
+    with db.begin() as conn:
+        find(conn, gold_id)
+        queries.set_active(conn, gold_id, False)
+        queries.add_event(conn, gold_id, Step.VOIDED, actor_id, reason, now)
+        judged = queries.evidence_of(conn, gold_id)
+    # One short transaction a person: each has a score reckoned anew.
+    for evidence_ids in judged.values():
+        with db.begin() as conn:
+            evidence.replace(
+                conn, policy, evidence_ids, (), by=actor_id, why=f"gold {gold_id}: {reason}", at=now
+            )
+    return sum(map(len, judged.values()))
 
 
 def set_active(
@@ -146,7 +158,7 @@ def find(conn: Connection, gold_id: int) -> AnyRow:
     return found[0]
 
 
-def health(item: AnyRow, crews: Mapping[Stage, int]) -> dict[str, Any]:
+def health(item: AnyRow, crews: Mapping[Stage, int], numbers: GoldPolicy) -> dict[str, Any]:
     """An item as admins see it. `crews`: how many people may work at each stage."""
     failed = item.answered - item.passed
     able = crews.get(item.stage, 0)
@@ -162,8 +174,8 @@ def health(item: AnyRow, crews: Mapping[Stage, int]) -> dict[str, Any]:
         "passed": item.passed,
         "failed": failed,
         "mean": None if item.mean is None else round(float(item.mean), 6),
-        "worn_out": able > 0 and item.served >= WORN_SHARE * able,
-        "suspicious": item.answered >= SUSPICIOUS_AFTER and item.passed == 0,
+        "worn_out": able > 0 and item.served * 100 >= numbers.worn_percent * able,
+        "suspicious": item.answered >= numbers.suspicious_after and item.passed == 0,
     }
 
 
@@ -181,7 +193,7 @@ class Witness:
     def take(self, conn: Connection, said: Testimony) -> None:
         """An answer came. Locks the person's score last of all."""
         seat, found = judge(conn, said, self.policy)
-        if seat is None or said.task.purpose is not Purpose.GOLD:
+        if seat is None or said.task.purpose is not Purpose.GOLD or not _holds(seat):
             return
         shown = Evidence(
             worker_id=said.worker_id,
@@ -201,7 +213,7 @@ def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | N
     seat = queries.seat(conn, said.task.id)
     if seat is None:
         return None, Match(0.0)
-    found = match(said.task.stage, said.result, seat.answer)
+    found = match(said.task.stage, said.result, seat.answer, policy.gold.half_right)
     passed = found.value >= policy.gold.pass_mark
     queries.answer_seat(
         conn, said.task.id, found.value, passed, [asdict(note) for note in found.notes], said.at
@@ -209,11 +221,14 @@ def judge(conn: Connection, said: Testimony, policy: Policy) -> tuple[AnyRow | N
     return seat, found
 
 
+def _holds(seat: AnyRow) -> bool:
+    """Whether what is known of an item still is: it was not taken out, nor its image reopened, meanwhile."""
+    return seat.active and seat.source_state is ImageState.ACCEPTED
+
+
 def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: int, now: datetime) -> int:
-    shown, fault = _planted(ground, wish, stage)
-    known = _known(ground, wish, stage, shown, fault)
-    is_bad = stage in REVIEWS and not known["passes"]
-    origin = Origin.PLANTED if is_bad else Origin.ADMIN
+    shown, known = planting.planted(ground, wish, stage, DICE)
+    origin = _origin(stage, known, Origin.ADMIN)
     added = _keep(
         conn, ground.image.id, stage, shown, known, origin, ground.taxonomy_id, now, actor_id, wish.reason
     )
@@ -222,68 +237,14 @@ def _add(conn: Connection, ground: Ground, wish: Wish, stage: Stage, actor_id: i
     return added
 
 
+def _origin(stage: Stage, known: Mapping[str, Any], of_good: Origin) -> Origin:
+    """Bad work for reviewers is planted, whoever did it: by this queries tell it from good work."""
+    return Origin.PLANTED if stage in REVIEWS and not known["passes"] else of_good
+
+
 def _already_gold(image_id: int, stage: Stage) -> Conflict:
     text = f"Image {image_id} is gold at {stage} already: retire that item before another goes in."
     return Conflict("already_gold", text)
-
-
-def _planted(ground: Ground, wish: Wish, stage: Stage) -> tuple[dict[str, Any], Stage | None]:
-    """What is shown at a stage, and the stage that is wrong in it."""
-    labels = dict(ground.labels)
-    for other, value in wish.labels.items():
-        if other not in LABELLING or ORDER[other] >= ORDER[stage]:
-            raise field_error(f"labels.{other}", f"{stage} shows no labels of {other}")
-        labels[other] = _checked(ground, other, value, labels, f"labels.{other}")
-    if wish.fault is None:
-        return _shown(labels, stage), next(iter(wish.labels), None)
-    if stage not in REVIEWS:
-        raise field_error("fault", f"a fault is for reviewers to find; {stage} is none")
-    try:
-        return _shown(spoil(labels, wish.fault, ground.taxonomy, DICE), stage), wish.fault
-    except ValueError as error:
-        raise field_error("fault", str(error)) from None
-
-
-def _known(ground: Ground, wish: Wish, stage: Stage, shown: Mapping[str, Any], fault: Stage | None) -> Any:
-    if stage not in REVIEWS:
-        if wish.answer is None:
-            if not ground.labels.get(stage):
-                raise field_error("stages", f"the image has no labels of {stage}")
-            return ground.labels[stage]
-        labels = {Stage(name): value for name, value in shown.items()}
-        return _checked(ground, stage, wish.answer, labels, "answer")
-    if wish.answer is None:
-        return {"passes": fault is None, "blame": fault}
-    known = _known_verdict(wish.answer, stage)
-    if fault is not None and known["passes"]:
-        raise field_error("answer.passes", f"{fault} is made wrong here: passing it is not right")
-    return known
-
-
-def _known_verdict(answer: Any, stage: Stage) -> dict[str, Any]:
-    """What is right of a review: `{"passes": true}`, or `{"passes": false, "blame": stage or null}`."""
-    targets = blame_targets(stage)
-    whole = isinstance(answer, dict) and set(answer) <= {"passes", "blame"}
-    if not whole or not isinstance(answer.get("passes"), bool):
-        raise field_error("answer", "a review's is {passes: true or false, blame: a stage or null}")
-    blame = answer.get("blame")
-    if blame is not None and (answer["passes"] or blame not in targets):
-        raise field_error("answer.blame", f"must be null or, of bad work, one of {', '.join(targets)}")
-    return {"passes": answer["passes"], "blame": blame}
-
-
-def _checked(ground: Ground, stage: Stage, value: Any, labels: Mapping[Stage, Any], path: str) -> Any:
-    try:
-        return RULES[stage].check(value, ground.case(stage, labels))
-    except InvalidResult as invalid:
-        errors = {".".join(filter(None, (path, place))): texts for place, texts in invalid.errors.items()}
-        raise Unprocessable("invalid_answer", "The answer does not hold.", errors=errors) from None
-
-
-def _shown(labels: Mapping[Stage, Any], stage: Stage) -> dict[str, Any]:
-    return {
-        other.value: labels[other] for other in LABELLING if ORDER[other] < ORDER[stage] and other in labels
-    }
 
 
 def _keep(

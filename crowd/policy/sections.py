@@ -90,11 +90,20 @@ class GoldPolicy:
     new_answers: int
     spare_percent: float
     from_adjudicated: bool
+    bad_percent: float
     pass_mark: float
+    half_right: float
+    suspicious_after: int
+    worn_percent: float
+    practice_daily: int
+    practice_least: int
+    practice_percent: float
     exam_items: int
     exam_pass_mark: float
     exam_tries: int
     exam_wait_hours: float
+    exam_practice: int
+    exam_mix_percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +240,10 @@ def _out_of_range(name: str, key: str, value: Any) -> str | None:
 def _out_of_gold(key: str, value: Any) -> str | None:
     if key.endswith("share_percent") and value > 100:
         return "must be at most 100"
-    if key.endswith("pass_mark") and value > 1:
+    if key.endswith(("pass_mark", "half_right")) and value > 1:
         return "must be at most 1"
-    return "must be more than 0" if key in ("exam_items", "exam_tries") and value == 0 else None
+    if key == "exam_mix_percent" and value > 50:
+        return "must be at most 50: good and bad share the questions"
+    if key in ("exam_items", "exam_tries", "practice_daily") and value == 0:
+        return "must be more than 0"
+    return None

@@ -5,7 +5,7 @@ transaction, since standing is locked before scores everywhere.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -88,7 +88,7 @@ def look_at(db: Database, policy: Policy, worker_id: int, now: datetime) -> Outc
 
 
 def outlook_of(conn: Connection, worker_id: int, policy: Policy, now: datetime) -> dict[str, Any] | None:
-    """Where somebody stands, as they may know it: by this morning's scores, without today's proposals.
+    """Where somebody stands, as they may know it: by this morning's scores, gold and today's proposals apart.
 
     Whoever saw a score move, or a proposal come, would learn which answer did it. A passed exam's
     proposal is shown at once: its result is known.
@@ -97,8 +97,7 @@ def outlook_of(conn: Connection, worker_id: int, policy: Policy, now: datetime) 
     if person is None:
         return None
     begun = {
-        stage: each.score.at_start_of(now)
-        for stage, each in quality_queries.scores_of(conn, worker_id).items()
+        stage: each.score.as_told(now) for stage, each in quality_queries.scores_of(conn, worker_id).items()
     }
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     told = [
@@ -106,7 +105,8 @@ def outlook_of(conn: Connection, worker_id: int, policy: Policy, now: datetime) 
         for each in proposal_queries.proposals_of(conn, worker_id, MOST_TOLD)
         if each.at < midnight or each.evidence["rule"] == exams.RULE
     ]
-    return {**asdict(outlook(_career(conn, person, begun), policy, now)), "proposals": told}
+    career = _as_told(conn, person, _career(conn, person, begun), midnight)
+    return {**asdict(outlook(career, policy, now)), "proposals": told}
 
 
 def confirm(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: datetime) -> ProposalRow:
@@ -135,6 +135,19 @@ def dismiss(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: d
     Raises NotFound, Forbidden `yourself`, Conflict `already_decided`.
     """
     return _close(conn, _open_proposal(conn, proposal_id, by), ProposalState.DISMISSED, by, reason, at)
+
+
+def _as_told(conn: Connection, person: Person, career: Career, until: datetime) -> Career:
+    """The career with answers on gold left out of what was judged since the last change of grade."""
+    changed = proposal_queries.last_change(conn, person.id)
+    if changed is None:
+        return career
+    since = {
+        stage: quality_queries.told_since(conn, person.id, stage, changed.at, until)
+        for stage in career.judged_then
+    }
+    then = {stage: career.scores.get(stage, Score()).n - judged for stage, judged in since.items()}
+    return replace(career, judged_then=then)
 
 
 def _as_of(midnight: datetime, found: ProposalRow) -> dict[str, Any]:

@@ -128,9 +128,9 @@ def _quality(conn: Connection, worker_id: int) -> dict[str, Any]:
 
 
 def _own_quality(conn: Connection, worker_id: int) -> dict[str, Any]:
-    """Without gold, and in steps of a day: whoever watched it change would learn which answer did it."""
+    """Reckoned without gold, and in steps of a day: a change must not tell which answer brought it."""
     numbers, now = runtime().policy.quality, clock.now()
-    begun = {stage: each.score.at_start_of(now) for stage, each in queries.scores_of(conn, worker_id).items()}
+    begun = {stage: each.score.as_told(now) for stage, each in queries.scores_of(conn, worker_id).items()}
     return {
         "stages": {stage.value: asdict(figures(score, numbers)) for stage, score in begun.items() if score.n},
         "flags": flags.flags_of(conn, worker_id, state=FlagState.CONFIRMED),

@@ -91,6 +91,12 @@ class ScoreRow(Base):
     day_n: Mapped[int] = mapped_column(default=0, server_default="0")
     day_good: Mapped[float] = mapped_column(default=0.0, server_default="0")
     day_bad: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    told_n: Mapped[int] = mapped_column(default=0, server_default="0")
+    told_good: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    told_bad: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    told_day_n: Mapped[int] = mapped_column(default=0, server_default="0")
+    told_day_good: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    told_day_bad: Mapped[float] = mapped_column(default=0.0, server_default="0")
     unchecked: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
 
     __table_args__ = (

@@ -22,6 +22,8 @@ Key = tuple[int, Stage]
 
 # Both databases' own INSERT, for what is there already.
 CHUNK = 2000
+# Judged answers that are counted for whom they concern.
+MOST_TOLD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,24 @@ def newest_evidence(
     if since is not None:
         query = query.where(EvidenceRow.at > since)
     return conn.execute(query).all()
+
+
+def told_since(conn: Connection, worker_id: int, stage: Stage, since: datetime, until: datetime) -> int:
+    """How many of a person's answers at a stage were judged between two moments, gold apart.
+
+    Of the latest `MOST_TOLD` pieces of evidence: the rule asks for fewer answers than these are about.
+    """
+    latest = (
+        sa.select(EvidenceRow.at)
+        .where(EvidenceRow.worker_id == worker_id, EvidenceRow.stage == stage, _counts())
+        .where(EvidenceRow.kind != literal(Kind.GOLD, KIND), EvidenceRow.opens)
+        .order_by(EvidenceRow.id.desc())
+        .limit(MOST_TOLD)
+        .subquery()
+    )
+    return conn.execute(
+        sa.select(sa.func.count()).where(latest.c.at > since, latest.c.at < until)
+    ).scalar_one()
 
 
 def latest_gold(

@@ -43,7 +43,7 @@ class QualityFlagSchema(Schema):
 
 
 class QualitySchema(Schema):
-    """Somebody's quality by stage. One's own stands still during a day (UTC)."""
+    """Somebody's quality by stage. One's own is reckoned without gold and stands still during a day (UTC)."""
 
     stages = fields.Dict(keys=fields.String(), values=fields.Nested(StageQualitySchema))
     flags = fields.List(fields.Nested(QualityFlagSchema))
@@ -120,7 +120,7 @@ class StageOutlookSchema(Schema):
 
 
 class OutlookSchema(Schema):
-    """Where the caller stands towards the next grade, as the day (UTC) began."""
+    """Where the caller stands towards the next grade, as the day (UTC) began, by all but gold."""
 
     grade = fields.Enum(Grade, by_value=True)
     next_grade = fields.Enum(Grade, by_value=True, allow_none=True)

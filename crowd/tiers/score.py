@@ -94,7 +94,8 @@ class Item:
 class Score:
     """What is known of somebody's answers at a stage: `n` judged ones, the decayed weight of good and bad.
 
-    `day_…` is what stood when the day (UTC) of `at`, the last evidence, began.
+    `told_…` is the same without gold: all that the person may know. `day_…` and `told_day_…` are what stood
+    when the day (UTC) of `at`, the last evidence, began.
     """
 
     n: int = 0
@@ -105,12 +106,18 @@ class Score:
     day_n: int = 0
     day_good: float = 0.0
     day_bad: float = 0.0
+    told_n: int = 0
+    told_good: float = 0.0
+    told_bad: float = 0.0
+    told_day_n: int = 0
+    told_day_good: float = 0.0
+    told_day_bad: float = 0.0
 
-    def at_start_of(self, day: datetime) -> "Score":
-        """The score as it stood when the day (UTC) of the moment `day` began; `gold_n` is left out."""
+    def as_told(self, day: datetime) -> "Score":
+        """What the person may know on the day (UTC) of the moment `day`: as it began, and without gold."""
         if self.at is None or self.at.date() < day.date():
-            return Score(self.n, 0, self.good, self.bad)
-        return Score(self.day_n, 0, self.day_good, self.day_bad)
+            return Score(self.told_n, 0, self.told_good, self.told_bad)
+        return Score(self.told_day_n, 0, self.told_day_good, self.told_day_bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +161,36 @@ def step(score: Score, item: Item, numbers: QualityPolicy) -> Score:
     if item.weight <= 0.0:
         return score
     begun = score.day_n, score.day_good, score.day_bad
+    told_begun = score.told_day_n, score.told_day_good, score.told_day_bad
+    told = score.told_n, score.told_good, score.told_bad
     if score.at is not None and score.at.date() < item.at.date():
-        begun = score.n, score.good, score.bad
-    kept = _decay(numbers.half_life) if item.opens else 1.0
+        begun, told_begun = (score.n, score.good, score.bad), told
+    n, good, bad = _added((score.n, score.good, score.bad), item, numbers)
+    if not item.gold:
+        told = _added(told, item, numbers)
     return Score(
-        score.n + item.opens,
-        score.gold_n + item.gold,
-        score.good * kept + item.weight * item.value,
-        score.bad * kept + item.weight * (1.0 - item.value),
-        item.at,
-        *begun,
+        n=n,
+        gold_n=score.gold_n + item.gold,
+        good=good,
+        bad=bad,
+        at=item.at,
+        day_n=begun[0],
+        day_good=begun[1],
+        day_bad=begun[2],
+        told_n=told[0],
+        told_good=told[1],
+        told_bad=told[2],
+        told_day_n=told_begun[0],
+        told_day_good=told_begun[1],
+        told_day_bad=told_begun[2],
     )
+
+
+def _added(sums: tuple[int, float, float], item: Item, numbers: QualityPolicy) -> tuple[int, float, float]:
+    """How many were judged, and the weights of good and bad, with one more piece of evidence."""
+    n, good, bad = sums
+    kept = _decay(numbers.half_life) if item.opens else 1.0
+    return n + item.opens, good * kept + item.weight * item.value, bad * kept + item.weight * (1 - item.value)
 
 
 @lru_cache(maxsize=8)

@@ -261,13 +261,16 @@ def open_house(
     lease_seconds: int | None = None,
     port: int = 0,
     exam_items: int = 1,
+    exam_practice: int = 0,
 ) -> Iterator[House]:
     """A house on SQLite in `folder`, served by threads of this process for the time of the block.
 
-    Gold is there for courses alone, and an exam has `exam_items` questions: an accepted image takes a while.
+    Gold is there for courses alone. An exam has `exam_items` questions, and asks for `exam_practice` practice
+    answers before it: an accepted image takes a while.
     """
     policy = folder / "policy.yaml"
-    policy.write_text(f"gold: {{exam_items: {exam_items}}}\n", encoding="utf-8")
+    exam = f"{{exam_items: {exam_items}, exam_practice: {exam_practice}}}"
+    policy.write_text(f"gold: {exam}\n", encoding="utf-8")
     path = folder / "crowd.sqlite"
     if template is None:
         upgrade(f"sqlite:///{path}")

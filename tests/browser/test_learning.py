@@ -12,7 +12,7 @@ from tests.browser.house import House
 from tests.browser.visitors import Visitor
 from tests.scenarios.people import good
 
-TWO_QUESTIONS = pytest.mark.parametrize("house", [{"exam_items": 2}], indirect=True)
+TWO_QUESTIONS = pytest.mark.parametrize("house", [{"exam_items": 2, "exam_practice": 2}], indirect=True)
 
 
 def _known(house: House, stage: Stage, count: int) -> None:
@@ -42,6 +42,8 @@ def test_a_trainee_learns_is_examined_and_proposed_by_keys_alone(visit: Visit, h
     visitor = visit("trainee", "/", language="ko")
     _follow(visitor, "/courses")
     _follow(visitor, "/courses/first_review")
+    expect(visitor.page.get_by_text(visitor.word("exam.practise_first", n=2))).to_be_visible()
+    expect(visitor.button("exam.begin")).to_have_count(0)
     _follow(visitor, "/courses/first_review/practice")
 
     visitor.await_task("first_review")
@@ -121,7 +123,8 @@ def test_practice_is_no_work_and_work_is_given_back_for_it(visit: Visit, house: 
 
 
 def test_worked_examples_are_shown_one_after_the_other_and_hold_nothing(visit: Visit, house: House) -> None:
-    _known(house, Stage.ATTRIBUTES, 1)
+    # One is kept for the exam.
+    _known(house, Stage.ATTRIBUTES, 2)
     house.person("trainee", "trainee")
     visitor = visit("trainee", "/courses/attributes/examples")
     expect(visitor.page.get_by_role("heading", name=visitor.word("courses.example"))).to_be_visible()

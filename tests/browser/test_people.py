@@ -121,7 +121,7 @@ def test_a_confirmed_persons_work_is_looked_over_and_done_again(admin: Visitor, 
     assert (ordered["worker_id"], ordered["answers"]) == (bad.id, 1)
 
 
-def test_gold_is_made_planted_and_retired(admin: Visitor, house: House) -> None:
+def test_gold_is_made_planted_retired_and_found_wrong(admin: Visitor, house: House) -> None:
     image = house.image(None)
     admin.visit("/admin/gold")
     for stages, fault in ((["segmentation"], None), (["first_review"], "styles")):
@@ -150,6 +150,11 @@ def test_gold_is_made_planted_and_retired(admin: Visitor, house: House) -> None:
     admin.page.keyboard.type("new people came")
     admin.press("Enter")
     expect(admin.button("gold.retire")).to_be_visible()
+    admin.button("gold.void").click()
+    admin.page.keyboard.type("a sleeve is left out")
+    admin.press("Enter")
+    expect(admin.page.get_by_text(admin.word("gold_step.voided"))).to_be_visible()
+    expect(admin.button("gold.reactivate")).to_be_visible()
 
 
 def test_tasks_are_assigned_to_a_person_and_taken_back(admin: Visitor, house: House) -> None:

@@ -1,22 +1,28 @@
 """How well answers meet known ones."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crowd.gold import match as matching
 from crowd.gold.guide import GUIDE, explain
-from crowd.gold.match import match
 from crowd.gold.service import STAGES
 from crowd.gold.spoil import spoil
 from crowd.policy import Stage
 from crowd.tasks.labels import check_attributes, check_styles
 from crowd.taxonomy import load_taxonomy
 
+HALF_RIGHT = 0.5
 SQUARE = [[0, 0], [100, 0], [100, 100], [0, 100]]
 HALF = [[0, 0], [50, 0], [50, 100], [0, 100]]
 FAR = [[200, 200], [300, 200], [300, 300], [200, 300]]
+
+
+def match(stage: Stage, given_: Any, known: Any) -> matching.Match:
+    return matching.match(stage, given_, known, HALF_RIGHT)
 
 
 def drawn(*regions: tuple[str, list[list[int]]]) -> dict[str, object]:

@@ -80,6 +80,19 @@ def test_who_falls_behind_their_own_measure_is_offered_practice_until_it_is_done
     refused(drifting.get("/refreshers"), 403)
 
 
+def test_worked_examples_end_no_refresher(crew: GoldCrew) -> None:
+    crew.gold(crew.sources(2), "segmentation")
+    person = crew.hire("general", "drifting")
+    judged(crew, person, *[0.0] * 6, kind=Kind.GOLD)
+    assert looks(crew) == 1
+    crew.clock.forward(minutes=1)
+    shown = good(person.post("/courses/segmentation/practice", {"example": True}))
+    good(person.submit(shown["task"], shown["known"]))
+    assert offered(person)[0]["answered"] == 0
+    practise(crew, person)
+    assert offered(person)[0]["answered"] == 1
+
+
 def test_what_was_judged_before_a_refresher_does_not_bring_the_next(crew: GoldCrew) -> None:
     items = crew.rt.policy.refreshers.items
     crew.gold(crew.sources(items), "segmentation")

@@ -21,7 +21,15 @@ from tests.review.crowds import Crowd
 from tests.tasks.engine import Engine, Lease, open_database, passing, rejecting
 
 SCORE = tuple(ScoreRow.__table__.c[name] for name in ("worker_id", "stage", "n", "gold_n", "good", "bad"))
-DAY = tuple(ScoreRow.__table__.c[name] for name in ("at", "day_n", "day_good", "day_bad", "fit_id"))
+SUMS = ("n", "good", "bad")
+DAY = tuple(
+    ScoreRow.__table__.c[name]
+    for name in (
+        "at",
+        *(f"{kept}_{name}" for kept in ("day", "told", "told_day") for name in SUMS),
+        "fit_id",
+    )
+)
 
 
 @pytest.fixture

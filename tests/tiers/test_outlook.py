@@ -60,7 +60,7 @@ def test_who_stands_at_the_top_has_no_next_grade(policy: Policy) -> None:
 @ON_SQLITE
 def test_a_proposal_is_told_the_day_after_and_what_became_of_it_too(hands: Hands) -> None:
     me = hands.hire(Grade.GENERAL)
-    hands.judge(me[0], *[1.0] * 60)
+    hands.judge(me[0], *[1.0] * 60, kind=Kind.AGREEMENT)
     assert hands.look().proposed == 1
     today = hands.get("/me/outlook", me).json
     assert today["proposals"] == []

@@ -12,6 +12,8 @@ from crowd.tiers import proposals, service
 from crowd.tiers.evidence import record
 from crowd.tiers.flag_models import FlagCode
 from crowd.tiers.flags import confirm, open_flag
+from crowd.tiers.quality_queries import scores_of
+from crowd.tiers.rebuild import rebuild
 from crowd.tiers.score import Evidence, Kind
 from tests.kinds import Bearer, Client, MakeWorker
 
@@ -94,20 +96,73 @@ def test_an_admin_sees_score_bounds_and_how_much_was_gold(hands: Hands) -> None:
     assert shown["flags"] == []
 
 
-def test_ones_own_quality_stands_still_during_the_day_and_tells_nothing_of_gold(hands: Hands) -> None:
+def test_ones_own_quality_stands_still_during_the_day(hands: Hands) -> None:
     me = hands.hire(Grade.GENERAL)
     path = f"/workers/{me[0]}/quality"
-    hands.judge(me[0], 1.0)
+    hands.judge(me[0], 1.0, kind=Kind.AGREEMENT)
     assert hands.get(path, me).json["stages"] == {}
     hands.now += timedelta(days=1)
     morning = hands.get(path, me).json
     assert morning["stages"]["attributes"]["n"] == 1
     assert "gold_n" not in morning["stages"]["attributes"]
     assert "severity" not in morning
-    hands.judge(me[0], 0.0, 0.0)
+    hands.judge(me[0], 0.0, 0.0, kind=Kind.AGREEMENT)
     assert hands.get(path, me).json == morning
     hands.now += timedelta(days=1)
     assert hands.get(path, me).json["stages"]["attributes"]["n"] == 3
+
+
+def told(hands: Hands, who: tuple[int, dict[str, str]]) -> dict[str, Any]:
+    """All that somebody can read about their own answers, without the numbers of rows."""
+    evidence = hands.get(f"/workers/{who[0]}/evidence", who).json["items"]
+    return {
+        "quality": hands.get(f"/workers/{who[0]}/quality", who).json,
+        "outlook": hands.get("/me/outlook", who).json,
+        "evidence": [{name: value for name, value in row.items() if name != "id"} for row in evidence],
+    }
+
+
+def test_with_gold_or_without_one_is_told_the_same(hands: Hands) -> None:
+    with_gold, without = hands.hire(Grade.GENERAL), hands.hire(Grade.GENERAL)
+    # By a rule that wrote down what was judged then: of one of them, gold too.
+    days = (
+        ((1.0,), (0.0, 1.0)),
+        ((0.0, 0.0), ()),
+        ((), (1.0, 1.0, 0.0)),
+        ((1.0, 0.0), (0.5,)),
+    )
+    for number, (gold, judged) in enumerate(days):
+        if number == 2:
+            for who, n in ((with_gold, 5), (without, 2)):
+                stages = {"attributes": {"n": n}}
+                with hands.rt.db.begin() as conn:
+                    service.regrade(
+                        conn, who[0], Grade.SEMI_EXPERT, by=None, reason="so", evidence={"stages": stages}
+                    )
+        hands.now += timedelta(minutes=1)
+        for who in (with_gold, without):
+            hands.judge(who[0], *judged, kind=Kind.AGREEMENT)
+        hands.judge(with_gold[0], *gold)
+        assert told(hands, with_gold) == told(hands, without), number
+        hands.now += timedelta(days=1)
+        seen = told(hands, with_gold)
+        assert seen == told(hands, without), number
+    assert seen["quality"]["stages"]["attributes"]["n"] == 6
+    assert {each["stage"]: each["judged"] for each in seen["outlook"]["stages"]}["attributes"] == 4
+    assert hands.get(f"/workers/{with_gold[0]}/quality").json["stages"]["attributes"]["n"] == 11
+    with hands.rt.db.read() as conn:
+        before = {who[0]: scores_of(conn, who[0]) for who in (with_gold, without)}
+    rebuild(hands.rt.db, hands.rt.policy)
+    with hands.rt.db.read() as conn:
+        assert {who: scores_of(conn, who) for who in before} == before
+
+
+def test_who_was_judged_on_gold_alone_is_told_nothing(hands: Hands) -> None:
+    me = hands.hire(Grade.GENERAL)
+    hands.judge(me[0], 1.0, 0.0)
+    hands.now += timedelta(days=1)
+    assert told(hands, me)["quality"]["stages"] == {}
+    assert all(stage["judged"] == 0 for stage in told(hands, me)["outlook"]["stages"])
 
 
 def test_nobody_sees_anothers_quality_or_evidence(hands: Hands) -> None:

@@ -100,9 +100,9 @@ def test_the_score_of_a_day_is_what_stood_when_it_began() -> None:
     yesterday = fold(judged(1.0, 1.0), NUMBERS)
     today = START + timedelta(days=1)
     score = step(yesterday, Item(0.0, 1.0, True, False, today), NUMBERS)
-    assert score.at_start_of(today).n == 2
-    assert score.at_start_of(today).bad == 0.0
-    assert score.at_start_of(today + timedelta(days=1)).n == 3
+    assert score.as_told(today).n == 2
+    assert score.as_told(today).bad == 0.0
+    assert score.as_told(today + timedelta(days=1)).n == 3
 
 
 def test_a_score_of_two_speaks_against_attributes_and_one_of_three_against_styles() -> None:

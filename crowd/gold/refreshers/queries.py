@@ -50,7 +50,10 @@ def offer(conn: Connection, **values: Any) -> bool:
 
 
 def practised_since(conn: Connection, worker_id: int, stage: Stage, since: datetime) -> tuple[int, int]:
-    """Practice tasks of a stage that the person has answered since a moment, and how many of them well."""
+    """Practice tasks of a stage that the person has answered since a moment, and how many of them well.
+
+    Worked examples are none: they hand the answer over.
+    """
     one: sa.ColumnElement[int] = sa.literal_column("1")
     counted = sa.func.count(sa.case((GoldSeat.passed.is_(True), one)))
     found = (
@@ -59,6 +62,7 @@ def practised_since(conn: Connection, worker_id: int, stage: Stage, since: datet
         .where(
             GoldSeat.worker_id == worker_id,
             GoldSeat.purpose == Purpose.PRACTICE,
+            GoldSeat.example.is_(False),
             GoldSeat.answered_at >= since,
             GoldItem.stage == stage,
         )
