@@ -90,7 +90,14 @@ from crowd.tasks.models import (
 from crowd.tiers.exams import Exam
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
-from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
+from crowd.tiers.quality_models import (
+    EvidenceRow,
+    Proposal,
+    RuleLook,
+    ScoreRow,
+    SeverityFit,
+    SeverityRow,
+)
 
 __all__ = [
     "AccessDecision",
@@ -172,6 +179,7 @@ __all__ = [
     "Release",
     "ReleaseImage",
     "Retelling",
+    "RuleLook",
     "ScoreRow",
     "Serving",
     "SeverityFit",

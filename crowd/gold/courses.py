@@ -32,7 +32,7 @@ class Student:
 def course(conn: Connection, worker_id: int, stage: Stage, policy: Policy, now: datetime) -> dict[str, Any]:
     """A stage's course as one person stands in it."""
     practised, right = queries.practice_of(conn, worker_id, stage)
-    taken = exams.exams_of(conn, worker_id, stage=stage)
+    taken = exams.counting(conn, worker_id, stage)
     return {
         "stage": stage,
         "guide": list(GUIDE[stage]),
@@ -81,7 +81,7 @@ def begin_exam(conn: Connection, student: Student, stage: Stage, now: datetime) 
     """A new exam. Raises Forbidden, and Conflict with what stands against it."""
     _lock(conn, student, now)
     policy = student.policy.gold
-    taken = exams.exams_of(conn, student.worker_id, stage=stage)
+    taken = exams.counting(conn, student.worker_id, stage)
     if any(each.ended_at is None for each in taken):
         raise Conflict("exam_open", "Finish the exam you have begun.")
     if any(each.passed for each in taken):
