@@ -63,6 +63,8 @@ BAD_REVIEWERS = ("random", "by the mix", "lenient", "stamp", "severe")
 # Two between good and bad, who count as neither: less exact, and looking at every second image only.
 BETWEEN = ("inexact", "half-hearted")
 OVERLAPPED = 50
+# Who turns bad does so when their probation is over.
+TURN_BAD = 100
 
 
 def clip(score: int) -> int:
@@ -146,7 +148,8 @@ def long_run(seeds: int) -> Iterator[str]:
                 overlaps.append(Overlap(place, image, reviewed(rng, "good", true, scores), reference))
             if image % 10 == 9:
                 for place, overlaps in enumerate(crew):
-                    flagged[place] |= detectors.reviewer(overlaps, FLAGS) is not None
+                    latest = overlaps[-FLAGS.overlap_seats :]
+                    flagged[place] |= detectors.reviewer(latest, FLAGS) is not None
                     own = [each.score for each in overlaps]
                     others = [[each.score for each in other] for other in crew if other is not overlaps]
                     stamped[place] |= detectors.rubber_stamp(own, others, FLAGS) is not None
@@ -154,6 +157,40 @@ def long_run(seeds: int) -> Iterator[str]:
             rate.add(flagged[place])
             stamps.add(stamped[place])
     yield f"Good reviewers ever flagged in 400 overlaps: {rate}; as rubber stamps: {stamps}."
+
+
+def turned(seeds: int) -> Iterator[str]:
+    """Reviewers who are careful for the hundred overlaps of their probation, and then no longer."""
+    columns = (*BAD_REVIEWERS, "all", "overlaps until the flag (median)")
+    yield "| images | reference | " + " | ".join(columns) + " |"
+    yield "|" + "---|" * (len(columns) + 2)
+    for name, scores in SCORES.items():
+        for experts in (3, 1):
+            rates, after = {kind: Rate() for kind in BAD_REVIEWERS}, list[float]()
+            for seed in range(seeds):
+                rng = random.Random(f"turned {name} {experts} {seed}")
+                for kind in BAD_REVIEWERS:
+                    place = _noticed_after(rng, kind, scores, experts)
+                    rates[kind].add(place <= OVERLAPPED)
+                    after.append(place)
+            whole = Rate(sum(rate.hits for rate in rates.values()), sum(rate.of for rate in rates.values()))
+            median = f"median of {experts}" if experts > 1 else "one other"
+            cells = [*map(str, [*rates.values(), whole]), f"{statistics.median(after):.0f}"]
+            yield f"| {name} | {median} | " + " | ".join(cells) + " |"
+
+
+def _noticed_after(rng: random.Random, kind: str, scores: Mapping[int, float], experts: int) -> float:
+    """After how many overlaps since they turned bad; infinite: not in twice as many as are wanted."""
+    overlaps: list[Overlap] = []
+    for image in range(TURN_BAD + 2 * OVERLAPPED):
+        true = draw(rng, scores)
+        reference = statistics.median(seen_by(rng, true, 0.85, 0.12) for _ in range(experts))
+        here = "good" if image < TURN_BAD else kind
+        overlaps.append(Overlap(1, image, reviewed(rng, here, true, scores), reference))
+        latest = overlaps[-FLAGS.overlap_seats :]
+        if image >= TURN_BAD and detectors.reviewer(latest, FLAGS) is not None:
+            return image + 1 - TURN_BAD
+    return math.inf
 
 
 CROWD = 40
@@ -408,6 +445,7 @@ def main() -> None:
     for title, part in (
         ("Reviewers flagged within 50 overlapped images", reviewers),
         ("Good reviewers in the long run", long_run),
+        ("Reviewers who turn bad after their probation, flagged within 50 overlaps", turned),
         ("Labellers flagged within 400 answers", labellers),
         ("Hard styles", hard_styles),
     ):

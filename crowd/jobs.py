@@ -63,7 +63,7 @@ def upkeep() -> int:
             if not leases.tidy(conn, rt.policy, clock.now()):
                 break
         rounds += 1
-    assignments.upkeep(rt.db, clock.now())
+    assignments.upkeep(rt.db, rt.policy, clock.now())
     with rt.db.read() as conn:
         makes_candidates = models.is_any_served(conn)
     for kind in ("images", "exports", "redos", *(["candidates"] if makes_candidates else [])):

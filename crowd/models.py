@@ -64,6 +64,7 @@ from crowd.steering.models import (
     Plan,
     Retelling,
     StyleDay,
+    SupplierAgreementWeek,
     SupplierDay,
     Untold,
     WorkDay,
@@ -90,7 +91,14 @@ from crowd.tasks.models import (
 from crowd.tiers.exams import Exam
 from crowd.tiers.flag_models import Flag, FlagEvent
 from crowd.tiers.models import GradeEvent
-from crowd.tiers.quality_models import EvidenceRow, Proposal, ScoreRow, SeverityFit, SeverityRow
+from crowd.tiers.quality_models import (
+    EvidenceRow,
+    Proposal,
+    RuleLook,
+    ScoreRow,
+    SeverityFit,
+    SeverityRow,
+)
 
 __all__ = [
     "AccessDecision",
@@ -172,6 +180,7 @@ __all__ = [
     "Release",
     "ReleaseImage",
     "Retelling",
+    "RuleLook",
     "ScoreRow",
     "Serving",
     "SeverityFit",
@@ -180,6 +189,7 @@ __all__ = [
     "StyleDay",
     "Submission",
     "Supplier",
+    "SupplierAgreementWeek",
     "SupplierDay",
     "SupplierDelivery",
     "SupplierPerson",

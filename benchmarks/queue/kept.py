@@ -30,19 +30,26 @@ ROWS = {
     "style_days": (f"{_DAY}, 'style ' || s AS style", f"{_EVERY_DAY}, generate_series(1, 23) AS s"),
     "error_days": (
         f"{_DAY}, w.id AS worker_id, 0 AS group_id, 1 + w.id % 20 AS supplier_id, w.id % 3 AS stage,"
-        " 'wrong_' || s AS code",
+        " 'style ' || w.id % 23 AS style, 'wrong_' || s AS code",
         f"{_EVERY_DAY}, workers w, generate_series(1, 3) AS s",
     ),
     "fix_days": (
-        f"{_DAY}, w.id AS fixer_id, 1 + (w.id + s) % 400 AS author_id, w.id % 3 AS stage",
+        f"{_DAY}, w.id AS fixer_id, 0 AS fixer_group_id, 1 + (w.id + s) % 400 AS author_id,"
+        " 0 AS author_group_id, 1 + w.id % 20 AS supplier_id, w.id % 3 AS stage",
         f"{_EVERY_DAY}, workers w, generate_series(1, 3) AS s",
     ),
     "agreement_weeks": (
         f"{_WEEK}, {list(Stage).index(Stage.SECOND_REVIEW)} AS stage,"
         f" {list(Basis).index(Basis.INDEPENDENT)} AS basis, 'score' AS variable, w.id AS worker_id,"
-        " e = 1 AS earlier, a::text AS a, b::text AS b",
+        " 0 AS group_id, e = 1 AS earlier, a::text AS a, b::text AS b",
         f"{_WEEKS}, workers w, generate_series(0, 1) AS e, generate_series(1, 5) AS a,"
         " generate_series(1, 5) AS b WHERE w.id % 10 = 0",
+    ),
+    "supplier_agreement_weeks": (
+        f"{_WEEK}, {list(Stage).index(Stage.SECOND_REVIEW)} AS stage,"
+        f" {list(Basis).index(Basis.INDEPENDENT)} AS basis, 'score' AS variable, p.id AS supplier_id,"
+        " a::text AS a, b::text AS b",
+        f"{_WEEKS}, suppliers p, generate_series(1, 5) AS a, generate_series(1, 5) AS b",
     ),
 }
 A_SUM = 7

@@ -37,7 +37,7 @@ def course(conn: Connection, student: Student, stage: Stage, now: datetime) -> d
     """A stage's course as one person stands in it."""
     policy = student.policy
     practised, right = queries.practice_of(conn, student.worker_id, stage)
-    taken = exams.exams_of(conn, student.worker_id, stage=stage)
+    taken = exams.counting(conn, student.worker_id, stage)
     stock = stock_of(conn, student, stage, now)
     return {
         "stage": stage,
@@ -121,7 +121,7 @@ def begin_exam(conn: Connection, student: Student, stage: Stage, now: datetime) 
     """A new exam. Raises Forbidden, and Conflict with what stands against it."""
     _lock(conn, student, now)
     policy = student.policy.gold
-    taken = exams.exams_of(conn, student.worker_id, stage=stage)
+    taken = exams.counting(conn, student.worker_id, stage)
     if any(each.ended_at is None for each in taken):
         raise Conflict("exam_open", "Finish the exam you have begun.")
     if any(each.passed for each in taken):

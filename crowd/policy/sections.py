@@ -32,6 +32,7 @@ class FlagPolicy:
     taken_margin_percent: int
     overlap_least: int
     overlap_most: int
+    overlap_seats: int
     least_kappa: float
     kappa_errors: float
     most_bias: float
@@ -119,6 +120,7 @@ class ProbationPolicy:
     """Whose first reviews are judged a second time, by whom; `default.yaml` says what each means."""
 
     reviews: int
+    later_percent: float
     idle_hours: float
     wait_hours: float
     open_most: int

@@ -42,8 +42,8 @@ TURN = timedelta(minutes=15)
 
 _JUDGED = (Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
 
-# Who has seats made for comparing brings their overlaps: of a person at a review stage, oldest first, given
-# after a moment (None: ever). Where there are enough of them they alone count.
+# Who has seats made for comparing brings their latest overlaps: of a person at a review stage, oldest first,
+# given after a moment (None: ever).
 OVERLAP_SOURCES: list[Callable[[Connection, int, Stage, datetime | None], Sequence[Overlap]]] = []
 
 
@@ -223,14 +223,16 @@ class _Look:
         return detectors.taken_over(what, (sum(own), len(own)), counted, self.policy)
 
     def _reviewer(self) -> Finding | None:
+        # Seats made for comparing tell more than what the flow happens to compare, but they are few once
+        # somebody is no longer new: whoever was careful then is held against what the flow shows now.
+        seats = [
+            each
+            for source in OVERLAP_SOURCES
+            for each in source(self.conn, self.worker_id, self.stage, self.after)
+        ]
         images = [row.image_id for row in self.answers[-self.policy.overlap_most :]]
-        own = list(overlaps_of(self.conn, self.worker_id, self.stage, images))
-        for source in OVERLAP_SOURCES:
-            more = source(self.conn, self.worker_id, self.stage, self.after)
-            if len(more) >= self.policy.overlap_least:
-                # Seats made for comparing tell more than what the flow happens to compare.
-                own = list(more)
-        return detectors.reviewer(own, self.policy)
+        in_flow = list(overlaps_of(self.conn, self.worker_id, self.stage, images))
+        return detectors.reviewer(seats, self.policy) or detectors.reviewer(in_flow, self.policy)
 
     def _rubber_stamp(self) -> Finding | None:
         scores = [row.result["score"] for row in self.answers if "score" in row.result]

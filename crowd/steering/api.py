@@ -19,6 +19,7 @@ from crowd.steering.schemas import (
     AgreementArgs,
     AgreementSchema,
     DayArgs,
+    ErrorArgs,
     ErrorFiguresSchema,
     FigureArgs,
     FixArgs,
@@ -116,7 +117,7 @@ def show_styles(query: dict[str, Any]) -> Answer:
 
 @blueprint.route("/stats/errors")
 @admins_only
-@blueprint.arguments(FigureArgs, location="query")
+@blueprint.arguments(ErrorArgs, location="query")
 @blueprint.response(200, listed(ErrorFiguresSchema), description=CSV_NOTE)
 def show_errors(query: dict[str, Any]) -> Answer:
     """Why answers were bounced, the most frequent reasons first."""
@@ -168,6 +169,8 @@ def _wanted(query: Mapping[str, Any]) -> Wanted:
         worker_id=query.get("worker"),
         group_id=query.get("group"),
         supplier_id=query.get("supplier"),
+        style=query.get("style"),
+        by=query.get("by"),
     )
 
 

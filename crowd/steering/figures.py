@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,6 +26,7 @@ from crowd.steering.models import (
     FixDay,
     ImageDay,
     StyleDay,
+    SupplierAgreementWeek,
     SupplierDay,
     WorkDay,
 )
@@ -32,6 +34,7 @@ from crowd.steering.telling import UNIT, monday
 from crowd.tasks.flow import REVIEWING
 
 Item = dict[str, Any]
+Cells = dict[tuple[str, str], float]
 
 _WORK = (
     "answers",
@@ -53,9 +56,30 @@ _IMAGES = ("uploaded", "accepted", "held", "refused", "withdrawn", "reopened")
 _STYLE = ("named", "main", "unsure", "agreed", "disagreed", "bounced", "added", "removed", "accepted")
 
 
+class By(StrEnum):
+    """What figures are told apart by."""
+
+    WORKER = "worker"
+    GROUP = "group"
+    SUPPLIER = "supplier"
+    STYLE = "style"
+    WEEK = "week"
+
+
+# The column of a table of sums that holds it; a week's days, or the week itself, are added up afterwards.
+_COLUMN_OF = {
+    By.WORKER: ("worker_id",),
+    By.GROUP: ("group_id",),
+    By.SUPPLIER: ("supplier_id",),
+    By.STYLE: ("style",),
+    By.WEEK: ("day", "week"),
+}
+_OF_PEOPLE = (By.WORKER, By.GROUP)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which days (both included), and whose: what is None does not narrow."""
+    """Which days (both included), and whose: what is None does not narrow. `by`: told apart by what."""
 
     since: date | None = None
     until: date | None = None
@@ -63,6 +87,8 @@ class Wanted:
     worker_id: int | None = None
     group_id: int | None = None
     supplier_id: int | None = None
+    style: str | None = None
+    by: By | None = None
 
     @property
     def is_of_all_days(self) -> bool:
@@ -77,11 +103,28 @@ class Wanted:
         first = monday(self.since) if self.since and day.name == "week" else self.since
         conditions = [] if first is None else [day >= first]
         conditions += [] if self.until is None else [day <= self.until]
-        for name in ("stage", "worker_id", "group_id", "supplier_id"):
+        for name in ("stage", "worker_id", "group_id", "supplier_id", "style"):
             column, value = table.__table__.columns.get(name), getattr(self, name)
             if column is not None and value is not None:
                 conditions.append(column == value)
         return conditions
+
+    def key_of(self, table: Any) -> sa.ColumnElement[Any]:
+        """The column by which rows of a table of sums are told apart; a constant where by nothing."""
+        columns = table.__table__.columns
+        names = _COLUMN_OF[self.by] if self.by else ()
+        found = next((columns[name] for name in names if name in columns), None)
+        return (sa.null() if found is None else found).label("key")
+
+    def told(self, key: Any) -> str | None:
+        """A key as it is told: an id, a style, an ISO week; None where rows are not told apart."""
+        if self.by is None:
+            return None
+        return _iso(monday(key)) if self.by is By.WEEK else str(key)
+
+    def keyed(self, item: Item, key: str | None) -> Item:
+        """The item, with what it is of."""
+        return item if key is None else {"key": key, **item}
 
 
 def workers(
@@ -243,15 +286,26 @@ def _against(accepted: int, target: int | None, wanted: Wanted) -> Item:
 
 
 def errors(conn: Connection, wanted: Wanted) -> list[Item]:
-    """The reasons of bounces, by the stage whose answer they reject, the most frequent first."""
-    count = _sum(ErrorDay.bounces).label("bounces")
-    query = sa.select(ErrorDay.stage, ErrorDay.code, count).where(*wanted.of(ErrorDay))
-    rows = conn.execute(query.group_by(ErrorDay.stage, ErrorDay.code)).all()
-    every = sum(row.bounces for row in rows)
-    rows = sorted(rows, key=lambda row: (-row.bounces, row.stage, row.code))
+    """The reasons of bounces, by the stage whose answer they reject, the most frequent first.
+
+    With `by` those of each key together; a style is the main one that the image had.
+    """
+    key, count = wanted.key_of(ErrorDay), _sum(ErrorDay.bounces).label("bounces")
+    query = sa.select(key, ErrorDay.stage, ErrorDay.code, count).where(*wanted.of(ErrorDay))
+    by = [] if wanted.by is None else [key]
+    found: Counter[tuple[str, Stage, str]] = Counter()
+    every: Counter[str] = Counter()
+    for row in conn.execute(query.group_by(*by, ErrorDay.stage, ErrorDay.code)):
+        told = wanted.told(row.key) or ""
+        found[told, row.stage, row.code] += row.bounces
+        every[told] += row.bounces
+    rows = sorted(found.items(), key=lambda one: (one[0][0], -one[1], one[0][1], one[0][2]))
     return [
-        {"stage": row.stage, "code": row.code, "bounces": row.bounces, "share": _share(row.bounces, every)}
-        for row in rows
+        wanted.keyed(
+            {"stage": stage, "code": code, "bounces": bounces, "share": _share(bounces, every[told])},
+            told if wanted.by else None,
+        )
+        for (told, stage, code), bounces in rows
     ]
 
 
@@ -264,6 +318,9 @@ def fixes(
     conditions = wanted.of(FixDay)
     if wanted.worker_id is not None:
         conditions.append(sa.or_(FixDay.fixer_id == wanted.worker_id, FixDay.author_id == wanted.worker_id))
+    if wanted.group_id is not None:
+        of_group = (FixDay.fixer_group_id, FixDay.author_group_id)
+        conditions.append(sa.or_(*(column == wanted.group_id for column in of_group)))
     if after is not None:
         conditions.append(sa.tuple_(*place) > sa.tuple_(*(sa.literal(part) for part in after)))
     query = (
@@ -291,27 +348,62 @@ def agreements(conn: Connection, wanted: Wanted) -> list[Item]:
 
     Whole weeks count, from that of `since` to that of `until`. `alpha` is ordinal for scores, with MASI's
     distance for styles, nominal for attributes; `kappa` quadratic for scores. Segmentation has `iou` alone.
+    Of one style (or by style): whether both name it or not. Of a person or group: their values against
+    those of whomever they met, so that within a group each pair counts from both sides.
     """
-    items = [_agreement(stage, basis, name, cells) for stage, basis, name, cells in _cells(conn, wanted)]
+    items = [
+        wanted.keyed(_agreement(stage, basis, name, cells), key)
+        for (key, stage, basis, name), cells in _by_style(_cells(conn, wanted), wanted).items()
+    ]
     return items + _overlaps(conn, wanted)
 
 
-def _cells(
-    conn: Connection, wanted: Wanted
-) -> Iterable[tuple[Stage, Basis, str, dict[tuple[str, str], float]]]:
+_Question: TypeAlias = tuple[str | None, Stage, Basis, str]
+
+
+def _cells(conn: Connection, wanted: Wanted) -> dict[_Question, Cells]:
     """The first person's value against the second's, for each question; of one person: theirs first."""
-    conditions = wanted.of(AgreementWeek)
-    if wanted.worker_id is None:
+    of_supplier = wanted.supplier_id is not None or wanted.by is By.SUPPLIER
+    table: Any = SupplierAgreementWeek if of_supplier else AgreementWeek
+    conditions = wanted.of(table)
+    if wanted.by is By.WORKER:
+        conditions.append(AgreementWeek.worker_id != 0)
+    elif not of_supplier and wanted.worker_id is wanted.group_id is None and wanted.by not in _OF_PEOPLE:
         conditions.append(AgreementWeek.earlier == sa.true())
-    keys = (AgreementWeek.stage, AgreementWeek.basis, AgreementWeek.variable)
-    weight = _sum(AgreementWeek.weight).label("weight")
-    query = sa.select(*keys, AgreementWeek.a, AgreementWeek.b, weight).where(*conditions)
-    query = query.group_by(*keys, AgreementWeek.a, AgreementWeek.b)
-    found: dict[tuple[Stage, Basis, str], dict[tuple[str, str], float]] = defaultdict(dict)
-    for row in conn.execute(query.order_by(*keys)):
+    if wanted.style is not None or wanted.by is By.STYLE:
+        conditions.append(table.variable == comparing.STYLES)
+    key, keys = wanted.key_of(table), (table.stage, table.basis, table.variable)
+    weight = _sum(table.weight).label("weight")
+    query = sa.select(key, *keys, table.a, table.b, weight).where(*conditions)
+    # A style is no column here, so that nothing is told apart by it before the cells are read.
+    by = [] if wanted.by in (None, By.STYLE) else [key]
+    query = query.group_by(*by, *keys, table.a, table.b).order_by(*by, *keys)
+    found: dict[_Question, Cells] = defaultdict(dict)
+    for row in conn.execute(query):
         if row.weight:
-            found[row.stage, row.basis, row.variable][row.a, row.b] = row.weight / UNIT
-    return [(*key, cells) for key, cells in found.items()]
+            told = wanted.told(row.key) if by else None
+            found[told, row.stage, row.basis, row.variable][row.a, row.b] = row.weight / UNIT
+    return found
+
+
+def _by_style(found: dict[_Question, Cells], wanted: Wanted) -> dict[_Question, Cells]:
+    """Sets of styles as whether they hold one style, where that is asked for."""
+    if wanted.style is None and wanted.by is not By.STYLE:
+        return found
+    told: dict[_Question, Cells] = {}
+    for (key, stage, basis, variable), cells in found.items():
+        named = sorted({style for pair in cells for text in pair for style in text.split("|")})
+        for style in named if wanted.style is None else [wanted.style]:
+            has: Cells = defaultdict(float)
+            for (a, b), weight in cells.items():
+                has[_names(style, a), _names(style, b)] += weight
+            of = style if wanted.by is By.STYLE else key
+            told[of, stage, basis, f"{variable}:{style}"] = has
+    return told
+
+
+def _names(style: str, text: str) -> str:
+    return "named" if style in text.split("|") else "not"
 
 
 def _cells_by_worker(
@@ -364,30 +456,43 @@ def _set(text: str) -> frozenset[str]:
 
 def _overlaps(conn: Connection, wanted: Wanted) -> list[Item]:
     """Segmentation: the mean IoU of regions, where two people drew the same image."""
-    if wanted.stage not in (None, Stage.SEGMENTATION):
+    of_style = wanted.style is not None or wanted.by is By.STYLE
+    if wanted.stage not in (None, Stage.SEGMENTATION) or of_style:
         return []
+    of_supplier = wanted.supplier_id is not None or wanted.by is By.SUPPLIER
+    table: Any = SupplierDay if of_supplier else WorkDay
     names = ("compared", "likeness", "revised", "kept")
-    columns = [_sum(WorkDay.__table__.columns[name]).label(name) for name in names]
-    only = (*wanted.of(WorkDay), WorkDay.stage == Stage.SEGMENTATION)
-    row = conn.execute(sa.select(*columns).where(*only)).one()
+    columns = [_sum(table.__table__.columns[name]).label(name) for name in names]
+    key = wanted.key_of(table)
+    only = (*wanted.of(table), table.stage == Stage.SEGMENTATION)
+    query = sa.select(key, *columns).where(*only)
+    sums: dict[str | None, Counter[str]] = defaultdict(Counter)
+    for row in conn.execute(query if wanted.by is None else query.group_by(key)):
+        sums[wanted.told(row.key)].update({name: getattr(row, name) or 0 for name in names})
+    return [
+        wanted.keyed(item, told)
+        for told in sorted(sums, key=lambda one: one or "")
+        for item in _overlap(sums[told])
+    ]
+
+
+def _overlap(sums: Mapping[str, int]) -> Iterable[Item]:
     # Of an independent pair both people have a part.
     pairs = {
-        Basis.INDEPENDENT: ((row.compared or 0) / 2, (row.likeness or 0) / 2),
-        Basis.REVISION: (row.revised or 0, row.kept or 0),
+        Basis.INDEPENDENT: (sums["compared"] / 2, sums["likeness"] / 2),
+        Basis.REVISION: (sums["revised"], sums["kept"]),
     }
     empty = dict.fromkeys(("equal", "kappa", "ac1", "alpha"))
-    return [
-        {
-            "stage": Stage.SEGMENTATION,
-            "basis": basis,
-            "variable": "regions",
-            "pairs": float(count),
-            **empty,
-            "iou": _share(like, count * comparing.PARTS),
-        }
-        for basis, (count, like) in pairs.items()
-        if count
-    ]
+    for basis, (count, like) in pairs.items():
+        if count:
+            yield {
+                "stage": Stage.SEGMENTATION,
+                "basis": basis,
+                "variable": "regions",
+                "pairs": float(count),
+                **empty,
+                "iou": _share(like, count * comparing.PARTS),
+            }
 
 
 def done_between(conn: Connection, stage: Stage, first: date, last: date) -> dict[date, int]:

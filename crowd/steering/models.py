@@ -144,7 +144,10 @@ class StyleDay(_Key, Base):
 
 
 class ErrorDay(_Key, Base):
-    """How often bounces gave a reason, by the day, author and stage of the answer they reject."""
+    """How often bounces gave a reason, by the day, author and stage of the answer they reject.
+
+    `style`: the main style that the image had then; empty before it had any.
+    """
 
     __tablename__ = "error_days"
 
@@ -152,17 +155,24 @@ class ErrorDay(_Key, Base):
     group_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     supplier_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     stage: Mapped[Stage] = mapped_column(STAGE, primary_key=True, autoincrement=False)
+    style: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
     code: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
     bounces: Mapped[int] = mapped_column(sa.BigInteger)
 
 
 class FixDay(_Key, Base):
-    """Who corrected whose bounced answers in a day; `changed`: those that came out differently."""
+    """Who corrected whose bounced answers in a day; `changed`: those that came out differently.
+
+    Of both the group they belonged to when they answered.
+    """
 
     __tablename__ = "fix_days"
 
     fixer_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    fixer_group_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     author_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    author_group_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    supplier_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     stage: Mapped[Stage] = mapped_column(STAGE, primary_key=True, autoincrement=False)
     fixed: Mapped[int] = mapped_column(sa.BigInteger)
     changed: Mapped[int] = mapped_column(sa.BigInteger)
@@ -171,9 +181,10 @@ class FixDay(_Key, Base):
 class AgreementWeek(Base):
     """How often one person's value `a` met another's `b` on one question, by the week of the later answer.
 
-    `week` is its Monday. `variable`: score, styles, or an attribute's name. `worker_id` gave `a` (0: not
-    kept by person); `earlier`: and was the first of the two. `weight` is in parts of
-    `crowd.steering.telling.UNIT`: a question that m people answered has 1 / (m - 1) for each pair.
+    `week` is its Monday. `variable`: score, styles, or an attribute's name. `worker_id`, then of `group_id`,
+    gave `a` (attributes are kept by group alone, under person 0); `earlier`: and was the first of the two.
+    `weight` is in parts of `crowd.steering.telling.UNIT`: a question that m people answered has 1 / (m - 1)
+    for each pair.
     """
 
     __tablename__ = "agreement_weeks"
@@ -183,12 +194,28 @@ class AgreementWeek(Base):
     basis: Mapped[Basis] = mapped_column(BASIS, primary_key=True, autoincrement=False)
     variable: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
     worker_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    group_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     earlier: Mapped[bool] = mapped_column(primary_key=True)
     a: Mapped[str] = mapped_column(sa.String(500), primary_key=True)
     b: Mapped[str] = mapped_column(sa.String(500), primary_key=True)
     weight: Mapped[int] = mapped_column(sa.BigInteger)
 
     __table_args__ = (sa.Index("ix_agreement_weeks_worker", "worker_id", "stage"),)
+
+
+class SupplierAgreementWeek(Base):
+    """The same by supplier: the earlier person's value `a` against the later one's `b`."""
+
+    __tablename__ = "supplier_agreement_weeks"
+
+    week: Mapped[date] = mapped_column(sa.Date, primary_key=True)
+    stage: Mapped[Stage] = mapped_column(STAGE, primary_key=True, autoincrement=False)
+    basis: Mapped[Basis] = mapped_column(BASIS, primary_key=True, autoincrement=False)
+    variable: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
+    supplier_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    a: Mapped[str] = mapped_column(sa.String(500), primary_key=True)
+    b: Mapped[str] = mapped_column(sa.String(500), primary_key=True)
+    weight: Mapped[int] = mapped_column(sa.BigInteger)
 
 
 class Plan(Base):

@@ -8,6 +8,7 @@ from marshmallow import fields, validate
 from crowd.accounts.models import GroupKind
 from crowd.core.http import Cursor, Moment, PageArgs, Schema, remark, said
 from crowd.policy import Grade, Stage
+from crowd.steering.figures import By
 from crowd.steering.models import Basis
 
 JSON, CSV = "json", "csv"
@@ -47,11 +48,37 @@ class FigureArgs(_Asked, Schema):
     supplier = fields.Integer(load_default=None)
 
 
+def by_field() -> fields.Enum[By]:
+    """What rows are told apart by."""
+    about = "each row's `key`: an id, a style, an ISO week"
+    return fields.Enum(By, by_value=True, load_default=None, metadata={"description": about})
+
+
+class ErrorArgs(FigureArgs):
+    """Which days, and of whom; told apart by what."""
+
+    style = fields.String(load_default=None, metadata={"description": "the image's main style then"})
+    by = by_field()
+
+
 class AgreementArgs(_Asked, Schema):
-    """Which days, what stage, and whose answers against those of others."""
+    """Which days, what stage, and whose answers against those of others; told apart by what."""
 
     stage = stage_field(load_default=None)
     worker = fields.Integer(load_default=None)
+    group = fields.Integer(load_default=None, metadata={"description": "0: people in no group."})
+    supplier = fields.Integer(load_default=None)
+    style = fields.String(load_default=None, metadata={"description": "whether both name it"})
+    by = by_field()
+
+    @ma.validates_schema
+    def _check_together(self, data: dict[str, Any], **kwargs: Any) -> None:
+        of_people = data.get("by") in (By.WORKER, By.GROUP) or any(
+            data.get(name) is not None for name in ("worker", "group")
+        )
+        if of_people and (data.get("supplier") is not None or data.get("by") is By.SUPPLIER):
+            field = "supplier" if data.get("supplier") is not None else "by"
+            raise ma.ValidationError("agreement is kept by people or by supplier, not by both", field)
 
 
 class FormatArgs(Schema):
@@ -74,6 +101,8 @@ class FixArgs(_Asked, PageArgs):
     cursor = Cursor(int, int, int, load_default=None, metadata={"type": "string"})
     stage = stage_field(load_default=None)
     worker = fields.Integer(load_default=None)
+    group = fields.Integer(load_default=None, metadata={"description": "of who fixed or was fixed"})
+    supplier = fields.Integer(load_default=None)
 
 
 class WorkSchema(Schema):
@@ -174,10 +203,11 @@ class StyleFiguresSchema(Schema):
 class ErrorFiguresSchema(Schema):
     """How often bounces gave a reason."""
 
+    key = fields.String(metadata={"description": "with `by`: what the row is of"})
     stage = stage_field(metadata={"description": "whose answer they reject"})
     code = fields.String()
     bounces = fields.Integer()
-    share = _rate("of all")
+    share = _rate("of all, or of all with this key")
 
 
 class FixFiguresSchema(Schema):
@@ -195,9 +225,10 @@ class FixFiguresSchema(Schema):
 class AgreementSchema(Schema):
     """How far people agree on a question."""
 
+    key = fields.String(metadata={"description": "with `by`: what the row is of"})
     stage = stage_field()
     basis = fields.Enum(Basis, by_value=True)
-    variable = fields.String(metadata={"description": "score, styles, regions, or an attribute"})
+    variable = fields.String(metadata={"description": "score, styles, styles:NAME, regions, or an attribute"})
     pairs = fields.Float(metadata={"description": "a question with m answers counts m / 2"})
     equal = _rate("of the pairs")
     kappa = _rate("Cohen's; quadratic for scores")

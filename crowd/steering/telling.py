@@ -31,6 +31,7 @@ from crowd.steering.models import (
     Retelling,
     Source,
     StyleDay,
+    SupplierAgreementWeek,
     SupplierDay,
     Untold,
     WorkDay,
@@ -52,6 +53,7 @@ TABLES: tuple[Any, ...] = (
     ErrorDay,
     FixDay,
     AgreementWeek,
+    SupplierAgreementWeek,
 )
 _COLUMNS = {
     table: [column.name for column in table.__table__.columns if not column.primary_key] for table in TABLES
@@ -306,7 +308,8 @@ class _Answer:
         former = earlier[-1]
         like = comparing.likeness(row.stage, former.result, row.result)
         if row.bounced:
-            key = (row.worker_id, former.worker_id, row.stage, row.at.date())
+            people = (row.worker_id, row.group_id, former.worker_id, former.group_id)
+            key = (*people, row.supplier_id, row.stage, row.at.date())
             self.sums.add(FixDay, key, fixed=1, changed=int(like < comparing.PARTS))
             self._both(row, fixed=1)
             if row.stage is Stage.STYLES:
@@ -375,13 +378,27 @@ class _Answer:
         a, b = _value(one), _value(other)
         week = monday(other.at)
         key = (week, stage, basis, variable)
-        self.sums.add(AgreementWeek, (*key, one.worker_id, True, a, b), weight=weight)
-        self.sums.add(AgreementWeek, (*key, other.worker_id, False, b, a), weight=weight)
+        self._met(key, (one.worker_id, one.group_id, a), (other.worker_id, other.group_id, b), weight)
 
     def _attributes(self, former: AnyRow, basis: Basis, weight: int) -> None:
         key = (monday(self.row.at), Stage.ATTRIBUTES, basis)
         for name, a, b in comparing.attribute_pairs(former.result, self.row.result):
-            self.sums.add(AgreementWeek, (*key, comparing.short(name), 0, True, a, b), weight=weight)
+            # By person they would be millions.
+            one, other = (0, former.group_id, a), (0, self.row.group_id, b)
+            self._met((*key, comparing.short(name)), one, other, weight)
+
+    def _met(
+        self,
+        key: tuple[Any, ...],
+        one: tuple[int, int, str],
+        other: tuple[int, int, str],
+        weight: int,
+    ) -> None:
+        """A value met another, for each of the two: person, group, value; and for the supplier."""
+        for (worker, group, a), (_, _, b), earlier in ((one, other, True), (other, one, False)):
+            self.sums.add(AgreementWeek, (*key, worker, group, earlier, a, b), weight=weight)
+        supplier = (*key, self.row.supplier_id, one[2], other[2])
+        self.sums.add(SupplierAgreementWeek, supplier, weight=weight)
 
 
 def _value(answer: AnyRow) -> str:
@@ -451,9 +468,11 @@ def _bounce(event: AnyRow, answers: Sequence[AnyRow], found: Sums) -> None:
         worker_id, group_id = by_author[-1].worker_id, by_author[-1].group_id
         found.add(WorkDay, _work_key(by_author[-1]), bounced=1)
     found.add(SupplierDay, (event.supplier_id, event.target, day), bounced=1)
+    named = [answer for answer in before if answer.stage is Stage.STYLES and _is_labels(answer)][-1:]
+    main = named[0].result["styles"][0] if named else ""
     codes = {code for piece in event.why or () for code in piece["reasons"]}
     for code in codes:
-        key = (worker_id, group_id, event.supplier_id, event.target, comparing.short(code), day)
+        key = (worker_id, group_id, event.supplier_id, event.target, main, comparing.short(code), day)
         found.add(ErrorDay, key, bounces=1)
     if event.target is Stage.STYLES and rejected and _is_labels(rejected[0]):
         for style in rejected[0].result["styles"]:

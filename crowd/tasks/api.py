@@ -91,8 +91,16 @@ def claim_batch(body: dict[str, Any]) -> Response:
     rt = runtime()
     claimant = _claimant()
     with rt.db.begin() as conn:
-        limit, book, roster = body["limit"], book_of(rt.db), roster_of(rt.db)
-        tasks = leases.claim_batch(conn, claimant, rt.policy, clock.now(), limit, book=book, roster=roster)
+        tasks = leases.claim_batch(
+            conn,
+            claimant,
+            rt.policy,
+            clock.now(),
+            body["limit"],
+            book=book_of(rt.db),
+            roster=roster_of(rt.db),
+            valve=valve_of(rt.db),
+        )
         return jsonify({"tasks": [handover.task_view(conn, task) for task in tasks]})
 
 

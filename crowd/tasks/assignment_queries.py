@@ -1,6 +1,6 @@
 """All SQL of assignments: which run, for whom, and which tasks they keep."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from crowd.accounts.group_queries import IS_PRESENT
 from crowd.accounts.models import Group, Membership, Worker
 from crowd.core.db import AnyRow, AnySelect
 from crowd.images.models import Batch, Image
-from crowd.policy import Stage
+from crowd.policy import Grade, Stage
 from crowd.tasks.models import Assignment, AssignmentEvent, AssignmentTurn, Task, TaskState
 from crowd.tasks.queries import ASSIGNED, READY, may_not
 
@@ -90,9 +90,37 @@ def of_person(conn: Connection, worker_id: int, kept: Sequence[Stage]) -> Sequen
     return conn.execute(query.where(Assignment.stage.not_in(list(kept)))).scalars().all()
 
 
-def _waiting(assignment: AnyRow, limit: int) -> AnySelect:
-    """New tasks of the stage that nobody has or is reserved; for a person only what they may take."""
-    barred = [] if assignment.worker_id is None else may_not(assignment.worker_id, assignment.stage)
+def has_able_member(conn: Connection, group_id: int, grades: Collection[Grade]) -> bool:
+    """Whether somebody in good standing who belongs to the group is of one of these grades."""
+    found = sa.select(Worker.id).where(_belongs(group_id), *_in_good_standing(grades)).limit(1)
+    return conn.execute(found).first() is not None
+
+
+def _belongs(group_id: int) -> sa.ColumnElement[bool]:
+    return Worker.id.in_(sa.select(Membership.worker_id).where(Membership.group_id == group_id, IS_PRESENT))
+
+
+def _in_good_standing(grades: Collection[Grade]) -> tuple[sa.ColumnElement[bool], ...]:
+    return Worker.suspended_at.is_(None), Worker.erased_at.is_(None), Worker.grade.in_(sorted(grades))
+
+
+def _able(assignment: AnyRow, grades: Collection[Grade]) -> sa.ColumnElement[bool]:
+    """Somebody whom the assignment is for may take the task at hand, now or when they let another seat go."""
+    holds = (
+        _belongs(assignment.group_id) if assignment.worker_id is None else Worker.id == assignment.worker_id
+    )
+    barred = may_not(Worker.__table__.c.id, assignment.stage, for_good=True)
+    found = sa.select(Worker.id).where(holds, *_in_good_standing(grades), *(~each for each in barred))
+    return sa.exists(found.correlate(Task))
+
+
+def _waiting(assignment: AnyRow, grades: Collection[Grade], limit: int) -> AnySelect:
+    """New tasks of the stage that nobody has or is reserved, and that somebody may take whom it is for."""
+    may = (
+        [_able(assignment, grades)]
+        if assignment.worker_id is None
+        else [~condition for condition in may_not(assignment.worker_id, assignment.stage)]
+    )
     return (
         sa.select(Task.id)
         .where(
@@ -100,7 +128,7 @@ def _waiting(assignment: AnyRow, limit: int) -> AnySelect:
             Task.reserved_for.is_(None),
             Task.stage == assignment.stage,
             Task.bounced == sa.false(),
-            *(~condition for condition in barred),
+            *may,
         )
         .limit(limit)
         # What somebody is taking at this moment is theirs; what is taken here nobody finds.
@@ -108,13 +136,15 @@ def _waiting(assignment: AnyRow, limit: int) -> AnySelect:
     )
 
 
-def head_of_queue(conn: Connection, assignment: AnyRow, limit: int) -> list[int]:
-    """The first tasks in the order of claims, locked."""
-    query = _waiting(assignment, limit).order_by(Task.priority, Task.id)
+def head_of_queue(conn: Connection, assignment: AnyRow, grades: Collection[Grade], limit: int) -> list[int]:
+    """The first tasks in the order of claims, locked. `grades`: those that work at the stage."""
+    query = _waiting(assignment, grades, limit).order_by(Task.priority, Task.id)
     return list(conn.execute(query).scalars())
 
 
-def next_of_batch(conn: Connection, assignment: AnyRow, limit: int) -> tuple[list[int], int | None]:
+def next_of_batch(
+    conn: Connection, assignment: AnyRow, grades: Collection[Grade], limit: int
+) -> tuple[list[int], int | None]:
     """Tasks of the next `limit` images of the batch, locked; and the last of these, None at its end."""
     images = conn.execute(
         sa.select(Image.id)
@@ -124,7 +154,9 @@ def next_of_batch(conn: Connection, assignment: AnyRow, limit: int) -> tuple[lis
     ).scalars()
     ids = list(images)
     # The second seats of images may make it more.
-    query = _waiting(assignment, 2 * limit).where(Task.image_id.in_(ids)).order_by(Task.image_id, Task.id)
+    query = (
+        _waiting(assignment, grades, 2 * limit).where(Task.image_id.in_(ids)).order_by(Task.image_id, Task.id)
+    )
     tasks = list(conn.execute(query).scalars()) if ids else []
     return tasks, ids[-1] if len(ids) == limit else None
 
@@ -136,13 +168,32 @@ def keep(conn: Connection, assignment_id: int, task_ids: Sequence[int]) -> int:
 
 
 def give_back(conn: Connection, assignment_id: int, limit: int) -> int:
-    """Assigned → ready, up to `limit` tasks. Returns how many.
+    """Assigned → ready, up to `limit` tasks. Returns how many."""
+    found = sa.select(Task.id).where(Task.assignment_id == assignment_id, Task.state == ASSIGNED)
+    return _give_back(conn, found.limit(limit))
+
+
+def give_back_barred(conn: Connection, assignment: AnyRow, grades: Collection[Grade], limit: int) -> int:
+    """Assigned → ready, of the first `limit` tasks in line those that nobody may take whom it is for.
+
+    What nobody takes comes to stand in front. Returns how many.
+    """
+    here = (Task.assignment_id == assignment.id, Task.state == ASSIGNED)
+    line = sa.select(Task.id).where(*here, Task.stage == assignment.stage)
+    first = conn.execute(line.order_by(Task.priority, Task.id).limit(limit)).scalars().all()
+    if not first:
+        return 0
+    return _give_back(conn, sa.select(Task.id).where(Task.id.in_(first), ~_able(assignment, grades)))
+
+
+def _give_back(conn: Connection, found: sa.Select[int]) -> int:
+    """Assigned → ready.
 
     A token of 0 becomes 1, which nobody was given: it says that the task was away, so that searches that
     begin further on find it (`ix_tasks_returned`). Any other stays, and with it a late answer's right.
     """
-    found = sa.select(Task.id).where(Task.assignment_id == assignment_id, Task.state == ASSIGNED)
-    ids = list(conn.execute(found.limit(limit).with_for_update(skip_locked=True, key_share=True)).scalars())
+    locked = found.with_for_update(skip_locked=True, key_share=True, of=Task)
+    ids = list(conn.execute(locked).scalars())
     away = sa.case((Task.token == 0, 1), else_=Task.token)
     statement = sa.update(Task).where(Task.id.in_(ids), Task.state == ASSIGNED)
     return conn.execute(statement.values(state=TaskState.READY, token=away)).rowcount if ids else 0

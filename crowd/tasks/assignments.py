@@ -108,7 +108,7 @@ def assign(conn: Connection, order: Order, policy: Policy, now: datetime, *, by:
         },
     )
     queries.record(conn, assignment_id, AssignmentTurn.MADE, by=by, reason=order.reason, at=now)
-    _keep_page(conn, assignment_id, now)
+    _keep_page(conn, assignment_id, policy, now)
     return assignment_id
 
 
@@ -124,6 +124,8 @@ def _check(conn: Connection, order: Order, policy: Policy, now: datetime) -> Non
             groups.find(conn, order.group_id)
         except NotFound as missing:
             raise field_error("group", missing.detail) from None
+        if not queries.has_able_member(conn, order.group_id, policy.stages[order.stage].grades):
+            raise field_error("group", f"nobody in good standing in it works on {order.stage}")
         return
     assert order.worker_id is not None
     person = people.person(conn, order.worker_id)
@@ -154,8 +156,11 @@ def end_standing(conn: Connection, worker_id: int, kept: Sequence[Stage], now: d
         end(conn, assignment_id, now, by=None, reason="no longer of the grade, or suspended")
 
 
-def upkeep(db: Database, now: datetime) -> int:
+def upkeep(db: Database, policy: Policy, now: datetime) -> int:
     """End what is overdue, return what ended, keep what is still to be kept. Returns how many tasks moved.
+
+    What nobody may take any more whom it was kept for is returned too: members leave, fall, or had a part
+    in the image meanwhile, and until the deadline nobody else would find it.
 
     Any number of processes may do this at once: what another one works on is passed over.
     """
@@ -172,7 +177,8 @@ def upkeep(db: Database, now: datetime) -> int:
     for assignment_id in ended:
         moved += _by_pages(db, lambda conn, each=assignment_id: _return_page(conn, each))  # type: ignore[misc]
     for assignment_id in running:
-        moved += _by_pages(db, lambda conn, each=assignment_id: _keep_page(conn, each, now))  # type: ignore[misc]
+        moved += _by_pages(db, lambda conn, each=assignment_id: _return_barred(conn, each, policy))  # type: ignore[misc]
+        moved += _by_pages(db, lambda conn, each=assignment_id: _keep_page(conn, each, policy, now))  # type: ignore[misc]
     return moved
 
 
@@ -188,7 +194,7 @@ def _by_pages(db: Database, page: Callable[[Connection], int | None]) -> int:
     return moved
 
 
-def _keep_page(conn: Connection, assignment_id: int, now: datetime) -> int | None:
+def _keep_page(conn: Connection, assignment_id: int, policy: Policy, now: datetime) -> int | None:
     """Keep some more tasks; None when there is nothing more for now."""
     assignment = queries.lock(conn, assignment_id, wait=False)
     if assignment is None or assignment.ended_at is not None or assignment.deadline <= now:
@@ -197,8 +203,8 @@ def _keep_page(conn: Connection, assignment_id: int, now: datetime) -> int | Non
     if missing <= 0:
         return None
     if assignment.batch_id is not None:
-        return _keep_of_batch(conn, assignment, missing, now)
-    found = queries.head_of_queue(conn, assignment, missing)
+        return _keep_of_batch(conn, assignment, missing, policy, now)
+    found = queries.head_of_queue(conn, assignment, policy.stages[assignment.stage].grades, missing)
     if not found:
         return None
     kept = queries.keep(conn, assignment_id, found)
@@ -206,16 +212,31 @@ def _keep_page(conn: Connection, assignment_id: int, now: datetime) -> int | Non
     return kept
 
 
-def _keep_of_batch(conn: Connection, assignment: AnyRow, missing: int, now: datetime) -> int | None:
+def _keep_of_batch(
+    conn: Connection, assignment: AnyRow, missing: int, policy: Policy, now: datetime
+) -> int | None:
     rests = assignment.walked_at is not None and now - assignment.walked_at < WALK_AGAIN
     if assignment.seen_image_id == 0 and rests:
         return None
-    found, last = queries.next_of_batch(conn, assignment, PAGE)
+    found, last = queries.next_of_batch(conn, assignment, policy.stages[assignment.stage].grades, PAGE)
     kept = queries.keep(conn, assignment.id, found[:missing]) if found else 0
     # Stopped by the count: whatever else this page held is looked at again, should the count not hold.
     place = {"seen_image_id": last} if last is not None else {"seen_image_id": 0, "walked_at": now}
     queries.change(conn, assignment.id, taken=assignment.taken + kept, **place)
     return kept if last is not None else None
+
+
+def _return_barred(conn: Connection, assignment_id: int, policy: Policy) -> int | None:
+    """Return what nobody whom it is for may take, of what is next in line; None when there is nothing."""
+    assignment = queries.lock(conn, assignment_id, wait=False)
+    if assignment is None or assignment.ended_at is not None:
+        return None
+    grades = policy.stages[assignment.stage].grades
+    returned = queries.give_back_barred(conn, assignment, grades, PAGE)
+    if not returned:
+        return None
+    queries.change(conn, assignment_id, returned=assignment.returned + returned)
+    return returned
 
 
 def _return_page(conn: Connection, assignment_id: int) -> int | None:

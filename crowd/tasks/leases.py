@@ -100,12 +100,15 @@ def claim_batch(
     *,
     book: MarkBook | None = None,
     roster: Roster | None = None,
+    valve: Valve | None = None,
 ) -> Sequence[AnyRow]:
-    """Up to `limit` second reviews for the grid, one seat of an image at most."""
+    """Up to `limit` second reviews for the grid, one seat of an image at most; see `claim` for the rest."""
     _permitted(conn, claimant, policy, Stage.SECOND_REVIEW)
     room = policy.batch_leases - lease_queries.held(conn, claimant.worker_id, now, batch=True)
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
-    search = _Search(conn, claimant.worker_id, [Stage.SECOND_REVIEW], now, book, assigned=assigned)
+    paused = valve.paused(conn, policy) if valve else frozenset()
+    stages = [Stage.SECOND_REVIEW]
+    search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned, paused=paused)
     stale = search.stale_marks()
     wanted = min(limit, room)
     taken = _take_several(claimant, search, wanted, policy)
@@ -274,7 +277,9 @@ class _Search:
         if assigned:
             return assigned
         bounced = claim_queries.bounced_at(self.conn, self.worker_id, stage, self.now, limit=limit)
-        return bounced or self._new(stage, limit)
+        if bounced or stage in self.paused:
+            return bounced
+        return self._new(stage, limit)
 
     def stale_marks(self) -> list[Stage]:
         """The stages whose marks are too old to call their queue empty by."""

@@ -1,15 +1,19 @@
 """Exams people took, and the grade that a passed one proposes. Which questions they ask is not known here."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crowd.accounts import queries as people
+from crowd.accounts.queries import Person
 from crowd.core.db import AnyRow, Base, BigId, UtcDateTime
 from crowd.policy import Grade, Policy, Stage
-from crowd.tiers import proposal_queries
+from crowd.tiers import look_queries, promotion, proposal_queries
 from crowd.tiers.quality_models import STAGE
 
 # Raised when it changes how an exam leads to a grade.
@@ -73,25 +77,75 @@ def exams_of(
     return list(conn.execute(found.order_by(Exam.id).limit(limit)))
 
 
+def counting(conn: Connection, worker_id: int, stage: Stage | None = None) -> list[AnyRow]:
+    """A person's exams (at a stage) that still count, oldest first: not over when their grade last fell.
+
+    Who was demoted starts anew: neither a pass nor a miss of before decides whether they may sit.
+    """
+    fell_at = proposal_queries.fell_at(conn, worker_id)
+    taken = exams_of(conn, worker_id, stage=stage)
+    return [each for each in taken if fell_at is None or each.ended_at is None or each.ended_at > fell_at]
+
+
 def passed_stages(conn: Connection, worker_id: int) -> frozenset[Stage]:
-    """The stages whose exam the person has passed."""
-    found = sa.select(Exam.stage).where(Exam.worker_id == worker_id, Exam.passed.is_(True))
-    return frozenset(conn.execute(found).scalars())
+    """The stages whose exam the person has passed, as far as that counts."""
+    return frozenset(each.stage for each in counting(conn, worker_id) if each.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A passed exam speaks for a grade, above the person's."""
+
+    old: Grade
+    new: Grade
+    evidence: Mapping[str, Any]
+
+
+def speeches(conn: Connection, policy: Policy, person: Person, now: datetime) -> list[Speech]:
+    """What a person's passed exams speak for, the highest grade first.
+
+    An exam whose proposal was dismissed is silent for the cool-down, like the rule.
+    """
+    dismissed_at = proposal_queries.dismissed_at(conn, person.id)
+    quiet = timedelta(days=policy.quality.cool_down_days)
+    found = [
+        speech
+        for each in counting(conn, person.id)
+        if each.passed
+        and (dismissed_at is None or each.ended_at > dismissed_at or now >= dismissed_at + quiet)
+        and (speech := _speech(each, each.score, policy, person)) is not None
+    ]
+    return sorted(found, key=lambda speech: -_rank(speech.new))
 
 
 def propose(conn: Connection, policy: Policy, passed: AnyRow, score: float, now: datetime) -> bool:
-    """A passed exam speaks for the lowest grade that may work at its stage; False where that changes nothing.
+    """A passed exam speaks for the lowest grade that may work at its stage; False where nothing is proposed.
 
-    An admin confirms it or not, as with every proposal.
+    An admin confirms it or not, as with every proposal. Where something else is proposed just now, and where
+    the exam is one of several things that the grade takes, the rule comes back to it. The caller has locked
+    the person.
     """
+    look_queries.look_again(conn, passed.worker_id, now)
     person = people.person(conn, passed.worker_id)
-    if person is None or person.grade is Grade.ADMIN:
+    speech = _speech(passed, score, policy, person) if person is not None else None
+    if person is None or speech is None:
         return False
+    return proposal_queries.insert(conn, person.id, speech.old, speech.new, speech.evidence, now)
+
+
+def _speech(passed: AnyRow, score: float, policy: Policy, person: Person) -> Speech | None:
     new = grade_of(passed.stage, policy)
-    if passed.stage in policy.stages_for(person.grade) or _rank(new) <= _rank(person.grade):
-        return False
-    evidence = {"rule": RULE, "exam_id": passed.id, "stage": passed.stage.value, "score": score}
-    return proposal_queries.insert(conn, person.id, person.grade, new, evidence, now)
+    works_there = passed.stage in policy.stages_for(person.grade) or _rank(new) <= _rank(person.grade)
+    if person.grade is Grade.ADMIN or works_there or promotion.is_gated(new, policy):
+        return None
+    evidence = {
+        "rule": RULE,
+        "policy": promotion.version(policy),
+        "exam_id": passed.id,
+        "stage": passed.stage.value,
+        "score": score,
+    }
+    return Speech(person.grade, new, evidence)
 
 
 def grade_of(stage: Stage, policy: Policy) -> Grade:

@@ -64,7 +64,9 @@ def confirm(
     # The person before the flag, like whoever opens one in the middle of an answer.
     if suspends and person is not None and not person.erased:
         why = f"{flag.code} confirmed: {reason}"[: service.LONGEST_REASON]
-        service.suspend(conn, flag.worker_id, by=by, reason=why)
+        shown = {"flag_id": flag.id, "code": flag.code.value, "stage": flag.stage and flag.stage.value}
+        known = shown | {"evidence": flag.evidence}
+        service.suspend(conn, flag.worker_id, by=by, reason=why, evidence=known)
     return _decide(conn, flag, FlagState.CONFIRMED, by, reason, at)
 
 

@@ -36,5 +36,6 @@ class GradeEvent(Base):
     # None: the command line of the installation itself.
     actor_id: Mapped[int | None] = mapped_column(sa.ForeignKey("workers.id"))
     reason: Mapped[str] = mapped_column(sa.Text)
-    # The figures that a rule went by; None: somebody decided by themselves.
+    # The figures that a rule went by, where one did. With a new grade `judged`: by stage how many of the
+    # person's answers had been judged.
     evidence: Mapped[Any | None] = mapped_column(Json)

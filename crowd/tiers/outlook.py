@@ -1,10 +1,10 @@
 """How far somebody is from the next grade, stage by stage, as the promotion rule counts. PURE."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from crowd.policy import Grade, Policy, Stage
-from crowd.tiers.promotion import Career
+from crowd.tiers.promotion import Career, cools_until
 from crowd.tiers.score import Score, figures
 
 
@@ -49,7 +49,7 @@ def outlook(career: Career, policy: Policy, now: datetime) -> Outlook:
         ),
         exam=exam,
         exam_passed=exam in career.exams,
-        not_before=_not_before(career, policy, now),
+        not_before=cools_until(career, policy.quality, now),
     )
 
 
@@ -70,10 +70,3 @@ def _at_stage(career: Career, stage: Stage, policy: Policy, *, excels: bool) -> 
         upper_wanted=numbers.demote_below,
         needed=reviews,
     )
-
-
-def _not_before(career: Career, policy: Policy, now: datetime) -> datetime | None:
-    if career.changed_at is None:
-        return None
-    until = career.changed_at + timedelta(days=policy.quality.cool_down_days)
-    return until if until > now else None

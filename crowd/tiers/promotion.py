@@ -4,8 +4,10 @@ A grade rises when even the lower bound is good enough, and falls only when even
 the span between the two keeps people from going up and down.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from crowd.policy import Grade, Policy, Stage
@@ -45,7 +47,7 @@ class Suggestion:
 def suggest(career: Career, policy: Policy, now: datetime) -> Suggestion | None:
     """Another grade, or None: too little judged, too soon after the last change, or nothing to change."""
     judged = _judged(career, policy)
-    if not judged or _cools_down(career, policy.quality, now):
+    if not judged or cools_until(career, policy.quality, now):
         return None
     new = None
     if any(is_below(score, policy.quality) for score in judged.values()):
@@ -57,6 +59,31 @@ def suggest(career: Career, policy: Policy, now: datetime) -> Suggestion | None:
     return Suggestion(
         career.grade, new, {stage: figures(score, policy.quality) for stage, score in judged.items()}
     )
+
+
+def version(policy: Policy) -> str:
+    """A short name for the numbers that the rules go by: what bears one name came about by the same ones."""
+    numbers = {
+        "quality": asdict(policy.quality),
+        "gold": asdict(policy.gold),
+        "promotions": dict(policy.promotions),
+        "demotions": dict(policy.demotions),
+        "grades": {stage: sorted(rules.grades) for stage, rules in policy.stages.items()},
+    }
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def cools_until(career: Career, numbers: QualityPolicy, now: datetime) -> datetime | None:
+    """The end of somebody's cool-down; None: they are in none."""
+    if career.changed_at is None:
+        return None
+    until = career.changed_at + timedelta(days=numbers.cool_down_days)
+    return until if until > now else None
+
+
+def is_gated(grade: Grade, policy: Policy) -> bool:
+    """Whether the exam is only one of the things that this grade takes: alone it speaks for nobody."""
+    return policy.quality.excellent_needs_exam and Stage.SECOND_REVIEW in policy.stages_for(grade)
 
 
 def is_above(score: Score, numbers: QualityPolicy, bar: float) -> bool:
@@ -89,12 +116,6 @@ def _judged(career: Career, policy: Policy) -> dict[Stage, Score]:
         if (score := career.scores.get(stage)) is not None
         and score.n - career.judged_then.get(stage, 0) >= policy.quality.least_judged
     }
-
-
-def _cools_down(career: Career, numbers: QualityPolicy, now: datetime) -> bool:
-    if career.changed_at is None:
-        return False
-    return now < career.changed_at + timedelta(days=numbers.cool_down_days)
 
 
 def _next_grade(career: Career, judged: Mapping[Stage, Score], policy: Policy) -> Grade | None:

@@ -172,6 +172,18 @@ def last_change(conn: Connection, worker_id: int) -> AnyRow | None:
     return conn.execute(query).one_or_none()
 
 
+def fell_at(conn: Connection, worker_id: int) -> datetime | None:
+    """When a person's grade last became a lower one."""
+    query = (
+        sa.select(GradeEvent.at, GradeEvent.old_grade, GradeEvent.new_grade)
+        .where(GradeEvent.worker_id == worker_id, GradeEvent.what == Standing.GRADED)
+        .order_by(GradeEvent.id.desc())
+    )
+    order = list(Grade)
+    falls = (row.at for row in conn.execute(query) if order.index(row.new_grade) < order.index(row.old_grade))
+    return next(falls, None)
+
+
 def reinstated_at(conn: Connection, worker_id: int) -> datetime | None:
     """When a person was last reinstated."""
     query = sa.select(sa.func.max(GradeEvent.at)).where(

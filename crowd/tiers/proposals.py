@@ -1,10 +1,10 @@
 """Proposals: the rule says who should be of another grade, and an admin confirms or dismisses it.
 
-Only failed gold acts by itself: it suspends at once. The rule looks at people outside of any answer's
-transaction, since standing is locked before scores everywhere.
+Only failed gold acts by itself: it suspends at once, and opens a flag. The rule looks at people outside of
+any answer's transaction, since standing is locked before scores everywhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,8 @@ from crowd.accounts.queries import Person
 from crowd.core.db import Database
 from crowd.core.errors import Conflict, Forbidden, NotFound, Problem
 from crowd.policy import Grade, Policy, Stage
-from crowd.tiers import exams, promotion, proposal_queries, quality_queries, service
+from crowd.tiers import exams, flags, look_queries, promotion, proposal_queries, quality_queries, service
+from crowd.tiers.flag_models import FlagCode
 from crowd.tiers.outlook import outlook
 from crowd.tiers.promotion import Career, Suggestion
 from crowd.tiers.proposal_queries import ProposalRow
@@ -50,41 +51,63 @@ class Outcome:
 
 
 def look(db: Database, policy: Policy, now: datetime) -> Outcome:
-    """Have the rule look at everybody of whom something new is known. Any number of processes may at once."""
+    """Have the rule look at everybody of whom something new is known, or for whom a cool-down is over.
+
+    Any number of processes may at once.
+    """
     with db.read() as conn:
         is_outdated = proposal_queries.any_outdated(conn)
     outcome = Outcome()
     if is_outdated:
         with db.begin() as conn:
             outcome = Outcome(withdrawn=proposal_queries.withdraw_outdated(conn, now))
+    for people_beyond in (
+        lambda conn, after: proposal_queries.unchecked_people(conn, after, BATCH),
+        lambda conn, after: look_queries.due_people(conn, now, after, BATCH),
+    ):
+        for worker_id in _by_batches(db, people_beyond):
+            outcome = outcome.plus(look_at(db, policy, worker_id, now))
+    return outcome
+
+
+def _by_batches(db: Database, people_beyond: Callable[[Connection, int], Sequence[int]]) -> Iterator[int]:
     after = 0
     while True:
         with db.read() as conn:
-            batch = proposal_queries.unchecked_people(conn, after, BATCH)
-        for worker_id in batch:
-            outcome = outcome.plus(look_at(db, policy, worker_id, now))
+            batch = people_beyond(conn, after)
+        yield from batch
         if len(batch) < BATCH:
-            return outcome
+            return
         after = batch[-1]
 
 
 def look_at(db: Database, policy: Policy, worker_id: int, now: datetime) -> Outcome:
     """Have the rule look at one person."""
     with db.read() as conn:
+        asked = look_queries.asked(conn, worker_id)
+    with db.read() as conn:
         person = people.person(conn, worker_id)
         scores = {stage: each.score for stage, each in quality_queries.scores_of(conn, worker_id).items()}
         failed = _failed_gold(conn, policy, worker_id)
+        cools_until = _cools_until(conn, person, policy, now) if person else None
     if person is None:
         return Outcome()
     outcome = Outcome()
     if failed and _is_active(person):
-        outcome = Outcome(suspended=_suspend(db, worker_id, failed))
+        outcome = Outcome(suspended=_suspend(db, policy, worker_id, failed, now))
     if _is_active(person) and not outcome.suspended:
         with db.begin() as conn:
             outcome = _propose(conn, policy, person, scores, now)
     with db.begin() as conn:
         proposal_queries.mark_checked(conn, worker_id, scores)
+    if asked is not None:
+        with db.begin() as conn:
+            look_queries.looked(conn, worker_id, asked, cools_until)
     return outcome
+
+
+def _cools_until(conn: Connection, person: Person, policy: Policy, now: datetime) -> datetime | None:
+    return promotion.cools_until(_career(conn, person, {}), policy.quality, now)
 
 
 def outlook_of(conn: Connection, worker_id: int, policy: Policy, now: datetime) -> dict[str, Any] | None:
@@ -134,7 +157,11 @@ def dismiss(conn: Connection, proposal_id: int, *, by: Actor, reason: str, at: d
 
     Raises NotFound, Forbidden `yourself`, Conflict `already_decided`.
     """
-    return _close(conn, _open_proposal(conn, proposal_id, by), ProposalState.DISMISSED, by, reason, at)
+    found = _open_proposal(conn, proposal_id, by)
+    # The person before the proposal, as in `confirm`.
+    people.lock_standing(conn, found.worker_id)
+    look_queries.look_again(conn, found.worker_id, at)
+    return _close(conn, found, ProposalState.DISMISSED, by, reason, at)
 
 
 def _as_told(conn: Connection, person: Person, career: Career, until: datetime) -> Career:
@@ -197,14 +224,23 @@ def _failed_gold(conn: Connection, policy: Policy, worker_id: int) -> tuple[Stag
     )
 
 
-def _suspend(db: Database, worker_id: int, failed: tuple[Stage, Sequence[float]]) -> int:
+def _suspend(
+    db: Database, policy: Policy, worker_id: int, failed: tuple[Stage, Sequence[float]], now: datetime
+) -> int:
+    """Suspend, and open a flag: once it is confirmed, what the person did can be done again (redo)."""
     stage, values = failed
-    evidence = {"rule": promotion.GOLD_RULE, "stage": stage.value, "values": list(values)}
+    evidence = {
+        "rule": promotion.GOLD_RULE,
+        "policy": promotion.version(policy),
+        "stage": stage.value,
+        "values": list(values),
+    }
     # The person reads the reason, and learns from it neither which images were gold nor how many.
     reason = f"{promotion.GOLD_RULE}: the answers of late were not good enough"
     try:
         with db.begin() as conn:
             service.suspend(conn, worker_id, by=None, reason=reason, evidence=evidence)
+            flags.open_flag(conn, worker_id, FlagCode.FAILED_GOLD, stage=stage, evidence=evidence, at=now)
     except Problem as problem:
         log.warning("not_suspended", worker=worker_id, code=problem.code)
         return 0
@@ -214,46 +250,59 @@ def _suspend(db: Database, worker_id: int, failed: tuple[Stage, Sequence[float]]
 def _propose(
     conn: Connection, policy: Policy, person: Person, scores: Mapping[Stage, Score], now: datetime
 ) -> Outcome:
-    career = _career(conn, person, scores)
-    suggestion = promotion.suggest(career, policy, now)
+    wishes = _wishes(conn, policy, person, scores, now)
     standing = proposal_queries.open_proposal_of(conn, person.id)
+    outcome = Outcome()
     if standing is not None:
-        if suggestion is not None and _same(standing, suggestion):
-            return Outcome()
-        if suggestion is None and standing.evidence.get("rule") == exams.RULE:
-            return Outcome()
+        if any((standing.old_grade, standing.new_grade) == (wish.old, wish.new) for wish in wishes):
+            return outcome
         withdrawn = proposal_queries.close(
             conn, standing.id, ProposalState.WITHDRAWN, by=None, reason="it no longer holds", at=now
         )
         outcome = Outcome(withdrawn=int(withdrawn))
-    else:
-        outcome = Outcome()
-    if suggestion is None:
+    if not wishes:
         return outcome
-    made = proposal_queries.insert(conn, person.id, suggestion.old, suggestion.new, _told(suggestion), now)
+    first = wishes[0]
+    made = proposal_queries.insert(conn, person.id, first.old, first.new, first.evidence, now)
     return outcome.plus(Outcome(proposed=int(made)))
+
+
+def _wishes(
+    conn: Connection, policy: Policy, person: Person, scores: Mapping[Stage, Score], now: datetime
+) -> list[exams.Speech]:
+    """What may be proposed for a person, the first thing first: by their scores, then by their exams.
+
+    Who should fall is not to rise by an exam of before.
+    """
+    suggestion = promotion.suggest(_career(conn, person, scores), policy, now)
+    by_exams = exams.speeches(conn, policy, person, now)
+    if suggestion is None:
+        return by_exams
+    by_scores = exams.Speech(suggestion.old, suggestion.new, _told(suggestion, policy))
+    if suggestion.new is policy.demotions.get(suggestion.old):
+        return [by_scores]
+    return [by_scores, *by_exams]
 
 
 def _career(conn: Connection, person: Person, scores: Mapping[Stage, Score]) -> Career:
     changed = proposal_queries.last_change(conn, person.id)
     dismissed_at = proposal_queries.dismissed_at(conn, person.id)
     moments = [moment for moment in (changed.at if changed else None, dismissed_at) if moment is not None]
-    seen = (changed.evidence or {}).get("stages", {}) if changed else {}
+    known = (changed.evidence or {}) if changed else {}
+    # Rows of before there was `judged` have at least what the rule had gone by.
+    before = {stage: figures["n"] for stage, figures in known.get("stages", {}).items()}
     return Career(
         grade=person.grade,
         scores=scores,
         changed_at=max(moments, default=None),
-        judged_then={Stage(stage): figures["n"] for stage, figures in seen.items()},
+        judged_then={Stage(stage): n for stage, n in known.get("judged", before).items()},
         exams=exams.passed_stages(conn, person.id),
     )
 
 
-def _same(standing: ProposalRow, suggestion: Suggestion) -> bool:
-    return (standing.old_grade, standing.new_grade) == (suggestion.old, suggestion.new)
-
-
-def _told(suggestion: Suggestion) -> dict[str, Any]:
+def _told(suggestion: Suggestion, policy: Policy) -> dict[str, Any]:
     return {
         "rule": suggestion.rule,
+        "policy": promotion.version(policy),
         "stages": {stage.value: asdict(figures) for stage, figures in suggestion.figures.items()},
     }

@@ -133,6 +133,20 @@ class SeverityRow(Base):
     reviews: Mapped[int]
 
 
+class RuleLook(Base):
+    """The rule looks at this person again at `due_at`, whatever is judged until then; then the row goes.
+
+    `asked` is raised whenever somebody asks for a look, so that one who looks meanwhile does not take the
+    new wish for the old. Who makes a row holds the person's lock.
+    """
+
+    __tablename__ = "rule_looks"
+
+    worker_id: Mapped[int] = mapped_column(sa.ForeignKey("workers.id"), primary_key=True, autoincrement=False)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    asked: Mapped[int]
+
+
 class Proposal(Base):
     """The rule proposes another grade for a person, with what it saw. Closed once, by an admin or itself."""
 

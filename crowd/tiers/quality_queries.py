@@ -311,6 +311,11 @@ def scores_of(conn: Connection, worker_id: int) -> dict[Stage, Standing]:
     return {row[0]: Standing(row[1], Score(*row[2:])) for row in conn.execute(query)}
 
 
+def judged_of(conn: Connection, worker_id: int) -> dict[str, int]:
+    """How many of a person's answers have been judged, by stage."""
+    return {stage.value: each.score.n for stage, each in scores_of(conn, worker_id).items()}
+
+
 def people(conn: Connection, after: int, limit: int) -> Sequence[int]:
     """The ids of people beyond `after`, in order."""
     return (

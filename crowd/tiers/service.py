@@ -16,7 +16,7 @@ from crowd.accounts.service import NewPassword
 from crowd.core.clock import now
 from crowd.core.errors import Conflict, Forbidden, NotFound
 from crowd.policy import Grade
-from crowd.tiers import queries
+from crowd.tiers import look_queries, quality_queries, queries
 from crowd.tiers.models import Standing
 
 LONGEST_REASON = 1000
@@ -54,7 +54,8 @@ def regrade(
 ) -> Person:
     """Move a person to `grade`; the grade one has already changes nothing. `by` None: the command line.
 
-    `only_from`: somebody in good standing who is of that grade now. `evidence`: what a rule went by.
+    `only_from`: somebody in good standing who is of that grade now. `evidence`: what a rule went by; the row
+    also keeps how much had been judged by then, since the rule goes by what comes after.
     Raises NotFound, Forbidden `yourself`, and Conflict `last_admin`, `account_kind`, `erased` or `outdated`.
     """
     person = _guard(conn, worker_id, by, leaves_admins=grade is not Grade.ADMIN)
@@ -65,7 +66,9 @@ def regrade(
     if person.grade is grade:
         return person
     people.set_grade(conn, worker_id, grade)
-    _record(conn, worker_id, Standing.GRADED, (person.grade, grade), by, reason, evidence)
+    known = {**(evidence or {}), "judged": quality_queries.judged_of(conn, worker_id)}
+    _record(conn, worker_id, Standing.GRADED, (person.grade, grade), by, reason, known)
+    look_queries.look_again(conn, worker_id, now())
     _tell(conn, worker_id)
     return replace(person, grade=grade)
 
@@ -95,6 +98,7 @@ def reinstate(conn: Connection, worker_id: int, *, by: Actor | None, reason: str
         return person
     people.set_suspended(conn, worker_id, None)
     _record(conn, worker_id, Standing.REINSTATED, (person.grade, person.grade), by, reason)
+    look_queries.look_again(conn, worker_id, now())
     return replace(person, suspended=False)
 
 

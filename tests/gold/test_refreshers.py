@@ -48,6 +48,10 @@ def offered(person: Person) -> list[dict[str, Any]]:
     return found
 
 
+def flagged(crew: GoldCrew, person: Person) -> list[str]:
+    return [flag["code"] for flag in crew.admin.read(f"/tiers/flags?worker={person.id}")["items"]]
+
+
 def practise(crew: GoldCrew, person: Person) -> None:
     response = person.post("/courses/segmentation/practice", {})
     assert response.status_code == 200, response.text
@@ -106,8 +110,10 @@ def test_what_was_judged_before_a_refresher_does_not_bring_the_next(crew: GoldCr
     crew.clock.forward(days=crew.rt.policy.refreshers.rest_days, minutes=1)
     judged(crew, person, 1.0)
     assert looks(crew) == 0
+    assert flagged(crew, person) == [], "practice comes first"
     judged(crew, person, *[0.0] * 6, kind=Kind.GOLD)
     assert looks(crew) == 1
+    assert flagged(crew, person) == ["drift"]
 
 
 def test_nobody_is_offered_practice_where_they_do_not_work(crew: GoldCrew) -> None:

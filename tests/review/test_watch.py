@@ -1,6 +1,7 @@
 """The watch: detectors over real answers open flags, once, and leave honest people alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -143,6 +144,24 @@ def test_seats_made_for_comparing_tell_an_unreliable_reviewer(
     assert look(engine, reviewer) == set()
     monkeypatch.setattr(watch, "OVERLAP_SOURCES", [lambda *of: seats if of[1] == reviewer else []])
     assert look(engine, reviewer) == {(reviewer, Stage.FIRST_REVIEW, "unreliable_reviewer")}
+
+
+def test_who_was_careful_on_probation_is_held_against_what_the_flow_shows_now(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.policy = replace(engine.policy, flags=replace(engine.policy.flags, overlap_least=6))
+    for grade in (Grade.GENERAL, Grade.EXPERT):
+        engine.hire(grade)
+    reviewer = engine.hire(Grade.REVIEWER)
+    left, right = (engine.hire(Grade.INSPECTOR) for _ in range(2))
+    perfect = [Overlap(reviewer, image, 1 + image % 5, float(1 + image % 5)) for image in range(100)]
+    monkeypatch.setattr(watch, "OVERLAP_SOURCES", [lambda *of: perfect if of[1] == reviewer else []])
+    for _ in range(6):
+        engine.image_at(Stage.FIRST_REVIEW)
+        sit(engine, reviewer, 5)
+        for who in (left, right):
+            sit(engine, who, 2)
+    assert look(engine, reviewer) == {(reviewer, Stage.FIRST_REVIEW, "lenient_reviewer")}
 
 
 def test_the_seats_of_a_second_review_are_held_against_each_other_or_the_adjudicator(engine: Engine) -> None:

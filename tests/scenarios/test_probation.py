@@ -14,8 +14,8 @@ from tests.scenarios.people import Crew, Person, good, refused, styles, verdict
 
 @pytest.fixture
 def policy(crew: Crew) -> Policy:
-    """The usual policy, with a short probation."""
-    numbers = replace(crew.rt.policy.probation, reviews=3)
+    """The usual policy, with a short probation, after which nothing is compared."""
+    numbers = replace(crew.rt.policy.probation, reviews=3, later_percent=0)
     return replace(crew.rt.policy, probation=numbers)
 
 
@@ -102,6 +102,14 @@ def test_only_the_first_reviews_are_taken_and_each_once(crew: Crew, policy: Poli
     kept = crew.rows("SELECT own_score, state FROM rechecks ORDER BY id")
     assert kept == [(5, 1)] * 3
     assert crew.rows("SELECT reviews FROM probations") == [(3,)]
+
+
+def test_of_the_later_reviews_a_share_is_taken_as_well(crew: Crew, policy: Policy) -> None:
+    for _ in range(4):
+        reviewed(crew)
+    every = replace(policy, probation=replace(policy.probation, later_percent=100))
+    assert pass_by(crew, every) == 4
+    assert crew.rows("SELECT reviews FROM probations") == [(3,)], "the fourth is none of the first"
 
 
 def test_who_has_long_reviewed_is_not_on_probation_when_it_is_switched_on(crew: Crew, policy: Policy) -> None:

@@ -13,10 +13,12 @@ from crowd.policy.targets import Targets
 from crowd.runtime import EXTENSION, Runtime
 from crowd.steering import telling
 from crowd.steering.tables import csv_text
+from crowd.tasks.models import Kind
 from tests.kinds import Answer
 from tests.steering.conftest import Steered
-from tests.tasks.engine import later, passing
+from tests.tasks.engine import Lease, later, passing
 
+DAYS = {"2026-W10": "2026-03-02", "2026-W11": "2026-03-09"}
 EVERY = (
     "workers",
     "reviewers",
@@ -96,6 +98,106 @@ def test_errors_and_fixes_name_whom_they_concern(lived: Steered) -> None:
     assert lived.items("fixes", worker=fix["fixer_id"]) == [fix]
     assert lived.items("fixes", worker=lived.engine.crew[Grade.INSPECTOR][0]) == []
     assert lived.items("errors", worker=lived.engine.crew[Grade.INSPECTOR][0]) == []
+
+
+def test_errors_are_told_apart_by_style_week_person_group_and_supplier(lived: Steered) -> None:
+    error = {"stage": "attributes", "code": "missing", "bounces": 1, "share": 1.0}
+    [fix] = lived.items("fixes")
+    [supplier] = lived.items("suppliers")
+    keys = {
+        "style": "street",
+        "week": "2026-W10",
+        "worker": str(fix["author_id"]),
+        "group": "0",
+        "supplier": str(supplier["supplier_id"]),
+    }
+    for by, key in keys.items():
+        assert lived.items("errors", by=by) == [{"key": key, **error}], by
+    assert lived.items("errors", style="street") == [error]
+    assert lived.items("errors", style="resort") == []
+    heading, row = lived.get("errors", by="style", format="csv").text.removeprefix("\ufeff").splitlines()
+    assert (heading.split(",")[0], row.split(",")[0]) == ("key", "street")
+
+
+def test_fixes_are_narrowed_by_group_and_supplier(lived: Steered) -> None:
+    [fix], [supplier] = lived.items("fixes"), lived.items("suppliers")
+    for query in ({"group": 0}, {"supplier": supplier["supplier_id"]}):
+        assert lived.items("fixes", **query) == [fix]
+    for query in ({"group": 7}, {"supplier": supplier["supplier_id"] + 1}):
+        assert lived.items("fixes", **query) == []
+
+
+def test_agreement_is_told_apart_by_week_supplier_group_reviewer_and_style(lived: Steered) -> None:
+    def scores(**query: Any) -> list[Any]:
+        return [row for row in lived.items("agreement", **query) if row["variable"] == "score"]
+
+    [whole] = scores()
+    [supplier] = lived.items("suppliers")
+    assert scores(by="week") == [{"key": "2026-W11", **whole}]
+    assert scores(by="supplier") == [{"key": str(supplier["supplier_id"]), **whole}]
+    assert scores(supplier=supplier["supplier_id"]) == [whole]
+    assert scores(supplier=supplier["supplier_id"] + 1) == []
+    assert scores(since="2026-03-16", by="week") == []
+    # All three belong to no group, so each pair counts from both sides.
+    [group] = scores(by="group")
+    assert (group["key"], group["pairs"]) == ("0", 2 * whole["pairs"])
+    sat = {row["worker_id"] for row in lived.items("reviewers") if row["pairs"]}
+    by_person = scores(by="worker")
+    assert {int(row["key"]) for row in by_person} == sat
+    assert [scores(worker=row["key"]) for row in by_person] == [
+        [{name: value for name, value in row.items() if name != "key"}] for row in by_person
+    ]
+
+
+def test_agreement_on_a_style_is_whether_both_name_it(lived: Steered) -> None:
+    engine = lived.engine
+    engine.hire(Grade.EXPERT)
+    engine.image_at(Stage.STYLES)
+    for expert, named in zip(engine.crew[Grade.EXPERT], (["street", "resort"], ["street"]), strict=True):
+        lease = engine.claim(expert, Stage.STYLES)
+        assert isinstance(lease, Lease)
+        assert engine.answer(lease, {"styles": named, "unsure": True}) is None
+    telling.tell(engine.db)
+    found = lived.items("agreement", by="style")
+    assert [(row["key"], row["variable"], row["equal"]) for row in found] == [
+        ("resort", "styles:resort", 0.0),
+        ("street", "styles:street", 1.0),
+    ]
+    [resort] = lived.items("agreement", style="resort")
+    assert {"key": "resort", **resort} == found[0]
+    assert lived.items("agreement", style="country")[0]["equal"] == 1.0, "both do without it"
+
+
+def test_a_group_s_attributes_and_outlines_agree_with_others(lived: Steered) -> None:
+    engine = lived.engine
+    image = engine.image_at(Stage.STYLES)
+    author = next(task.worker_id for task in engine.tasks_of(image) if task.stage is Stage.ATTRIBUTES)
+    back = lived.claimed(Stage.STYLES)
+    engine.answer(back, {"to": None, "reasons": ["blanket"], "comment": ""}, Kind.SEND_BACK)
+    later(engine, 86_400)
+    engine.tidy()
+    fixer = next(who for who in engine.crew[Grade.GENERAL] if who != author)
+    lease = engine.claim(fixer, Stage.ATTRIBUTES)
+    assert isinstance(lease, Lease)
+    assert engine.answer(lease, passing(lease)) is None
+    telling.tell(engine.db)
+    by_group = {(row["key"], row["variable"]): row["pairs"] for row in lived.items("agreement", by="group")}
+    [whole] = [row for row in lived.items("agreement") if row["variable"] == "category"]
+    assert by_group["0", "category"] == 2 * whole["pairs"] > 0
+    regions = [row for row in lived.items("agreement", by="week") if row["variable"] == "regions"]
+    assert regions == [
+        {"key": week, **row}
+        for week in ("2026-W10", "2026-W11")
+        for row in lived.items("agreement", stage="segmentation", since=DAYS[week], until=DAYS[week])
+    ]
+
+
+@pytest.mark.parametrize("query", [{"worker": 1}, {"group": 0}, {"by": "group"}, {"by": "worker"}])
+def test_agreement_of_people_on_one_supplier_s_images_is_not_kept(
+    steered: Steered, query: dict[str, Any]
+) -> None:
+    answer = steered.get("agreement", supplier=1, **query)
+    assert (answer.status_code, list(answer.json["errors"])) == (422, ["supplier"])
 
 
 def test_suppliers_and_styles_tell_what_was_accepted(lived: Steered) -> None:

@@ -23,6 +23,7 @@ from crowd.steering.models import (
     FixDay,
     ImageDay,
     StyleDay,
+    SupplierAgreementWeek,
     Untold,
     WorkDay,
 )
@@ -95,6 +96,9 @@ def test_a_rebuild_equals_what_was_told_as_it_happened(engine: Engine, seed: int
     as_it_happened = kept(engine.db)
     assert as_it_happened["work_days"]
     assert as_it_happened["error_days"]
+    pairs = total(engine.db, AgreementWeek, "weight", earlier=True)
+    assert total(engine.db, AgreementWeek, "weight", earlier=False) == pairs
+    assert total(engine.db, SupplierAgreementWeek, "weight") == pairs
     telling.start_over(engine.db)
     assert not any(kept(engine.db).values())
     assert telling.retell(engine.db, page=13) > 20
@@ -178,7 +182,8 @@ def test_a_correction_says_who_fixed_whose_answer(engine: Engine) -> None:
     former = [row for row in rows_of(engine.db, WorkDay) if row.worker_id == author and row.revised]
     # One of two attributes stayed as it was.
     assert [(row.revised, row.kept) for row in former] == [(1, 500_000)]
-    color = [row for row in rows_of(engine.db, AgreementWeek) if row.variable == "color"]
+    weeks = rows_of(engine.db, AgreementWeek)
+    color = [row for row in weeks if row.variable == "color" and row.earlier]
     assert [(row.a, row.b, row.basis, row.weight) for row in color] == [
         ("", "black", Basis.REVISION, telling.UNIT)
     ]

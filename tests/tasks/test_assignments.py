@@ -66,7 +66,7 @@ def claim(engine: Engine, worker_id: int, stage: Stage | None = None) -> Lease |
 
 
 def upkeep(engine: Engine) -> int:
-    return assignments.upkeep(engine.db, engine.now)
+    return assignments.upkeep(engine.db, engine.policy, engine.now)
 
 
 def states(engine: Engine) -> dict[TaskState, int]:
@@ -141,6 +141,55 @@ def test_a_group_shares_what_is_assigned_to_it_as_long_as_people_belong(engine: 
         groups.leave(conn, school, two, by=None, reason="")
     assert claim(engine, two) is QueueState.LEASED
     assert isinstance(claim(engine, one), Lease)
+
+
+def group_of(engine: Engine, *people: int) -> int:
+    with engine.db.begin() as conn:
+        school: int = groups.found(conn, GroupKind.SCHOOL, "Hill School", by=None).id
+        groups.join(conn, school, people, by=None, reason="")
+    return school
+
+
+def test_a_group_without_anybody_who_works_at_the_stage_is_refused(engine: Engine) -> None:
+    engine.add_image()
+    suspended = engine.hire(Grade.GENERAL)
+    school = group_of(engine, engine.crew[Grade.EXPERT][0], engine.hire(Grade.TRAINEE), suspended)
+    engine.suspend(suspended)
+    with pytest.raises(Unprocessable) as refused:
+        assign(engine, group_id=school)
+    assert list(refused.value.errors or ()) == ["group"]
+
+
+def test_what_nobody_of_a_group_may_take_is_not_kept_for_it(engine: Engine) -> None:
+    reviewer, other = engine.crew[Grade.REVIEWER]
+    own = engine.add_image()
+    lease = engine.claim(reviewer, Stage.SEGMENTATION)
+    assert isinstance(lease, Lease)
+    engine.answer(lease, passing(lease))
+    engine.lead(own, Stage.FIRST_REVIEW)
+    assign(engine, group_id=group_of(engine, reviewer), stage=Stage.FIRST_REVIEW)
+    assert TaskState.ASSIGNED not in states(engine)
+    assert isinstance(claim(engine, other, Stage.FIRST_REVIEW), Lease)
+
+
+def test_what_nobody_of_a_group_may_take_any_more_comes_back_before_the_deadline(engine: Engine) -> None:
+    one, two, outside = engine.crew[Grade.GENERAL]
+    school = group_of(engine, one, two)
+    for _ in range(3):
+        engine.add_image()
+    assignment = assign(engine, group_id=school, hours=24 * 300)
+    engine.suspend(one)
+    upkeep(engine)
+    assert states(engine) == {TaskState.ASSIGNED: 3}, "the other one may"
+    with engine.db.begin() as conn:
+        groups.leave(conn, school, two, by=None, reason="")
+    assert claim(engine, outside) is QueueState.LEASED
+    assert upkeep(engine) == 3
+    assert states(engine) == {TaskState.READY: 3}
+    assert shown(engine, assignment)["returned"] == 3
+    assert upkeep(engine) == 0
+    assert isinstance(claim(engine, outside), Lease)
+    assert exact(engine)
 
 
 def test_the_deadline_gives_work_back_though_searches_have_gone_on(engine: Engine) -> None:

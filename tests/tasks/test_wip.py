@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from crowd.tasks.assignments import Order, Roster
 from crowd.tasks.leases import Claimant, QueueState
 from crowd.tasks.models import Kind
 from crowd.tasks.wip import Valve
-from tests.tasks.engine import Engine, Lease, _lease, open_database, passing
+from tests.tasks.engine import Engine, Lease, _lease, open_database, passing, rejecting
 
 
 def capped(policy: Policy, **most: int) -> Policy:
@@ -59,6 +60,37 @@ def test_a_stage_pauses_while_too_much_waits_after_it(engine: Engine) -> None:
     assert isinstance(given, Lease)
     assert given.stage is Stage.ATTRIBUTES
     assert isinstance(claim(engine, drawer, Stage.SEGMENTATION), Lease)
+
+
+def test_the_grid_pauses_too(engine: Engine) -> None:
+    engine.policy = capped(engine.policy, second_review=1)
+    left, right, third = (engine.hire(Grade.INSPECTOR) for _ in range(3))
+    (drawer, tagger), (stylist,) = engine.crew[Grade.GENERAL], engine.crew[Grade.EXPERT]
+    for _ in range(3):
+        engine.add_image()
+    for who in (drawer, tagger, stylist, engine.hire(Grade.REVIEWER)):
+        for _ in range(3):
+            answered(engine, who)
+    for _ in range(2):
+        answered(engine, left)
+        answered(engine, right, rejecting(Stage.STYLES))
+    assert claim(engine, third, Stage.SECOND_REVIEW) is QueueState.PAUSED
+    assert grid(engine, third, Valve(known=0)) == 0
+    assert grid(engine, third, None) == 1
+
+
+def answered(engine: Engine, who: int, result: dict[str, Any] | None = None) -> None:
+    """Somebody answers what they are given, passing by default."""
+    lease = engine.claim(who)
+    assert isinstance(lease, Lease)
+    assert engine.answer(lease, result or passing(lease)) is None
+
+
+def grid(engine: Engine, worker_id: int, valve: Valve | None) -> int:
+    """How many second reviews somebody is given for the grid."""
+    with engine.db.begin() as conn:
+        claimant = Claimant(worker_id, engine.taxonomy_id)
+        return len(leases.claim_batch(conn, claimant, engine.policy, engine.now, 10, valve=valve))
 
 
 def test_nothing_to_do_is_empty_though_a_cap_is_reached(engine: Engine) -> None:

@@ -13,7 +13,8 @@ from crowd.gold.refreshers.rules import Judged, drift
 from crowd.policy import Policy, Stage
 from crowd.tasks import due
 from crowd.tasks.shadows import Testimony
-from crowd.tiers import quality_queries
+from crowd.tiers import flags, quality_queries
+from crowd.tiers.flag_models import FlagCode
 
 LOOK = due.Schedule("refreshers", every=timedelta(hours=6), within=timedelta(hours=1))
 BATCH = 200
@@ -89,5 +90,8 @@ def _offer(
     why = drift(judged, gold, policy.refreshers, policy.quality)
     if why is None:
         return 0
+    if last is not None:
+        # Practice did not help, so an admin is to look.
+        flags.open_flag(conn, worker_id, FlagCode.DRIFT, stage=stage, evidence=why, at=now)
     items = policy.refreshers.items
     return queries.offer(conn, worker_id=worker_id, stage=stage, items=items, why=why, offered_at=now)

@@ -1,9 +1,12 @@
 """Probation: the first reviews of somebody new are judged again, blind, once their image is through.
 
+After them a small share goes on being judged again, so that whoever changes is noticed.
+
 Upkeep finds them; no claim and no answer does anything for it. Until its image is accepted a review waits:
 who judges it again is then needed nowhere else, and cannot tell anybody anything.
 """
 
+import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -26,6 +29,8 @@ from crowd.tiers.evidence import Evidence, Kind
 BATCH = 1000
 MOST_BATCHES = 20
 OPENED_AT_ONCE = 50
+# Who could tell which of their later reviews are compared would look at those alone.
+DICE = random.SystemRandom()
 # Where a database is met for the first time, so many answers back.
 FIRST_LOOK = 5000
 # Longer than any transaction can live: of rows older than this none with a smaller id is still to appear.
@@ -72,7 +77,7 @@ def overlaps(
     policy: Policy, conn: Connection, worker_id: int, stage: Stage, after: datetime | None
 ) -> Sequence[Overlap]:
     """A reviewer's scores beside those of who judged the same again (see watch.OVERLAP_SOURCES)."""
-    most = policy.flags.overlap_most
+    most = policy.flags.overlap_seats
     rows = rechecks.compared(conn, worker_id, stage, Purpose.OVERLAP, after, most)
     return [Overlap(worker_id, row.image_id, row.own_score, float(row.score)) for row in rows]
 
@@ -91,9 +96,10 @@ def _take_up(conn: Connection, policy: Policy, now: datetime) -> int:
 
 def _take_up_review(conn: Connection, row: AnyRow, policy: Policy, now: datetime) -> None:
     most = policy.probation.reviews
-    if queries.reviews_of(conn, row.worker_id, row.id, most) >= most:
+    if queries.reviews_of(conn, row.worker_id, row.id, most) < most:
+        queries.count_review(conn, row.worker_id)
+    elif DICE.random() * 100 >= policy.probation.later_percent:
         return
-    queries.count_review(conn, row.worker_id)
     rechecks.add(
         conn,
         {
