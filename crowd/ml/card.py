@@ -4,6 +4,7 @@ Read without torch, so that the web process can take a file in. `docs/models.md`
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ KEY = "crowd"
 FITS = ("squash", "pad")
 CROPS = ("image", "region")
 MOST_HEADER_BYTES = 16 * 1024 * 1024
+# Shares of a region's box beyond which a crop is mostly not of it.
+MOST_MARGIN = 2.0
 
 Classes: TypeAlias = tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
@@ -90,17 +93,11 @@ def read_card(file: IO[bytes]) -> Card:
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= length <= MOST_HEADER_BYTES:
         raise CardError("is no safetensors file")
-    try:
-        header = json.loads(file.read(length))
-    except ValueError:
-        raise CardError("is no safetensors file") from None
+    header = _document(file.read(length), "is no safetensors file")
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or KEY not in metadata:
         raise CardError(f"has no {KEY!r} in its metadata: was it written by `crowd train`?")
-    try:
-        return parse_card(json.loads(metadata[KEY]))
-    except json.JSONDecodeError:
-        raise CardError(f"holds no JSON under {KEY!r} of its metadata") from None
+    return parse_card(_document(metadata[KEY], f"holds no JSON under {KEY!r} of its metadata"))
 
 
 def parse_card(document: object) -> Card:
@@ -123,7 +120,7 @@ def parse_card(document: object) -> Card:
         )
     except KeyError as missing:
         raise CardError(f"its card lacks {missing.args[0]}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CardError(f"its card does not hold: {error}") from None
     if stage not in LABELLING:
         raise CardError(f"its card is of the stage {stage}, which has no candidates")
@@ -148,6 +145,16 @@ def outputs_of(classes: Classes) -> int:
     return sum(map(len, classes.values())) if isinstance(classes, Mapping) else len(classes)
 
 
+def _document(text: object, otherwise: str) -> Any:
+    """The JSON document of a file that anybody may have written. Raises CardError, saying `otherwise`."""
+    if not isinstance(text, str | bytes):
+        raise CardError(otherwise)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise CardError(otherwise) from None
+
+
 def _classes(stage: Stage, given: object) -> Classes:
     if stage is Stage.ATTRIBUTES:
         found = {_text(name): _texts(values) for name, values in _mapping(given).items()}
@@ -169,8 +176,11 @@ def _inputs(given: object) -> Inputs:
     if not (1 <= height <= 4096 and 1 <= width <= 4096):
         raise ValueError("inputs.size lies outside of 1 to 4096 pixels")
     mean, std = _numbers(fields["mean"], 3), _numbers(fields["std"], 3)
+    (margin,) = _numbers([fields.get("margin", 0.0)], 1)
     if min(std) <= 0:
         raise ValueError("inputs.std must be above 0")
+    if not 0 <= margin <= MOST_MARGIN:
+        raise ValueError(f"inputs.margin lies outside of 0 to {MOST_MARGIN}")
     return Inputs(
         height=int(height),
         width=int(width),
@@ -178,7 +188,7 @@ def _inputs(given: object) -> Inputs:
         std=(std[0], std[1], std[2]),
         fit=fit,
         crop=crop,
-        margin=float(fields.get("margin", 0.0)),
+        margin=margin,
     )
 
 
@@ -222,4 +232,7 @@ def _numbers(given: object, count: int) -> Sequence[float]:
         raise ValueError(f"{count} numbers are needed, not {given!r:.60}")
     if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in given):
         raise ValueError(f"{count} numbers are needed, not {given!r:.60}")
-    return [float(number) for number in given]
+    numbers = [float(number) for number in given]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{count} finite numbers are needed, not {given!r:.60}")
+    return numbers
