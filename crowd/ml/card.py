@@ -72,7 +72,8 @@ class Card:
     """A model's card. `classes` are keys of the taxonomy in the order of the net's outputs.
 
     Segmentation: parts (the net's class i + 1). Styles: styles. Attributes: attribute → values, the
-    outputs of all attributes one after the other; those in `multiple` can have several values.
+    outputs of all attributes one after the other; those in `multiple` can have several values. `parts`: of
+    a net that reads a garment of each part at once, these in the order of its seats.
     """
 
     stage: Stage
@@ -80,6 +81,7 @@ class Card:
     options: Mapping[str, Any]
     classes: Classes
     multiple: tuple[str, ...]
+    parts: tuple[str, ...]
     inputs: Inputs
     benchmark: Benchmark | None
     metrics: Mapping[str, Any]
@@ -112,6 +114,7 @@ def parse_card(document: object) -> Card:
             options=_mapping(document.get("options", {})),
             classes=_classes(stage, document["classes"]),
             multiple=_texts(document.get("multiple", [])),
+            parts=_texts(document.get("parts", [])),
             inputs=_inputs(document["inputs"]),
             benchmark=_benchmark(document.get("benchmark")),
             metrics=_mapping(document.get("metrics") or {}),
