@@ -184,14 +184,18 @@ def test_a_model_whose_answers_cannot_be_ranked_holds_up_nothing(
     waiting_at(rt, Stage.ATTRIBUTES, 3)
     for model_id in (broken, fine):
         promote(rt, model_id)
+
+    def refuse(self: Predictor, logits: torch.Tensor) -> None:
+        raise ZeroDivisionError
+
     monkeypatch.setattr(Predictor, "check", lambda self: None)
-    monkeypatch.setattr(Predictor, "_styles", lambda self, logits: {}[len(logits)])
+    monkeypatch.setattr(Predictor, "_styles", refuse)
     tally = run_line(rt)
     assert (tally.made, tally.failed) == (3, 3)
     assert len(candidates_of(rt, fine)) == 3
     jobs = jobs_of(rt, broken).values()
     assert [job.attempts for job in jobs] == [1, 1, 1]
-    assert all("KeyError" in job.error and job.due_at is not None for job in jobs)
+    assert all("ZeroDivisionError" in job.error and job.due_at is not None for job in jobs)
 
 
 def test_one_task_that_cannot_be_ranked_fails_alone(
