@@ -250,8 +250,8 @@ def test_a_training_is_not_taken_up_on_other_data_or_weights(
         },
         tmp_path / "r18.pth",
     )
+    weighed = replace(setting, weights=tmp_path / "r18.pth")
     with pytest.raises(Problem, match="begun with weights None"):
-        weighed = replace(setting, weights=tmp_path / "r18.pth")
         run.train(weighed, handful, taxonomy, ALONE, Silent(), resume=True)
 
 
