@@ -108,7 +108,7 @@ def _task_command(task: Task, about: str) -> None:
         "--benchmark",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="With --grow or --mode test: test on all images of this set.",
+        help="Test on all images of this set: what models are tested on by one set can be compared.",
     )
     @click.option(
         "--other-weights",
@@ -144,8 +144,8 @@ def _run(
     other_weights: Path | None,
     **hyper: Any,
 ) -> None:
-    if benchmark and not (mode == "test" or (grow and mode == "train")):
-        raise field_error("--benchmark", "goes with --grow or --mode test alone")
+    if benchmark and mode == "validate":
+        raise field_error("--benchmark", "is a set to test on, not to validate on")
     training = _import_training()
     setting = training.task.Setting(
         task=task,
@@ -162,7 +162,7 @@ def _run(
         taxonomy = load_taxonomy()
         data = training.data.read_folder(folder, taxonomy, bar.reading)
         other = training.data.read_folder(benchmark, taxonomy, bar.reading) if benchmark else None
-        if other and mode == "test":
+        if other and not (grow and mode == "train"):
             data = data.tested_on(other)
         bar.say(_told_of(data))
         if mode == "train":

@@ -4,6 +4,7 @@ Read without torch, so that the web process can take a file in. `docs/models.md`
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ KEY = "crowd"
 FITS = ("squash", "pad")
 CROPS = ("image", "region")
 MOST_HEADER_BYTES = 16 * 1024 * 1024
+# Shares of a region's box beyond which a crop is mostly not of it.
+MOST_MARGIN = 2.0
 
 Classes: TypeAlias = tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
@@ -69,7 +72,8 @@ class Card:
     """A model's card. `classes` are keys of the taxonomy in the order of the net's outputs.
 
     Segmentation: parts (the net's class i + 1). Styles: styles. Attributes: attribute → values, the
-    outputs of all attributes one after the other; those in `multiple` can have several values.
+    outputs of all attributes one after the other; those in `multiple` can have several values. `parts`: of
+    a net that reads a garment of each part at once, these in the order of its seats.
     """
 
     stage: Stage
@@ -77,6 +81,7 @@ class Card:
     options: Mapping[str, Any]
     classes: Classes
     multiple: tuple[str, ...]
+    parts: tuple[str, ...]
     inputs: Inputs
     benchmark: Benchmark | None
     metrics: Mapping[str, Any]
@@ -90,17 +95,11 @@ def read_card(file: IO[bytes]) -> Card:
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= length <= MOST_HEADER_BYTES:
         raise CardError("is no safetensors file")
-    try:
-        header = json.loads(file.read(length))
-    except ValueError:
-        raise CardError("is no safetensors file") from None
+    header = _document(file.read(length), "is no safetensors file")
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or KEY not in metadata:
         raise CardError(f"has no {KEY!r} in its metadata: was it written by `crowd train`?")
-    try:
-        return parse_card(json.loads(metadata[KEY]))
-    except json.JSONDecodeError:
-        raise CardError(f"holds no JSON under {KEY!r} of its metadata") from None
+    return parse_card(_document(metadata[KEY], f"holds no JSON under {KEY!r} of its metadata"))
 
 
 def parse_card(document: object) -> Card:
@@ -115,6 +114,7 @@ def parse_card(document: object) -> Card:
             options=_mapping(document.get("options", {})),
             classes=_classes(stage, document["classes"]),
             multiple=_texts(document.get("multiple", [])),
+            parts=_texts(document.get("parts", [])),
             inputs=_inputs(document["inputs"]),
             benchmark=_benchmark(document.get("benchmark")),
             metrics=_mapping(document.get("metrics") or {}),
@@ -123,7 +123,7 @@ def parse_card(document: object) -> Card:
         )
     except KeyError as missing:
         raise CardError(f"its card lacks {missing.args[0]}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CardError(f"its card does not hold: {error}") from None
     if stage not in LABELLING:
         raise CardError(f"its card is of the stage {stage}, which has no candidates")
@@ -148,6 +148,16 @@ def outputs_of(classes: Classes) -> int:
     return sum(map(len, classes.values())) if isinstance(classes, Mapping) else len(classes)
 
 
+def _document(text: object, otherwise: str) -> Any:
+    """The JSON document of a file that anybody may have written. Raises CardError, saying `otherwise`."""
+    if not isinstance(text, str | bytes):
+        raise CardError(otherwise)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise CardError(otherwise) from None
+
+
 def _classes(stage: Stage, given: object) -> Classes:
     if stage is Stage.ATTRIBUTES:
         found = {_text(name): _texts(values) for name, values in _mapping(given).items()}
@@ -169,8 +179,11 @@ def _inputs(given: object) -> Inputs:
     if not (1 <= height <= 4096 and 1 <= width <= 4096):
         raise ValueError("inputs.size lies outside of 1 to 4096 pixels")
     mean, std = _numbers(fields["mean"], 3), _numbers(fields["std"], 3)
+    (margin,) = _numbers([fields.get("margin", 0.0)], 1)
     if min(std) <= 0:
         raise ValueError("inputs.std must be above 0")
+    if not 0 <= margin <= MOST_MARGIN:
+        raise ValueError(f"inputs.margin lies outside of 0 to {MOST_MARGIN}")
     return Inputs(
         height=int(height),
         width=int(width),
@@ -178,7 +191,7 @@ def _inputs(given: object) -> Inputs:
         std=(std[0], std[1], std[2]),
         fit=fit,
         crop=crop,
-        margin=float(fields.get("margin", 0.0)),
+        margin=margin,
     )
 
 
@@ -222,4 +235,7 @@ def _numbers(given: object, count: int) -> Sequence[float]:
         raise ValueError(f"{count} numbers are needed, not {given!r:.60}")
     if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in given):
         raise ValueError(f"{count} numbers are needed, not {given!r:.60}")
-    return [float(number) for number in given]
+    numbers = [float(number) for number in given]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{count} finite numbers are needed, not {given!r:.60}")
+    return numbers

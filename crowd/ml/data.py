@@ -5,6 +5,7 @@ does not know counts as not said, and is counted.
 """
 
 import csv
+import hashlib
 import json
 import re
 from collections import Counter
@@ -72,6 +73,7 @@ class DataSet:
 
     `release`: name and time (RFC 3339) of the release that the folder is an export of, if it is one.
     `barred`: how many of its images models may not learn from, as their contracts say; they are left out.
+    `tested`: what the set is called whose images took the place of the test split.
     """
 
     folder: Path
@@ -79,6 +81,12 @@ class DataSet:
     unknown: Counter[str] = field(default_factory=Counter)
     release: tuple[str, str] | None = None
     barred: int = 0
+    tested: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the set is called: its release, wherever that was exported to, or else the folder."""
+        return self.release[0] if self.release else self.folder.name
 
     def of(self, split: str) -> list[Sample]:
         """The samples of one split."""
@@ -87,7 +95,24 @@ class DataSet:
     def tested_on(self, benchmark: "DataSet") -> "DataSet":
         """This set with all images of a benchmark set in the place of its own; no release is like it."""
         test = (replace(sample, split=TEST) for sample in benchmark.samples)
-        return replace(self, samples=(*self.of(TRAIN), *self.of(VALIDATION), *test), release=None)
+        samples = (*self.of(TRAIN), *self.of(VALIDATION), *test)
+        return replace(self, samples=samples, release=None, tested=benchmark.name)
+
+    def called(self, split: str) -> str:
+        """A split by name and content: sets of one name differ if any number or label does."""
+        name = self.tested if split == TEST and self.tested else self.name
+        return f"{name} {split} {self.digest(split)}"
+
+    def digest(self, *splits: str) -> str:
+        """Twelve hex digits that the numbers and labels of these splits come to."""
+        told = hashlib.blake2b(digest_size=6)
+        for sample in sorted((each for each in self.samples if each.split in splits), key=lambda one: one.id):
+            garments = [
+                (garment.part, garment.rings, sorted(garment.attributes.items()))
+                for garment in sample.garments
+            ]
+            told.update(repr((sample.id, sample.width, sample.height, garments, sample.styles)).encode())
+        return told.hexdigest()
 
 
 def read_folder(

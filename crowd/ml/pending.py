@@ -1,13 +1,14 @@
 """Which tasks wait for candidates: taken in the order in which the crowd will claim them, given back as done.
 
 Nothing is written when a task becomes ready. Pending is every new task of the stage's queue behind the
-serving model's mark, and the few that have a job. Whoever takes tasks holds the lock on the stage's row for
-the moment of it, gives each a job that is due again should they die, and moves the mark beyond them.
-`docs/decisions/0008-candidates.md` says why nothing is overlooked. Knows no torch.
+serving model's mark, what is kept for the people of an assignment, and the few that have a job. Whoever takes
+tasks holds the lock on the stage's row for the moment of it, gives each a job that is due again should they
+die, and moves the mark beyond them. `docs/decisions/0008-candidates.md` says why nothing is overlooked. Knows
+no torch.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from crowd.ml.watch import arrivals
 from crowd.policy import Policy, Stage
 from crowd.tasks.claim_queries import SETTLED_AFTER
 from crowd.tasks.models import Label, Task
-from crowd.tasks.queries import READY
+from crowd.tasks.queries import ASSIGNED, READY
 
 # Rows of the queue that are read at a time: few at first, since most often the first ones are wanted.
 LEAST_PAGE = 32
@@ -36,7 +37,7 @@ HOLD = timedelta(minutes=3)
 # After a failure that has been told: seconds until the next attempt, times the attempts so far squared.
 PAUSE_SECONDS = 30
 MOST_ERROR = 500
-# How often what was claimed before and came back is looked through.
+# How often what was claimed before and came back is looked through, and what is kept by assignments.
 RETURNED_SECONDS = 5.0
 
 
@@ -67,10 +68,15 @@ class Taken:
 
 @dataclass(slots=True)
 class Returned:
-    """How far this process has looked through what came back, by model; and when it last did (monotonic)."""
+    """How far this process has looked through what came back, by model; and when it last did (monotonic).
+
+    The same of what assignments keep: `kept_beyond` is when the last task looked at was opened, and its id.
+    """
 
     looked_at: dict[int, float] = field(default_factory=dict)
     beyond: dict[int, tuple[int, int]] = field(default_factory=dict)
+    kept_at: dict[int, float] = field(default_factory=dict)
+    kept_beyond: dict[int, tuple[datetime, int]] = field(default_factory=dict)
 
 
 def take(
@@ -84,6 +90,8 @@ def take(
     ids = _due(conn, model.model_id, limit, policy, now)
     if not ids:
         ids = _from_returned(conn, model.model_id, stage, limit, returned)
+        # Beside an assignment's tasks the others go on: nobody knows whose people come first.
+        ids += _from_assigned(conn, model.model_id, stage, (limit - len(ids) + 1) // 2, returned)
         # What came back may stand behind the mark as well: with jobs it is not found again.
         _give_jobs(conn, model.model_id, ids, now)
         new = _from_queue(conn, model.model_id, stage, limit - len(ids), now)
@@ -153,7 +161,10 @@ def is_pending(conn: Connection, model_id: int, stage: Stage, now: datetime) -> 
     due = sa.select(CandidateJob.task_id).where(CandidateJob.model_id == model_id, CandidateJob.due_at <= now)
     if conn.execute(due.limit(1)).first() is not None:
         return True
-    return bool(_look(conn, model_id, stage, 1).found)
+    if _look(conn, model_id, stage, 1).found:
+        return True
+    pages = _assigned_pages(conn, stage, None)
+    return any(_without_candidates(conn, model_id, stage, rows) for rows in pages)
 
 
 def _lock(conn: Connection, stage: Stage) -> AnyRow | None:
@@ -210,6 +221,47 @@ def _from_returned(
     else:
         returned.beyond.pop(model_id, None)
     return _without_candidates(conn, model_id, stage, rows)[:limit]
+
+
+def _from_assigned(
+    conn: Connection, model_id: int, stage: Stage, limit: int, returned: Returned
+) -> list[int]:
+    """Tasks that assignments keep: they are in no queue, and no mark tells how far anybody has come.
+
+    A look goes on where the last one ended, and after the last of them there is none for a few seconds.
+    """
+    if not limit or time.monotonic() - returned.kept_at.get(model_id, float("-inf")) < RETURNED_SECONDS:
+        return []
+    for rows in _assigned_pages(conn, stage, returned.kept_beyond.get(model_id)):
+        wanting = _without_candidates(conn, model_id, stage, rows)[:limit]
+        # Only what is taken counts as looked at when there is more than was asked for.
+        is_full = len(wanting) == limit
+        last = next(row for row in rows if row.id == wanting[-1]) if is_full else rows[-1]
+        returned.kept_beyond[model_id] = last.opened_at, last.id
+        if wanting:
+            return wanting
+    returned.kept_beyond.pop(model_id, None)
+    returned.kept_at[model_id] = time.monotonic()
+    return []
+
+
+def _assigned_pages(
+    conn: Connection, stage: Stage, beyond: tuple[datetime, int] | None
+) -> Iterator[Sequence[AnyRow]]:
+    """The stage's tasks that assignments keep, the oldest first, a page at a time."""
+    while True:
+        query = sa.select(*_QUEUED).where(
+            Task.state == ASSIGNED, Task.stage == stage, Task.bounced == sa.false()
+        )
+        if beyond is not None:
+            opened_at = sa.literal(beyond[0], Task.opened_at.type)
+            query = query.where(sa.tuple_(Task.opened_at, Task.id) > sa.tuple_(opened_at, beyond[1]))
+        rows = conn.execute(query.order_by(Task.opened_at, Task.id).limit(PAGE)).all()
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        beyond = rows[-1].opened_at, rows[-1].id
 
 
 @dataclass(slots=True)
@@ -270,11 +322,14 @@ def _look_at(
         page = PAGE
 
 
+# What is asked of a task that may want candidates.
+_QUEUED = (Task.id, Task.image_id, Task.round, Task.seat, Task.cause, Task.priority, Task.opened_at)
+
+
 def _queue(stage: Stage, limit: int) -> AnySelect:
     """New ready tasks of a stage in the order of claims, read without a lock: claims go on meanwhile."""
-    columns = (Task.id, Task.image_id, Task.round, Task.seat, Task.cause, Task.priority, Task.opened_at)
     return (
-        sa.select(*columns)
+        sa.select(*_QUEUED)
         .where(
             Task.state == READY,
             Task.reserved_for.is_(None),

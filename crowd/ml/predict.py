@@ -22,6 +22,7 @@ from torch.nn.functional import interpolate
 from crowd.ml.card import Card
 from crowd.ml.outlines import rings_of
 from crowd.ml.pending import Wanted
+from crowd.ml.seating import boxes_of, seats_of
 from crowd.ml.weights import WeightsError, load_net
 from crowd.policy import Stage
 from crowd.tasks.flow import STAGES
@@ -53,8 +54,16 @@ class ImageUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Pixels (H, W, 3) uint8 of a whole image, and which garments to read there: boxes (parts, 4) px."""
+
+    pixels: Any
+    boxes: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
-    """A task whose units are decoded: one (H, W, 3) uint8 for the image, or one for each region."""
+    """A task whose units are decoded: one (H, W, 3) uint8 for the image or for each region, or Looks."""
 
     wanted: Wanted
     units: Sequence[Any]
@@ -87,6 +96,28 @@ class Predictor:
     def takes_lists(self) -> bool:
         """Whether the net takes images as they are, in a list, and scales them by itself."""
         return self.card.stage is Stage.SEGMENTATION
+
+    @property
+    def seats_garments(self) -> bool:
+        """Whether the net reads a garment of each part at once, told where they are on the whole image."""
+        return bool(self.card.parts)
+
+    def check(self) -> None:
+        """Have the net look at a grey image with a garment of each part. Raises ModelUnusable.
+
+        A net that says something else than its card tells would fail at every task.
+        """
+        inputs = self.card.inputs
+        box = [0.0, 0.0, float(inputs.width), float(inputs.height)]
+        regions = [{"id": part.key, "part": part.key, "box": box} for part in self.taxonomy.parts]
+        wanted = Wanted(0, 0, b"", inputs.width, inputs.height, regions)
+        grey = Image.new("RGB", (inputs.width, inputs.height), (128, 128, 128))
+        try:
+            (answers,) = self.collect(self.launch([Ready(wanted, self._units(grey, wanted))]))
+            self.candidates(wanted, answers)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ModelUnusable(f"what the net says is not what its card tells: {why}") from error
 
     def is_enough(self, wanted: Wanted, side: int) -> bool:
         """Whether a copy of the working image whose longer side is `side` px shows the net all that it sees.
@@ -150,10 +181,11 @@ class Predictor:
             case Stage.SEGMENTATION:
                 return {"regions": self._regions(wanted, answers[0])}
             case Stage.ATTRIBUTES:
+                by_region = self._seated(wanted, answers) if self.seats_garments else answers
                 return {
                     "regions": {
                         region["id"]: self._attributes(region["part"], answer)
-                        for region, answer in zip(wanted.regions, answers, strict=True)
+                        for region, answer in zip(wanted.regions, by_region, strict=True)
                     }
                 }
             case _:
@@ -171,7 +203,20 @@ class Predictor:
         image.draft("RGB", (math.ceil(wanted.width * share), math.ceil(wanted.height * share)))
         # Converting what is RGB already would copy it.
         rgb = image if image.mode == "RGB" else image.convert("RGB")
-        return [_squashed(rgb, box, wanted, (inputs.width, inputs.height)) for box in boxes]
+        units = [_squashed(rgb, box, wanted, (inputs.width, inputs.height)) for box in boxes]
+        return self._looks(units[0], wanted) if self.seats_garments else units
+
+    def _looks(self, pixels: Any, wanted: Wanted) -> list[Look]:
+        inputs = self.card.inputs
+        scale = (inputs.width / wanted.width, inputs.height / wanted.height)
+        return [Look(pixels, boxes) for boxes in boxes_of(wanted.regions, self.card.parts, scale)]
+
+    def _seated(self, wanted: Wanted, answers: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """What was said of each region, by attribute; nothing of a part that the net does not know."""
+        return [
+            {} if seat is None else {key: said[seat.row] for key, said in answers[seat.look].items()}
+            for seat in seats_of(wanted.regions, self.card.parts)
+        ]
 
     def _boxes(self, wanted: Wanted) -> list[Box]:
         """What the net sees of an image, in px of the working image."""
@@ -206,10 +251,15 @@ class Predictor:
         if self.takes_lists:
             images = [self._moved(torch.from_numpy(unit)).permute(2, 0, 1).float() / 255 for unit in units]
             return self.net(images)
-        pixels = self._moved(torch.from_numpy(np.stack(units)))
-        x = (pixels.permute(0, 3, 1, 2).float() - self._mean) * self._scale
         with torch.autocast("cuda", torch.float16, enabled=self.device.type == "cuda"):
-            return self.net(x)
+            if self.seats_garments:
+                boxes = self._moved(torch.from_numpy(np.stack([unit.boxes for unit in units])))
+                return self.net(self._inputs([unit.pixels for unit in units]), boxes)["attributes"]
+            return self.net(self._inputs(units))
+
+    def _inputs(self, units: Sequence[Any]) -> Tensor:
+        pixels = self._moved(torch.from_numpy(np.stack(units)))
+        return (pixels.permute(0, 3, 1, 2).float() - self._mean) * self._scale
 
     def _moved(self, pixels: Tensor) -> Tensor:
         if self.device.type != "cuda":
@@ -224,7 +274,7 @@ class Predictor:
         classes = cast(Mapping[str, Sequence[str]], self.card.classes)
         ranked = {}
         for attribute in self.taxonomy.attributes_for(part):
-            if attribute.key not in classes:
+            if attribute.key not in classes or not logits:
                 continue
             said = logits[attribute.key]
             scores = said.sigmoid() if attribute.key in self.card.multiple else said.softmax(dim=0)
@@ -266,11 +316,13 @@ def load_predictor(
             if hashlib.file_digest(file, "sha256").digest() != sha256:
                 raise ModelUnusable(f"{path}: the file has changed since it was registered")
         net = load_net(path, card.net, card.options)
-        return Predictor(net, card, taxonomy, device, batch)
+        predictor = Predictor(net, card, taxonomy, device, batch)
+        predictor.check()
     except OSError as error:
         raise ModelUnusable(f"{path}: {error.strerror or error}") from None
     except WeightsError as error:
         raise ModelUnusable(error.detail) from None
+    return predictor
 
 
 def best_device() -> str:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -68,6 +69,15 @@ class Group:
     launched: list[Launched] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     units: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a group: tasks with candidates, tasks without, and what is wrong with all of it, if so."""
+
+    made: int
+    failed: int
+    broken: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +210,8 @@ class Line:
             # It says of a file that is not there what it says of one that cannot be read.
             return predictor.prepare(wanted, self._storage.root / key)
 
-    def write(self, model: AnyRow, predictor: Predictor, group: Group) -> "Future[tuple[int, int]]":
-        """Have the clerk write what came of a group; how many were made, and how many could not be."""
+    def write(self, model: AnyRow, predictor: Predictor, group: Group) -> "Future[Written]":
+        """Have the clerk read, rank and write what came of a group."""
         return self._clerk.submit(self._write, model, predictor, group)
 
     def give_back(self, model_id: int, task_ids: Sequence[int]) -> None:
@@ -214,17 +224,34 @@ class Line:
         with self._db.begin() as conn:
             return pending.take(conn, stage, count, self._policy, clock.now(), self._returned)
 
-    def _write(self, model: AnyRow, predictor: Predictor, group: Group) -> tuple[int, int]:
-        wanted = [each.wanted for each in group.ready]
-        answers = [said for launched in group.launched for said in predictor.collect(launched)]
+    def _write(self, model: AnyRow, predictor: Predictor, group: Group) -> Written:
+        made, failed = self._rank(predictor, group)
+        with self._db.begin() as conn:
+            pending.finish(conn, model.model_id, made, failed, self._policy, clock.now())
+        # Not each of them is broken: the storage is away, or the model is no good.
+        is_broken = len(failed) > 1 and not made
+        return Written(len(made), len(failed), next(iter(failed.values())) if is_broken else None)
+
+    def _rank(self, predictor: Predictor, group: Group) -> tuple[dict[int, Any], dict[int, str]]:
+        """What the net said of a group as candidates by task, and why of the others there are none."""
+
+        def ranked(pair: tuple[Ready, Sequence[Any]]) -> dict[str, Any] | str:
+            each, answers = pair
+            try:
+                return predictor.candidates(each.wanted, answers)
+            except Exception as error:
+                return _failure(error)
+
+        said, failed = _collected(predictor, group)
         # Outlines take long: they are drawn by as many hands as decode.
         spread = self._decoders.map if predictor.takes_lists else map
-        made = dict(
-            zip((each.task_id for each in wanted), spread(predictor.candidates, wanted, answers), strict=True)
-        )
-        with self._db.begin() as conn:
-            pending.finish(conn, model.model_id, made, group.failed, self._policy, clock.now())
-        return len(made), len(group.failed)
+        made: dict[int, Any] = {}
+        for (each, _), found in zip(said, spread(ranked, said), strict=True):
+            if isinstance(found, str):
+                failed[each.wanted.task_id] = found
+            else:
+                made[each.wanted.task_id] = found
+        return made, failed
 
     def _work(self, model: AnyRow, work: "_Work") -> bool:
         if time.monotonic() < self._resting.get(model.model_id, 0.0):
@@ -254,15 +281,16 @@ class _Turn:
         self._predictor = predictor
         self._work = work
         self._items: deque[_Item] = deque()
-        self._writes: deque[Future[tuple[int, int]]] = deque()
+        self._writes: deque[Future[Written]] = deque()
         self._taking: Future[pending.Taken | None] | None = None
         self._is_open = True
+        self._is_broken = False
 
     def drain(self) -> bool:
         """Whether there was anything to do."""
         worked = False
         try:
-            while self._has_items():
+            while not self._is_broken and self._has_items():
                 self._make(self._next_group())
                 worked = True
         finally:
@@ -332,10 +360,6 @@ class _Turn:
             ids = [*(each.wanted.task_id for each in group.ready), *group.failed]
             self._line.give_back(self._model.model_id, ids)
             raise
-        if len(group.failed) > 1 and not group.ready:
-            # Not each of them is broken: the storage is away, or the model is no good.
-            self._line.rest(self._model, next(iter(group.failed.values())))
-            self._is_open = False
         self._work.tally.units += group.units
         self._writes.append(self._line.write(self._model, self._predictor, group))
         while len(self._writes) > 1:
@@ -357,7 +381,7 @@ class _Turn:
                 group.launched.append(self._predictor.launch([each]))
                 fine.append(each)
             except Exception as error:
-                group.failed[each.wanted.task_id] = f"the model failed: {type(error).__name__}: {error}"
+                group.failed[each.wanted.task_id] = _failure(error)
         group.ready = fine
 
     def _leave(self) -> None:
@@ -371,10 +395,35 @@ class _Turn:
         self._items.clear()
 
     def _count_write(self) -> None:
-        made, failed = self._writes.popleft().result()
-        self._work.tally.made += made
-        self._work.tally.failed += failed
+        written = self._writes.popleft().result()
+        self._work.tally.made += written.made
+        self._work.tally.failed += written.failed
+        if written.broken is not None:
+            self._line.rest(self._model, written.broken)
+            self._is_broken = True
         self._work.progress(self._work.tally)
+
+
+def _collected(
+    predictor: Predictor, group: Group
+) -> tuple[list[tuple[Ready, Sequence[Any]]], dict[int, str]]:
+    """What the net said of each task of a group, and why nothing is known of the others (by task).
+
+    A GPU tells only now what went wrong there.
+    """
+    said: list[tuple[Ready, Sequence[Any]]] = []
+    failed, waiting = dict(group.failed), iter(group.ready)
+    for launched in group.launched:
+        tasks = [next(waiting) for _ in launched.counts]
+        try:
+            said += zip(tasks, predictor.collect(launched), strict=True)
+        except Exception as error:
+            failed |= {each.wanted.task_id: _failure(error) for each in tasks}
+    return said, failed
+
+
+def _failure(error: Exception) -> str:
+    return f"the model failed: {type(error).__name__}: {error}"
 
 
 def _hands(device: str) -> int:

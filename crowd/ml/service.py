@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from crowd.core.db import AnyRow
 from crowd.core.errors import Conflict, NotFound, Unprocessable, field_error
+from crowd.core.http import unkeepable
 from crowd.core.storage import FolderStorage
 from crowd.ml import queries
 from crowd.ml.card import Benchmark, Card, CardError, outputs_of, parse_card, read_card, unknown_classes
@@ -158,13 +159,19 @@ def is_any_served(conn: Connection) -> bool:
 
 
 def _card_of(path: Path) -> Card:
+    """The card of a file, as the database can keep it. Raises Unprocessable."""
     with path.open("rb") as file:
         try:
-            return read_card(file)
+            card = read_card(file)
         except CardError as error:
-            raise Unprocessable(
-                "no_model", f"file: the file {error}", errors={"file": [f"the file {error}"]}
-            ) from None
+            raise _no_model(str(error)) from None
+    for place, texts in unkeepable(card.document).items():
+        raise _no_model(f"has a card that cannot be kept: {place}: {texts[0]}")
+    return card
+
+
+def _no_model(why: str) -> Unprocessable:
+    return Unprocessable("no_model", f"file: the file {why}", errors={"file": [f"the file {why}"]})
 
 
 def _add(conn: Connection, kept: Kept, name: str, *, by: int | None, now: datetime) -> int:

@@ -1,5 +1,6 @@
 """Which tasks wait for candidates, in which order, and how several takers share them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from crowd.ml.models import CandidateMark
 from crowd.ml.pending import HOLD, Returned
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
+from crowd.tasks import assignment_queries
 from crowd.tasks.claim_queries import SETTLED_AFTER
 from crowd.tasks.models import Kind, Task
 from tests.ml.shelf import add_card, candidates_of, jobs_of, promote, segmentation_card, styles_card
@@ -246,6 +248,55 @@ def test_a_task_whose_transaction_commits_late_is_not_passed_over(engine: Engine
     with engine.db.begin() as conn:
         conn.execute(sa.insert(Task).values(first._mapping))
     assert take(engine, 10) == [first.id]
+
+
+def keep(engine: Engine, task_ids: Sequence[int]) -> None:
+    """Have an assignment keep these for its people."""
+    with engine.db.begin() as conn:
+        assert assignment_queries.keep(conn, 1, task_ids) == len(task_ids)
+
+
+def test_what_an_assignment_keeps_gets_its_candidates_beside_all_else(
+    engine: Engine, model: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "PAGE", 3)
+    for _ in range(16):
+        engine.add_image()
+    with engine.db.read() as conn:
+        ids = list(conn.execute(sa.select(Task.id).order_by(Task.id)).scalars())
+    keep(engine, ids[:10])
+    returned = Returned()
+    taken: list[int] = []
+    while True:
+        with engine.db.begin() as conn:
+            more = pending.take(conn, Stage.SEGMENTATION, 4, engine.policy, engine.now, returned)
+        assert more is not None
+        if not more.tasks:
+            break
+        if not taken:
+            assert {wanted.task_id in ids[:10] for wanted in more.tasks} == {True, False}
+        taken += [wanted.task_id for wanted in more.tasks]
+    assert sorted(taken) == ids
+
+
+def test_a_worker_is_told_when_nothing_is_pending_but_what_an_assignment_keeps(
+    engine: Engine, model: int
+) -> None:
+    for _ in range(3):
+        engine.add_image()
+    with engine.db.read() as conn:
+        ids = list(conn.execute(sa.select(Task.id).order_by(Task.id)).scalars())
+    keep(engine, ids)
+
+    def is_pending() -> bool:
+        with engine.db.read() as conn:
+            return pending.is_pending(conn, model, Stage.SEGMENTATION, engine.now)
+
+    assert is_pending()
+    taken = take(engine, 2)
+    assert taken == ids[:1], "up to half of what is asked for"
+    finish(engine, model, taken + take(engine, 10))
+    assert not is_pending()
 
 
 def test_the_mark_follows_what_is_settled(engine: Engine, model: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,48 @@ def test_what_is_no_model_is_refused(admin: Registry, file: bytes, told: str) ->
     answer = admin.add(file)
     assert (answer.status_code, answer.json["code"]) == (422, "no_model"), answer.text
     assert told in answer.json["errors"]["file"][0]
+
+
+def file_of(card: str) -> bytes:
+    """A file whose metadata has this text for a card."""
+    return raw_file(json.dumps({"__metadata__": {"crowd": card}}).encode())
+
+
+def raw_file(header: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header
+
+
+DEEP = "[" * 100_000
+INPUTS = styles_card()["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [
+        (raw_file(b'{"__metadata__":{"crowd":5}}'), "no JSON"),
+        (raw_file(b'{"__metadata__":{"crowd":["{}"]}}'), "no JSON"),
+        (raw_file(DEEP.encode()), "no safetensors"),
+        (file_of(DEEP), "no JSON"),
+        (file_of("1" * 5000), "no JSON"),
+        (file_of(json.dumps(styles_card(inputs={**INPUTS, "margin": 10**400}))), "does not hold"),
+        (file_of(json.dumps(styles_card(inputs={**INPUTS, "margin": -1}))), "margin"),
+        (file_of(json.dumps(styles_card(inputs={**INPUTS, "margin": "much"}))), "does not hold"),
+        (file_of(json.dumps(styles_card(inputs={**INPUTS, "size": [10**400, 32]}))), "does not hold"),
+        (file_of(json.dumps(styles_card(inputs={**INPUTS, "mean": [math.nan, 0, 0]}))), "finite"),
+        (file_of(json.dumps(styles_card(metrics={"map": math.nan}))), "metrics.map"),
+        (file_of(json.dumps(styles_card(metrics={"map": 10**30}))), "metrics.map"),
+        (file_of(json.dumps(styles_card(metrics={"note": "\ud800"}))), "metrics.note"),
+        (file_of(json.dumps(styles_card(metrics={"\0": 1}))), "metrics"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "file",
+)
+def test_a_card_that_cannot_be_kept_is_refused_and_the_list_goes_on(
+    admin: Registry, file: bytes, told: str
+) -> None:
+    answer = admin.add(file)
+    assert (answer.status_code, answer.json["code"]) == (422, "no_model"), answer.text
+    assert told in answer.json["errors"]["file"][0]
+    assert admin.get("/models")["items"] == []
 
 
 def test_the_same_file_is_not_registered_twice(admin: Registry, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,15 @@ def test_a_folder_that_is_not_there_or_empty_is_refused(taxonomy: Taxonomy, tmp_
         read_folder(tmp_path / "nowhere", taxonomy)
     with pytest.raises(DataError, match="holds no K-Fashion files"):
         read_folder(tmp_path, taxonomy)
+
+
+def test_a_set_is_told_from_others_of_its_name_by_numbers_and_labels(few_read: DataSet) -> None:
+    assert few_read.called("test") == f"set test {few_read.digest('test')}"
+    assert replace(few_read, samples=few_read.samples[::-1]).called("test") == few_read.called("test")
+    one, *rest = few_read.of("test")
+    for other in (replace(one, id=10**6), replace(one, styles=one.styles[::-1]), replace(one, garments=())):
+        changed = replace(few_read, samples=(*few_read.of("train"), other, *rest))
+        assert changed.digest("test") != few_read.digest("test")
+        assert changed.digest("train") == few_read.digest("train")
+    released = replace(few_read, release=("spring", "2026-03-01T09:30:00.000Z"))
+    assert released.called("test").startswith("spring test ")

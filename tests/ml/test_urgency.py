@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from crowd.ml import urgency
 from crowd.ml.pending import Wanted
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
@@ -55,6 +56,22 @@ def test_the_most_doubtful_share_comes_forward_by_one(engine: Engine, tmp_path: 
     forward = {task_id for task_id, priority in priorities(engine).items() if priority == -1}
     assert forward == set(tasks[-4:])
     assert set(priorities(engine).values()) == {0, -1}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_small_batches_keep_the_share_on_average(rt: Runtime, tmp_path: Path, size: int) -> None:
+    system = with_policy(rt, urgent_percent=10)
+    waiting_for_styles(system, 450)
+    engine = Engine(system)
+    model_id = serve(engine, tmp_path)
+    tasks = sorted(priorities(engine))
+    with engine.db.begin() as conn:
+        for start in range(0, len(tasks), size):
+            made: dict[int, Any] = {task_id: {"styles": []} for task_id in tasks[start : start + size]}
+            urgency.bring_forward(conn, Stage.STYLES, model_id, made, engine.policy)
+    moved = sum(priority == -1 for priority in priorities(engine).values())
+    # Three standard deviations of so many lots at the most.
+    assert abs(moved - 45) <= 3 * (450 / size * 0.25) ** 0.5
 
 
 def test_the_crowd_claims_them_first_and_then_all_others(engine: Engine, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ epoch beside the baseline and write. All files appear as a whole or not at all.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -92,7 +93,7 @@ def train(
     )
     optimizer = make_optimizer(net, setting)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_factor(hyper, len(loader)))
-    state = _Progress(setting, net, optimizer, schedule)
+    state = _Progress(_begun_with(setting, data), net, optimizer, schedule)
     if resume:
         state.load(setting.output / CHECKPOINT, ranks.device)
     for epoch in range(len(state.history) + 1, hyper.epochs + 1):
@@ -208,12 +209,12 @@ class _Progress:
 
     def __init__(
         self,
-        setting: Setting,
+        begun_with: Mapping[str, Any],
         net: nn.Module,
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LambdaLR,
     ) -> None:
-        self._setting, self._net = setting, net
+        self._begun_with, self._net = begun_with, net
         self._optimizer, self._schedule = optimizer, schedule
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
@@ -244,7 +245,7 @@ class _Progress:
         part = path.with_name(f".{path.name}.part")
         torch.save(
             {
-                "told": _told(self._setting),
+                "told": dict(self._begun_with),
                 "net": self._net.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "schedule": self._schedule.state_dict(),
@@ -260,11 +261,10 @@ class _Progress:
         if not path.is_file():
             raise Problem("nothing_to_resume", f"{path}: there is nothing to resume")
         state = torch.load(path, map_location=device, weights_only=True)
-        for name, value in _told(self._setting).items():
-            if state["told"][name] != value:
-                raise Problem(
-                    "other_training", f"{path}: was begun with {name} {state['told'][name]}, not {value}"
-                )
+        for name, value in self._begun_with.items():
+            before = state["told"].get(name)
+            if before != value:
+                raise Problem("other_training", f"{path}: was begun with {name} {before}, not {value}")
         self._net.load_state_dict(state["net"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
@@ -284,6 +284,23 @@ def _told(setting: Setting) -> dict[str, Any]:
         "options": json.dumps(dict(setting.options), sort_keys=True),
         **hyper,
     }
+
+
+def _begun_with(setting: Setting, data: DataSet) -> dict[str, Any]:
+    """The same with what is read from files: data and files by their content, wherever they lie."""
+    return {
+        **_told(setting),
+        "data": data.digest(TRAIN, VALIDATION),
+        "weights": _file_digest(setting.weights),
+        "word vectors": _file_digest(setting.word_vectors),
+    }
+
+
+def _file_digest(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _plain(value: Any) -> Any:
@@ -329,7 +346,7 @@ def _write_all(
     card = {
         **prepared.card,
         "benchmark": {
-            "set": f"{data.folder.name} {held_out}",
+            "set": data.called(held_out),
             "measure": prepared.headline,
             "score": score or 0,
         },

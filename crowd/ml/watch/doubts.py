@@ -160,7 +160,13 @@ def _lock_mark(conn: Connection, model_id: int) -> int:
 
 
 def _labelled(conn: Connection, model_id: int, stage: Stage, first: int, last: int) -> Sequence[AnyRow]:
-    """The stage's labels of that range whose image has candidates of the model, with these and the author."""
+    """The stage's labels of that range that had candidates of the model, with these and the author.
+
+    Those of another round were of another task, and maybe of other regions.
+    """
+    first_look = sa.and_(
+        Task.image_id == Label.image_id, Task.stage == stage, Task.round == Label.round, Task.seat == 1
+    )
     return conn.execute(
         sa.select(
             Label.id,
@@ -170,7 +176,7 @@ def _labelled(conn: Connection, model_id: int, stage: Stage, first: int, last: i
             Supplier.name.label("supplier"),
             Worker.grade,
         )
-        .join_from(Label, Task, sa.and_(Task.image_id == Label.image_id, Task.stage == stage, Task.seat == 1))
+        .join_from(Label, Task, first_look)
         .join(Candidates, sa.and_(Candidates.task_id == Task.id, Candidates.model_id == model_id))
         .join(Image, Image.id == Label.image_id)
         .join(Supplier, Supplier.id == Image.supplier_id)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from crowd.cli import main
+from crowd.core.errors import Problem
 from crowd.datasets.exports import MARKER
 from crowd.ml.data import DataSet
 from crowd.ml.hyper import DEFAULTS, Hyper, Optimizer, Task
@@ -207,6 +209,50 @@ def test_a_model_is_tested_on_all_images_of_a_benchmark_set(
     assert f"mAP              {own:.4f}" not in done.stdout
     refused = crowd_train(*asked, "--mode", "validate")
     assert (refused.exit_code, "--benchmark" in refused.stderr) == (2, True)
+
+
+def test_trainings_on_different_data_are_compared_on_one_benchmark_set(
+    few: Path, few_read: DataSet, tmp_path: Path
+) -> None:
+    cards = []
+    for name in ("spring", "autumn"):
+        # Both folders have one name, as exports of two releases to one place have.
+        folder = tmp_path / name / "export"
+        shutil.copytree(few, folder)
+        for look in [] if name == "spring" else sorted(folder.glob("Test/*/*.json"))[:4]:
+            look.unlink()
+        for more in ((), ("--benchmark", few)):
+            output = tmp_path / name / f"model{len(more)}"
+            words = ("styles", folder, "--model", "baseline", "--output", output, *QUICK, *more)
+            done = crowd_train(*words)
+            assert done.exit_code == 0, done.output
+            cards.append(load_model(output / run.WEIGHTS)[1]["benchmark"])
+    assert cards[0]["set"] != cards[2]["set"], "other images, whatever the folder is called"
+    assert cards[0]["set"].startswith("export test ")
+    assert cards[1]["set"] == cards[3]["set"] == few_read.tested_on(few_read).called("test")
+    assert cards[0]["score"] != cards[1]["score"]
+
+
+def test_a_training_is_not_taken_up_on_other_data_or_weights(
+    few_read: DataSet, handful: DataSet, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    setting = Setting(Task.STYLES, "baseline", HYPER, tmp_path, seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(setting, handful, taxonomy, ALONE, Silent(stop_after=1))
+    with pytest.raises(Problem, match="begun with data"):
+        run.train(setting, few_read, taxonomy, ALONE, Silent(), resume=True)
+    net = create_model("baseline", labels=5, backbone="resnet18", size=32)
+    torch.save(
+        {
+            name.removeprefix("backbone."): each
+            for name, each in net.state_dict().items()
+            if name.startswith("backbone.")
+        },
+        tmp_path / "r18.pth",
+    )
+    weighed = replace(setting, weights=tmp_path / "r18.pth")
+    with pytest.raises(Problem, match="begun with weights None"):
+        run.train(weighed, handful, taxonomy, ALONE, Silent(), resume=True)
 
 
 def test_a_model_is_not_evaluated_as_another_task(few: Path, trained: Path) -> None:

@@ -23,10 +23,10 @@ from crowd.ml.watch.diagnosis import Fault
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from crowd.tasks import seat_queries
-from crowd.tasks.models import Label, Task, TaskState
+from crowd.tasks.models import Kind, Label, Task, TaskState
 from tests.kinds import Bearer, Client, MakeWorker
 from tests.ml.shelf import add_card, environment, hear_at_once, make, promote, styles_card, with_policy
-from tests.tasks.engine import Engine, later
+from tests.tasks.engine import Engine, Lease, later, passing, rejecting
 
 COUNT = 120
 SURE, OTHER = "resort", "retro"
@@ -139,6 +139,55 @@ def test_a_doubted_label_goes_back_to_the_crowd_once(engine: Engine) -> None:
             settle(engine, doubt_id, sent_back=True)
     with pytest.raises(NotFound):
         settle(engine, 10**6, sent_back=False)
+
+
+@pytest.fixture
+def fresh(rt: Runtime, tmp_path: Path) -> tuple[Engine, int]:
+    """A crew with one image that waits for styles, and the model that serves there."""
+    engine = Engine(with_policy(rt, withheld_percent=0))
+    hear_at_once(engine.rt)
+    for grade in (Grade.GENERAL, Grade.EXPERT, Grade.REVIEWER):
+        engine.hire(grade)
+    model_id = add_card(engine.rt, tmp_path, styles_card())
+    promote(engine.rt, model_id)
+    engine.image_at(Stage.STYLES)
+    return engine, model_id
+
+
+def do(engine: Engine, grade: Grade, stage: Stage, result: Any = None, kind: Kind = Kind.SUBMIT) -> None:
+    """Somebody of the grade does the stage, well if not told otherwise."""
+    lease = engine.claim(engine.crew[grade][0], stage)
+    assert isinstance(lease, Lease)
+    assert engine.answer(lease, result or passing(lease), kind) is None
+
+
+def looked_at(engine: Engine, model_id: int) -> int:
+    """How many answers of the shop were held against what the model says."""
+    later(engine, 600)
+    service.look(engine.rt, engine.now)
+    with engine.db.read() as conn:
+        shares = service.doubt_shares(conn, model_id)
+    return sum(row["looked"] for row in shares if row["kind"] == "supplier")
+
+
+def test_a_label_is_held_against_the_candidates_of_its_own_round(fresh: tuple[Engine, int]) -> None:
+    engine, model_id = fresh
+    make(engine, model_id, Stage.STYLES, says_the_truth)
+    do(engine, Grade.EXPERT, Stage.STYLES, {"reasons": ["missing"]}, Kind.SEND_BACK)
+    do(engine, Grade.GENERAL, Stage.ATTRIBUTES)
+    assert len(make(engine, model_id, Stage.STYLES, says_the_truth)) == 1, "both rounds have candidates"
+    do(engine, Grade.EXPERT, Stage.STYLES)
+    assert looked_at(engine, model_id) == 1
+
+
+def test_rework_is_not_held_against_what_was_said_before_it(fresh: tuple[Engine, int]) -> None:
+    engine, model_id = fresh
+    make(engine, model_id, Stage.STYLES, says_the_truth)
+    do(engine, Grade.EXPERT, Stage.STYLES)
+    assert looked_at(engine, model_id) == 1
+    do(engine, Grade.REVIEWER, Stage.FIRST_REVIEW, rejecting(Stage.STYLES))
+    do(engine, Grade.EXPERT, Stage.STYLES)
+    assert looked_at(engine, model_id) == 1
 
 
 def test_a_label_that_was_replaced_is_doubted_no_more(engine: Engine) -> None:
