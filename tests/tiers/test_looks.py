@@ -55,7 +55,7 @@ def regrade(hands: Hands, worker: int, grade: str) -> None:
 def may_sit(hands: Hands, worker: int, stage: Stage) -> str:
     """What stands against another exam; there is no gold here, so that is what comes last."""
     with hands.rt.db.begin() as conn, pytest.raises(Conflict) as refused:
-        courses.begin_exam(conn, courses.Student(worker, 1, hands.rt.policy), stage, hands.now)
+        courses.begin_exam(conn, courses.Student(worker, Grade.GENERAL, 1, hands.rt.policy), stage, hands.now)
     return refused.value.code
 
 
