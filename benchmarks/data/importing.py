@@ -1,8 +1,9 @@
 """How fast images come in beside the bare work on them, and in how much memory.
 
 The floor reads, hashes, decodes, resizes and encodes (working image and thumbnail) with Pillow and does
-nothing else. The import is the whole of it: `crowd import` of a folder, and the job that makes the working
-images with every check. Both run on one core, in turns, and CPU time is compared beside the wall clock.
+nothing else; like the decoder it stands behind whatever else wants the core. The import is the whole of it:
+`crowd import` of a folder, and the job that makes the working images with every check. Both run on one core,
+in turns, and CPU time is compared beside the wall clock.
 """
 
 import argparse
@@ -15,13 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.data.lines import Line
+from benchmarks.data.peaks import Peaks
 from crowd.core.config import load_settings
 from crowd.core.migrate import upgrade
+from crowd.images.derivatives import NICENESS
 from crowd.simulation.drawing import draw
 from crowd.simulation.looks import as_jpeg
 
@@ -60,12 +64,13 @@ def _speed_row(what: str, turns: list[tuple[float, float]]) -> Line:
 
 
 class Spent:
-    """What one import took: seconds of both processes, and the peak memory (KiB) of each."""
+    """What one import took: seconds of both processes, and the peak KiB of each and of the decoder."""
 
     def __init__(self, importing: "Ran", preparing: "Ran") -> None:
         self.seconds = importing.seconds + preparing.seconds
         self.cpu = importing.cpu + preparing.cpu
-        self.import_kib, self.prepare_kib = importing.peak_kib, preparing.peak_kib
+        self.import_kib = importing.peaks.own
+        self.prepare_kib, self.decode_kib = preparing.peaks.own, preparing.peaks.child
 
     def less(self, start: "Spent") -> "Spent":
         """Without what an import takes before it looks at a picture."""
@@ -75,23 +80,28 @@ class Spent:
 
 
 class Ran:
-    """A process that has ended: how long it took and how much memory it had at most."""
+    """A process that has ended: how long it took, and how much memory it says it had at most.
 
-    def __init__(self, words: list[str], env: dict[str, str]) -> None:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=_on_one_core,  # noqa: PLW1509 - nothing else runs here
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0, f"{words} failed"
-        self.seconds = time.perf_counter() - started
+    `script` is Python; its first argument is where it may leave its Peaks, `words` follow.
+    """
+
+    def __init__(self, script: str, words: Sequence[str], env: Mapping[str, str]) -> None:
+        with tempfile.NamedTemporaryFile() as told:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, "-c", script, told.name, *words],
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=_on_one_core,  # noqa: PLW1509 - nothing else runs here
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            assert status == 0, f"{words} failed"
+            self.seconds = time.perf_counter() - started
+            left = Path(told.name)
+            self.peaks = Peaks.told_in(left) if left.stat().st_size else Peaks(0, 0)
         # Of the process and of those that it waited for, such as the decoder's child.
         self.cpu = usage.ru_utime + usage.ru_stime
-        self.peak_kib = usage.ru_maxrss
 
     def less(self, start: "Ran") -> "Ran":
         """Without what starting Python and loading Pillow took."""
@@ -100,7 +110,16 @@ class Ran:
         return self
 
 
+IMPORT = """
+import sys
+from benchmarks.data.peaks import Peaks
+from crowd.cli import main
+main(["import", *sys.argv[2:]], standalone_mode=False)
+Peaks.now().leave(sys.argv[1])
+"""
 PREPARE = """
+import sys
+from benchmarks.data.peaks import Peaks
 from crowd.core.config import load_settings
 from crowd.images.jobs import prepare_images
 from crowd.images.service import close_decoders
@@ -109,14 +128,17 @@ from crowd.wiring import wire
 rt = build_runtime(load_settings())
 wire(rt)
 prepare_images(rt)
+Peaks.now().leave(sys.argv[1])
 # Waited for, so that the system adds its CPU time to ours.
 close_decoders()
 """
-FLOOR = """
+FLOOR = f"""
+import os
 import sys
 from pathlib import Path
 from benchmarks.data.importing import floor_of
-floor_of(Path(sys.argv[1]))
+os.nice({NICENESS})
+floor_of(Path(sys.argv[2]))
 """
 
 
@@ -135,27 +157,39 @@ def floor_of(folder: Path) -> None:
 
 
 def _floor(folder: Path) -> Ran:
-    return Ran(["-c", FLOOR, str(folder)], dict(os.environ)).less(_start_of("benchmarks.data.importing"))
+    return Ran(FLOOR, [str(folder)], os.environ).less(_start_of("benchmarks.data.importing"))
 
 
 def import_folder(folder: Path, data_dir: Path, only: int | None = None) -> Spent:
     """Import the images of a folder, or the first `only` of them, into an installation of its own."""
     data_dir.mkdir()
+    source = linked(folder, data_dir / "source", only) if only is not None else folder
+    return Spent(import_alone(source, data_dir), Ran(PREPARE, [], _installation(data_dir)))
+
+
+def import_alone(source: Path, data_dir: Path) -> Ran:
+    """`crowd import` of whatever lies there, without the job that makes working images."""
+    env = _installation(data_dir)
+    upgrade(load_settings(env).database_url)
+    return Ran(IMPORT, [str(source), "--supplier", "Shop", "--rights", "owned", "--no-wait"], env)
+
+
+def linked(folder: Path, place: Path, only: int) -> Path:
+    """The first images of a folder in a folder of their own, which takes no space."""
+    place.mkdir(parents=True)
+    for path in sorted(folder.iterdir())[:only]:
+        (place / path.name).hardlink_to(path)
+    return place
+
+
+def _installation(data_dir: Path) -> dict[str, str]:
     env = {**os.environ, "CROWD_DATA_DIR": str(data_dir), "REDIS_URL": "unix:///nowhere"}
     env.pop("DATABASE_URL", None)
-    upgrade(load_settings(env).database_url)
-    source = folder
-    if only is not None:
-        source = data_dir / "source"
-        source.mkdir()
-        for path in sorted(folder.iterdir())[:only]:
-            (source / path.name).hardlink_to(path)
-    words = ["-m", "crowd", "import", str(source), "--supplier", "Shop", "--rights", "owned", "--no-wait"]
-    return Spent(Ran(words, env), Ran(["-c", PREPARE], env))
+    return env
 
 
 def _start_of(module: str) -> Ran:
-    runs = (Ran(["-c", f"import {module}"], dict(os.environ)) for _ in range(2))
+    runs = (Ran(f"import {module}", [], os.environ) for _ in range(2))
     return min(runs, key=lambda each: each.cpu)
 
 
