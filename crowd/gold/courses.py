@@ -45,7 +45,7 @@ def course(conn: Connection, student: Student, stage: Stage, now: datetime) -> d
         "practised": practised,
         "right": right,
         "exam": {
-            "items": policy.gold.exam_items,
+            "items": rules.questions(stage, policy.gold),
             "pass_mark": policy.gold.exam_pass_mark,
             "passed": any(each.passed for each in taken),
             "open_id": next((each.id for each in taken if each.ended_at is None), None),
@@ -62,7 +62,7 @@ def stock_of(conn: Connection, student: Student, stage: Stage, now: datetime) ->
     """What the pool of a stage has for a person."""
     policy, who = student.policy, student.worker_id
     # More than any rule asks about.
-    most = policy.gold.exam_items + policy.gold.exam_practice + 1
+    most = rules.questions(stage, policy.gold) + policy.gold.exam_practice + 1
     bad = queries.count_unmet(conn, who, stage, most, True) if stage in REVIEWS else 0
     practised, today = queries.practice_given(conn, who, stage, _midnight(now))
     return Stock(
@@ -132,14 +132,14 @@ def begin_exam(conn: Connection, student: Student, stage: Stage, now: datetime) 
     if not_before is not None:
         raise Conflict("too_soon", f"The next try is possible from {rfc3339(not_before)} on.")
     stock = stock_of(conn, student, stage, now)
-    missing = rules.missing(stock, policy)
+    items, missing = rules.questions(stage, policy), rules.missing(stock, policy)
     if missing:
-        raise Conflict("too_little_gold", _what_is_missing(missing, policy.exam_items))
+        raise Conflict("too_little_gold", _what_is_missing(missing, items))
     left = rules.practice_left(stock, policy)
     if left:
         text = f"Practise first: {left} more answers at {stage}, and the exam is open to you."
         raise Conflict("practice_first", text)
-    return exams.begin(conn, student.worker_id, stage, policy.exam_items, now)
+    return exams.begin(conn, student.worker_id, stage, items, now)
 
 
 def next_question(conn: Connection, student: Student, exam_id: int, now: datetime) -> AnyRow | None:

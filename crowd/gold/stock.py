@@ -50,16 +50,23 @@ class Missing:
         return self.questions > 0
 
 
+def questions(stage: Stage, numbers: GoldPolicy) -> int:
+    """How many questions an exam has."""
+    return numbers.second_exam_items if stage is Stage.SECOND_REVIEW else numbers.exam_items
+
+
 def quota(stage: Stage, numbers: GoldPolicy) -> int:
     """Of an exam's questions at least so many are of good work, and so many of bad."""
-    return math.floor(numbers.exam_items * numbers.exam_mix_percent / 100) if stage in REVIEWS else 0
+    if stage not in REVIEWS:
+        return 0
+    return math.floor(questions(stage, numbers) * numbers.exam_mix_percent / 100)
 
 
 def missing(stock: Stock, numbers: GoldPolicy) -> Missing:
     """What the pool lacks for an exam of this person."""
     least = quota(stock.stage, numbers)
     good, bad = max(0, least - stock.good), max(0, least - stock.bad)
-    return Missing(max(good + bad, numbers.exam_items - stock.unmet), good, bad)
+    return Missing(max(good + bad, questions(stock.stage, numbers) - stock.unmet), good, bad)
 
 
 def room(stock: Stock, numbers: GoldPolicy) -> int:
@@ -98,4 +105,4 @@ def kind_to_ask(
 
 def _kept(stock: Stock, numbers: GoldPolicy) -> int:
     """Items that are kept for an exam; none where there is none ahead, or none possible anyway."""
-    return 0 if stock.examined or missing(stock, numbers) else numbers.exam_items
+    return 0 if stock.examined or missing(stock, numbers) else questions(stock.stage, numbers)

@@ -100,6 +100,7 @@ class GoldPolicy:
     practice_least: int
     practice_percent: float
     exam_items: int
+    second_exam_items: int
     exam_pass_mark: float
     exam_tries: int
     exam_wait_hours: float
@@ -246,6 +247,6 @@ def _out_of_gold(key: str, value: Any) -> str | None:
         return "must be at most 1"
     if key == "exam_mix_percent" and value > 50:
         return "must be at most 50: good and bad share the questions"
-    if key in ("exam_items", "exam_tries", "practice_daily") and value == 0:
+    if key in ("exam_items", "second_exam_items", "exam_tries", "practice_daily") and value == 0:
         return "must be more than 0"
     return None

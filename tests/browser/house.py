@@ -269,7 +269,8 @@ def open_house(
     answers before it: an accepted image takes a while.
     """
     policy = folder / "policy.yaml"
-    exam = f"{{exam_items: {exam_items}, exam_practice: {exam_practice}}}"
+    items = f"exam_items: {exam_items}, second_exam_items: {exam_items}"
+    exam = f"{{{items}, exam_practice: {exam_practice}}}"
     policy.write_text(f"gold: {exam}\n", encoding="utf-8")
     path = folder / "crowd.sqlite"
     if template is None:

@@ -202,6 +202,16 @@ def test_an_exam_of_reviews_wants_good_and_bad_work(crew: GoldCrew) -> None:
 
 
 @ON_SQLITE
+def test_the_exam_of_the_second_review_has_questions_of_its_own(crew: GoldCrew) -> None:
+    crew.gold(accepted(crew, 2), "second_review")
+    exam = crew.hire("reviewer").read("/courses/second_review")["exam"]
+    items = crew.rt.policy.gold.second_exam_items
+    assert exam["items"] == items
+    least = items * crew.rt.policy.gold.exam_mix_percent // 100
+    assert exam["missing"] == {"questions": items - 2, "good": least - 2, "bad": least}
+
+
+@ON_SQLITE
 def test_what_is_right_is_not_shown_before_the_answer(crew: GoldCrew) -> None:
     crew.gold(crew.sources(1), "styles")
     trainee = crew.hire("trainee")

@@ -13,13 +13,13 @@ from crowd.taxonomy import load_taxonomy
 from tests.gold.conftest import LABELS
 
 NUMBERS = load_policy().gold
-STAGES = st.sampled_from([Stage.STYLES, Stage.FIRST_REVIEW])
+STAGES = st.sampled_from([Stage.STYLES, Stage.FIRST_REVIEW, Stage.SECOND_REVIEW])
 
 
 @st.composite
 def stocks(draw: st.DrawFn) -> Stock:
     stage = draw(STAGES)
-    bad = draw(st.integers(0, 60)) if stage is Stage.FIRST_REVIEW else 0
+    bad = draw(st.integers(0, 60)) if stage is not Stage.STYLES else 0
     good, practised = draw(st.integers(0, 60)), draw(st.integers(0, 60))
     return Stock(
         stage=stage,
@@ -62,13 +62,15 @@ def test_practice_ends_with_something_left_for_hidden_use(here: Stock) -> None:
     if here != first:
         assert here.practised <= max(NUMBERS.practice_least, here.pool * NUMBERS.practice_percent / 100)
     else:
-        few = first.practised >= NUMBERS.practice_least or first.unmet <= NUMBERS.exam_items
+        few = first.practised >= NUMBERS.practice_least or first.unmet <= stock.questions(
+            first.stage, NUMBERS
+        )
         assert few, "without need nobody is refused"
 
 
 @given(st.integers(0, 1000), st.integers(1, 60))
 def test_an_exam_of_reviews_asks_enough_of_either_kind(seed: int, items: int) -> None:
-    numbers, dice = replace(NUMBERS, exam_items=items), random.Random(seed)
+    numbers, dice = replace(NUMBERS, second_exam_items=items), random.Random(seed)
     least = stock.quota(Stage.SECOND_REVIEW, numbers)
     good = bad = 0
     for _ in range(items):
