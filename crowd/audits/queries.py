@@ -46,9 +46,16 @@ def in_turn(found: Any) -> Any:
     return found.size + found.void + found.replaced
 
 
-def in_scope(supplier_id: int | None, batch_id: int | None) -> sa.ColumnElement[bool]:
-    """Accepted images; of a supplier, of a batch."""
+def in_scope(
+    supplier_id: int | None, batch_id: int | None, last_event_id: int | None = None
+) -> sa.ColumnElement[bool]:
+    """Accepted images; of a supplier, of a batch; not those accepted after that row of the history."""
     wanted = [Image.state == ACCEPTED]
+    if last_event_id is not None:
+        later = sa.select(ImageEvent.image_id).where(
+            ImageEvent.id > last_event_id, ImageEvent.what == What.ACCEPTED
+        )
+        wanted.append(Image.id.not_in(later))
     if supplier_id is not None:
         wanted.append(Image.supplier_id == supplier_id)
     if batch_id is not None:
@@ -61,9 +68,12 @@ def scope_id(conn: Connection, table: type[Supplier] | type[Batch], name: str) -
     return conn.execute(sa.select(table.id).where(table.name == name)).scalar_one_or_none()
 
 
-def lot_size(conn: Connection, supplier_id: int | None, batch_id: int | None) -> int:
+def lot_size(
+    conn: Connection, supplier_id: int | None, batch_id: int | None, last_event_id: int | None = None
+) -> int:
     """How many images are accepted."""
-    found = sa.select(sa.func.count()).select_from(Image).where(in_scope(supplier_id, batch_id))
+    wanted = in_scope(supplier_id, batch_id, last_event_id)
+    found = sa.select(sa.func.count()).select_from(Image).where(wanted)
     return conn.execute(found).scalar_one()
 
 
@@ -72,13 +82,31 @@ def last_event(conn: Connection) -> int:
     return conn.execute(sa.select(sa.func.coalesce(sa.func.max(ImageEvent.id), 0))).scalar_one()
 
 
+def newest_writer(conn: Connection) -> int | None:
+    """A number above those of all transactions that have written so far; None where they come one by one."""
+    if conn.dialect.name == "sqlite":
+        return None
+    newest: str = conn.exec_driver_sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").scalar_one()
+    return int(newest)
+
+
+def are_done(conn: Connection, before: int) -> bool:
+    """Whether every transaction of a smaller number has come to its end."""
+    oldest: str = conn.exec_driver_sql("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").scalar_one()
+    return int(oldest) >= before
+
+
 def images_at(
-    conn: Connection, supplier_id: int | None, batch_id: int | None, places: Sequence[int]
+    conn: Connection,
+    supplier_id: int | None,
+    batch_id: int | None,
+    places: Sequence[int],
+    last_event_id: int | None = None,
 ) -> dict[int, AnyRow]:
     """Id and round of the accepted images at these places (from 1) of their order by id, by place."""
     numbered = (
         sa.select(Image.id, Image.round, sa.func.row_number().over(order_by=Image.id).label("place"))
-        .where(in_scope(supplier_id, batch_id))
+        .where(in_scope(supplier_id, batch_id, last_event_id))
         .subquery("numbered")
     )
     found: dict[int, AnyRow] = {}

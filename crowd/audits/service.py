@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ from crowd.images.models import Batch, Supplier
 # So many more are drawn as may have to stand in for images that are no longer shown to anybody.
 LEAST_SPARE, SPARE_SHARE = 3, 20
 MOST_SEED = 2**53 - 1
+# So long a draw waits for what is being written.
+SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def preview(conn: Connection, wanted: Wanted) -> tuple[int, int]:
 def draw(db: Database, wanted: Wanted, *, by: Actor | None) -> int:
     """Draw a lot and its sample; the id of the audit. `by` None: the command line.
 
-    Raises a 422 about `supplier`, `batch` or `tolerable_rate`, Conflict `nothing_accepted`, and
+    Raises a 422 about `supplier`, `batch` or `tolerable_rate`, Conflict `nothing_accepted`, `busy`, and
     `audit_standing`: an audit of the same images is open, or has failed and its lot was not sent back.
     """
     with db.read() as conn:
@@ -65,15 +68,15 @@ def draw(db: Database, wanted: Wanted, *, by: Actor | None) -> int:
         if standing := queries.audit_of_scope(conn, _name(*scope)):
             raise _standing(standing)
     seed = secrets.randbelow(MOST_SEED) if wanted.seed is None else wanted.seed
+    last_event_id = _settled_event(db)
     with db.snapshot() as conn:
-        lot = queries.lot_size(conn, *scope)
+        lot = queries.lot_size(conn, *scope, last_event_id)
         if not lot:
             raise _no_lot()
         size = _size(lot, wanted)
         spare = min(lot - size, max(LEAST_SPARE, size // SPARE_SHARE))
         places = random.Random(seed).sample(range(1, lot + 1), size + spare)
-        found = queries.images_at(conn, *scope, places)
-        last_event_id = queries.last_event(conn)
+        found = queries.images_at(conn, *scope, places, last_event_id)
     with db.begin() as conn:
         now = clock.now()
         audit_id = queries.add_audit(
@@ -110,6 +113,26 @@ def draw(db: Database, wanted: Wanted, *, by: Actor | None) -> int:
             conn, audit_id, AuditTurn.DRAWN, now, by=by.id if by else None, reason=wanted.reason
         )
     return audit_id
+
+
+def _settled_event(db: Database) -> int:
+    """The newest row of the history, once all that might still put one before it have come to their end.
+
+    An acceptance gets its number when it is written, not when it is committed: one that is under way would
+    be in no lot, and have a number that the audit covers. Raises Conflict `busy`.
+    """
+    with db.read() as conn:
+        last_event_id = queries.last_event(conn)
+        newest = queries.newest_writer(conn)
+    give_up = time.monotonic() + SETTLE_SECONDS
+    while newest is not None:
+        with db.read() as conn:
+            if queries.are_done(conn, newest):
+                break
+        if time.monotonic() >= give_up:
+            raise Conflict("busy", "Something large is being written just now; draw the audit after it.")
+        time.sleep(0.05)
+    return last_event_id
 
 
 def find_audit(conn: Connection, audit_id: int, *, lock: bool = False) -> AnyRow:

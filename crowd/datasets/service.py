@@ -120,9 +120,10 @@ def create_release(
     with db.read() as conn:
         if queries.release_named(conn, name) is not None:
             raise _name_taken(name)
-        guard_release(conn, audited=policy is not None and policy.audit.required)
     snapshot = Snapshot()
     with db.snapshot() as conn:
+        # In the read that collects the images: what is accepted a moment later is not among them.
+        guard_release(conn, audited=policy is not None and policy.audit.required)
         for row in queries.accepted_images(conn, now.date()):
             snapshot.add(row)
         if policy is not None:

@@ -19,6 +19,7 @@ class FlagPolicy:
     blanket_excess_percent: int
     fast_last: int
     fast_percent: int
+    fast_quantile: float
     fastest_segmentation: float
     fastest_attributes: float
     fastest_styles: float
@@ -40,6 +41,7 @@ class FlagPolicy:
     one_sided_in: int
     stamp_least: int
     stamp_most: int
+    stamp_percent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class RefresherPolicy:
 
     items: int
     recent: int
+    earlier: int
     margin: float
     gold_bar: float
     rest_days: float
@@ -184,6 +187,7 @@ _AT_LEAST_ONE = {
     "days",
     "open_most",
     "recent",
+    "earlier",
     "every_seconds",
     "one_in",
     "fast_last",
@@ -225,14 +229,14 @@ def _wrong(kind: object, value: object) -> str | None:
 def _out_of_range(name: str, key: str, value: Any) -> str | None:
     if key.endswith("_percent") and value > 100:
         return "must be at most 100"
+    if key.endswith("_quantile") and not 0 < value < 1:
+        return "must lie between 0 and 1"
     if key in _AT_LEAST_ONE and value < 1:
         return "must be at least 1"
     if name == "gold":
         return _out_of_gold(key, value)
     if name != "quality":
         return None
-    if key.endswith("_quantile") and not 0 < value < 1:
-        return "must lie between 0 and 1"
     if key in _SHARES_OF_ONE and value > 1:
         return "must be at most 1"
     if key in _ABOVE_ZERO and value <= 0:

@@ -26,7 +26,6 @@ SHRINKAGE = 20.0
 LEAST_EXPECTED = 1.0
 # Fewer people than these say nothing about what people do.
 LEAST_PEERS = 5
-FAST_QUANTILE = 0.05
 # Answers of a person from which a quantile of theirs can be told.
 LEAST_TIMED = 10
 
@@ -174,7 +173,7 @@ def fast_limit(stage: Stage, peers: Sequence[Sequence[float]], policy: FlagPolic
     those, so that the few who rush do not make haste look usual. `peers`: seconds of each person's answers.
     """
     floor: float = getattr(policy, f"fastest_{stage}")
-    own = [_quantile(seconds, FAST_QUANTILE) for seconds in peers if len(seconds) >= LEAST_TIMED]
+    own = [_quantile(seconds, policy.fast_quantile) for seconds in peers if len(seconds) >= LEAST_TIMED]
     return max(floor, statistics.median(own)) if len(own) >= LEAST_PEERS else floor
 
 
@@ -330,7 +329,7 @@ def rubber_stamp(scores: Sequence[int], peers: Sequence[Sequence[int]], policy: 
     high = max(usual, _quantile(shares, 0.9)) if len(shares) >= LEAST_PEERS else max(shares)
     chance = binomial_tail(times, len(window), high)
     variance = statistics.pvariance(window)
-    if times * 100 < 95 * len(window) or chance * policy.one_in >= 1:
+    if times * 100 < policy.stamp_percent * len(window) or chance * policy.one_in >= 1:
         return None
     evidence = {
         "n": len(window),

@@ -69,9 +69,6 @@ def claim(
     grade, stages = _permitted(conn, claimant, policy, only)
     if lease_queries.held(conn, claimant.worker_id, now, batch=False) >= policy.held_leases:
         return QueueState.CAPPED
-    asking = shadows.Asking(claimant.worker_id, grade, only, claimant.taxonomy_id)
-    if (seat := shadows.first_call(conn, asking, now)) is not None:
-        return seat
     assigned = roster.of(conn, claimant.worker_id, now) if roster else ()
     paused = valve.paused(conn, policy) if valve else frozenset()
     search = _Search(conn, claimant.worker_id, stages, now, book, assigned=assigned, paused=paused)
@@ -80,9 +77,11 @@ def claim(
     # Only when nothing is ready is it worth looking for what ran out since the last upkeep.
     if found is None and (search.forget(stale) | tidy(conn, policy, now)):
         found = _still_theirs(search, policy)
-    errand = _errand(conn, claimant, grade, stages, found, now)
-    if errand is not None:
-        return errand
+    if not _is_rework(found):
+        asking = shadows.Asking(claimant.worker_id, grade, only, claimant.taxonomy_id)
+        seat = shadows.first_call(conn, asking, now) or _errand(conn, claimant, grade, stages, found, now)
+        if seat is not None:
+            return seat
     if found is not None:
         (task,) = _take(conn, claimant, [found], policy, now)
         return task
@@ -213,6 +212,11 @@ def superseded() -> Conflict:
     return Conflict("superseded", "The image has moved on; the task is closed.")
 
 
+def _is_rework(found: AnyRow | None) -> bool:
+    """Whether it was bounced or is reserved: no shadow seat comes before that."""
+    return found is not None and (found.bounced or found.reserved_until is not None)
+
+
 def _errand(
     conn: Connection,
     claimant: Claimant,
@@ -221,9 +225,8 @@ def _errand(
     found: AnyRow | None,
     now: datetime,
 ) -> AnyRow | None:
-    """A seat that waits for somebody uninvolved; never in place of rework, or of what is reserved."""
-    is_rework = found is not None and (found.bounced or found.reserved_until is not None)
-    if Stage.ADJUDICATION not in stages or is_rework:
+    """A seat that waits for somebody uninvolved."""
+    if Stage.ADJUDICATION not in stages:
         return None
     asked = Errand(claimant.worker_id, grade, claimant.taxonomy_id, now, pressing=found is not None)
     return shadows.errand(conn, asked)

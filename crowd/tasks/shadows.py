@@ -33,7 +33,8 @@ class Asking:
     taxonomy_id: int
 
 
-# Asked first with each claim of a single task: the seat that this person gets before any work, leased.
+# Asked with each claim of a single task that has found no rework: the seat that this person gets before any
+# new work, leased.
 FIRST_CALLS: list[Callable[[Connection, Asking, datetime], AnyRow | None]] = []
 
 
@@ -82,7 +83,7 @@ def stand_in(conn: Connection, worker_id: int, found: AnyRow, now: datetime) -> 
 
 
 def first_call(conn: Connection, asking: Asking, now: datetime) -> AnyRow | None:
-    """The shadow seat, leased, that comes before any work of this person; None mostly."""
+    """The shadow seat, leased, that comes before any new work of this person; None mostly."""
     return next((task for call in FIRST_CALLS if (task := call(conn, asking, now))), None)
 
 

@@ -2,24 +2,41 @@
 
 import csv
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from crowd.accounts.auth import Actor
 from crowd.audits import seats, sendback, service
 from crowd.audits.models import AuditReturn, AuditSignature, Opinion
 from crowd.core.db import Database
 from crowd.core.errors import Conflict
+from crowd.datasets import service as datasets
 from crowd.images.models import Image
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
+from crowd.tasks.answers import Given, Rulebook, answer
+from crowd.tasks.models import Kind
+from crowd.tasks.taxonomies import shelf
 from tests.races.contest import together
 from tests.scenarios.conftest import crew, place, postgresql_place, sqlite_place
-from tests.scenarios.people import ON_ONE_DATABASE, Crew, Json, Person, good, refused, verdict
+from tests.scenarios.people import (
+    ON_ONE_DATABASE,
+    Crew,
+    Json,
+    Person,
+    good,
+    refused,
+    styles,
+    token_of,
+    verdict,
+)
 
 assert crew
 assert place
@@ -401,3 +418,71 @@ def _second(rt: Runtime) -> Runtime:
 
 def _actor(person: Person) -> Actor:
     return Actor(person.id, person.name, Grade.ADMIN, False, "token")
+
+
+@ON_ONE_DATABASE
+def test_rework_kept_for_somebody_comes_before_an_audit_s_seat(crew: Crew) -> None:
+    accepted(crew, 3)
+    author = crew.hire("expert", "author")
+    crew.image_at("styles")
+    author.do("styles", styles("resort"))
+    crew.checker.do("first_review", verdict(3, "styles"))
+    draw(crew)
+    rework = author.claim()
+    assert (rework["stage"], rework["round"]) == ("styles", 2)
+    good(author.submit(rework, styles("street")))
+    assert author.claim()["stage"] == "second_review"
+
+
+def test_what_is_accepted_after_the_look_at_audits_is_not_released_unaudited(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited = accepted(crew, 2)
+    audit = draw(crew)
+    for _ in range(audit["size"]):
+        judge(crew, crew.judge)
+    looked: list[int] = []
+
+    def look(conn: Connection, *, audited: bool) -> None:
+        service.guard_release(conn, audited=audited)
+        if audited and not looked:
+            looked.extend(accepted(crew, 1))
+
+    monkeypatch.setattr(datasets, "guard_release", look)
+    policy = replace(crew.rt.policy, audit=replace(crew.rt.policy.audit, required=True))
+    release = datasets.create_release(
+        crew.rt.db, "v1", taxonomy_id=1, by=None, now=crew.clock.now(), policy=policy
+    )
+    assert looked
+    assert release.images == len(audited)
+
+
+def test_an_acceptance_under_way_is_waited_for_so_that_no_audit_covers_it_unseen(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if crew.rt.db.is_sqlite:
+        pytest.skip("there writers come one after the other")
+    accepted(crew, 1)
+    crew.image_at("second_review")
+    crew.left.do("second_review", verdict(5))
+    seat = crew.right.claim("second_review")
+    given = Given(token_of(seat), Kind.SUBMIT, verdict(5))
+    rulebook = Rulebook(crew.rt.policy, shelf(crew.rt))
+    with crew.rt.db.engine.connect() as under_way:
+        ending = under_way.begin()
+        assert answer(under_way, crew.right.id, seat["id"], given, rulebook, crew.clock.now()) is None
+        # It has its number by now; the next row of the history is committed first.
+        crew.image()
+        monkeypatch.setattr(service, "SETTLE_SECONDS", 0.1)
+        refused(crew.admin.post("/audits", {"reason": "too soon"}), 409, "busy")
+        monkeypatch.setattr(service, "SETTLE_SECONDS", 10.0)
+        with ThreadPoolExecutor(1) as pool:
+            drawing = pool.submit(service.draw, crew.rt.db, WANTED, by=None)
+            time.sleep(0.3)
+            assert not drawing.done()
+            ending.commit()
+            audit = drawing.result(timeout=20)
+    assert crew.rows("SELECT lot FROM audits WHERE id = :id", id=audit) == [(2,)]
+
+
+WANTED = service.Wanted(None, None, 0.9, 0.3, 0, 7, "before v1")

@@ -3,6 +3,7 @@
 import math
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -193,6 +194,16 @@ def test_one_score_for_all_is_a_stamp_where_others_differ_more() -> None:
     assert detectors.rubber_stamp([5] * 40, [[5] * 39 + [4] for _ in range(6)], POLICY) is None
     assert detectors.rubber_stamp([5, 5, 4, 5] * 20, peers, POLICY) is None
     assert detectors.rubber_stamp([5] * 40, [], POLICY) is None
+
+
+def test_how_even_a_stamp_is_and_who_counts_as_fast_is_policy() -> None:
+    peers = [[5, 5, 4, 3, 5, 2, 5, 4, 5, 5] * 4 for _ in range(6)]
+    nearly = [5] * 91 + [4] * 9
+    assert detectors.rubber_stamp(nearly, peers, POLICY) is None
+    assert detectors.rubber_stamp(nearly, peers, replace(POLICY, stamp_percent=90)) is not None
+    seconds = [[float(each) for each in range(101)] for _ in range(5)]
+    assert detectors.fast_limit(Stage.STYLES, seconds, POLICY) == 5.0
+    assert detectors.fast_limit(Stage.STYLES, seconds, replace(POLICY, fast_quantile=0.1)) == 10.0
 
 
 @settings(deadline=None)

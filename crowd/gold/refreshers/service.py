@@ -18,8 +18,6 @@ from crowd.tiers.flag_models import FlagCode
 
 LOOK = due.Schedule("refreshers", every=timedelta(hours=6), within=timedelta(hours=1))
 BATCH = 200
-# Beside what was judged lately so many earlier judgements are read.
-EARLIER = 400
 
 
 def look_if_due(db: Database, policy: Policy, now: datetime) -> int | None:
@@ -83,7 +81,7 @@ def _offer(
     if last is not None and (last.done_at is None or last.done_at > rest):
         return 0
     since = last.done_at if last is not None else None
-    most = policy.refreshers.recent + EARLIER
+    most = policy.refreshers.recent + policy.refreshers.earlier
     rows = quality_queries.newest_evidence(conn, worker_id, stage, since, most)
     judged = [Judged(row.value, row.weight) for row in rows]
     gold = quality_queries.latest_gold(conn, worker_id, since, policy.quality.gold_window).get(stage, [])
