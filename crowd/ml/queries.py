@@ -89,14 +89,13 @@ def events(conn: Connection, stage: Stage | None, before: int | None, limit: int
     return conn.execute(statement).all()
 
 
-def promotion_of(conn: Connection, stage: Stage, model_id: int) -> AnyRow | None:
-    """The last time this model was promoted."""
+def turns(conn: Connection, stage: Stage) -> Sequence[AnyRow]:
+    """Every time that another model began to serve the stage, the oldest first."""
     return conn.execute(
-        sa.select(ModelEvent.id, ModelEvent.before_id)
-        .where(ModelEvent.stage == stage, ModelEvent.model_id == model_id, ModelEvent.what == Turn.PROMOTED)
-        .order_by(ModelEvent.id.desc())
-        .limit(1)
-    ).one_or_none()
+        sa.select(ModelEvent.what, ModelEvent.model_id)
+        .where(ModelEvent.stage == stage, ModelEvent.what != Turn.ADDED)
+        .order_by(ModelEvent.id)
+    ).all()
 
 
 _LOCK = sa.select(Serving.model_id, Serving.since).with_for_update()

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -145,12 +145,25 @@ def roll_back(conn: Connection, model_id: int, *, by: int | None, why: str, now:
     serving = queries.lock_serving(conn, found.stage, now)
     if serving.model_id != model_id:
         raise Conflict("not_serving", f"{title(found.name, found.version)} is not the one that serves.")
-    promotion = queries.promotion_of(conn, found.stage, model_id)
-    assert promotion is not None, "whatever serves was promoted once"
-    earlier: int | None = promotion.before_id
+    earlier = _before_the_last((row.what, row.model_id) for row in queries.turns(conn, found.stage))
     queries.serve(conn, found.stage, earlier, now)
     queries.note(conn, Turn.ROLLED_BACK, found.stage, earlier, before=model_id, by=by, why=why, now=now)
     return None if earlier is None else find(conn, earlier)
+
+
+def _before_the_last(turns: Iterable[tuple[Turn, int | None]]) -> int | None:
+    """The model that served before the present one, of all turns of a stage (what, the model), oldest first.
+
+    A promotion is a step forward and a rollback takes the last one back, so going back comes to an end also
+    where one model was promoted twice.
+    """
+    steps: list[int | None] = []
+    for what, model_id in turns:
+        if what is Turn.PROMOTED:
+            steps.append(model_id)
+        elif what is Turn.ROLLED_BACK and steps:
+            steps.pop()
+    return steps[-2] if len(steps) > 1 else None
 
 
 def is_any_served(conn: Connection) -> bool:

@@ -110,6 +110,20 @@ def test_rollbacks_go_back_step_by_step_and_not_in_circles(admin: Registry, tmp_
     assert served == [ids[1], ids[0], None]
 
 
+def test_a_model_that_was_promoted_twice_is_rolled_back_to_no_circle(admin: Registry, tmp_path: Path) -> None:
+    one, two = (admin.add(model_file(tmp_path, styles_card(), seed)).json["id"] for seed in range(2))
+    for model_id in (one, two, one):
+        admin.post(f"/models/{model_id}/promote")
+    served = []
+    for model_id in (one, two, one):
+        answer = admin.post(f"/models/{model_id}/rollback")
+        assert answer.status_code == 200, answer.text
+        served.append(answer.json["model"] and answer.json["model"]["id"])
+    assert served == [two, one, None]
+    admin.post(f"/models/{two}/promote")
+    assert admin.post(f"/models/{two}/rollback").json["model"] is None
+
+
 def test_promoting_what_serves_changes_nothing(admin: Registry, rt: Runtime, tmp_path: Path) -> None:
     model = admin.add(model_file(tmp_path, styles_card())).json["id"]
     for _ in range(3):

@@ -13,7 +13,7 @@ from crowd.policy import Stage
 
 
 class ModelReport(Base):
-    """The errors of a model's kind as its data grew, as `crowd watch curves` measured them. Append-only."""
+    """The errors of a model's kind as its data grew, as `crowd train … --grow` measured them. Append-only."""
 
     __tablename__ = "model_reports"
 

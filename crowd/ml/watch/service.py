@@ -23,7 +23,7 @@ from crowd.runtime import Runtime
 from crowd.tasks import due
 from crowd.tasks.taxonomies import shelf
 
-# The same alert is not raised again for so long.
+# A group whose new labels go on being doubted is not named again for so long.
 QUIET = timedelta(days=7)
 
 
@@ -46,11 +46,12 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """A finding, and whom or what it blames."""
+    """A finding, and whom or what it blames; it is old if the same was raised `since` (None: ever)."""
 
     finding: Finding
     kind: str
     subject: str
+    since: datetime | None
 
 
 def keep_report(conn: Connection, model: AnyRow, report: Mapping[str, Any], now: datetime) -> int:
@@ -85,8 +86,8 @@ def curves_of(report: Mapping[str, Any]) -> dict[str, list[Point]]:
             for point in report["points"]
             for subject in ("", *point["test"]["by"])
         ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise field_error("report", f"is no report of `crowd watch curves`: {error!r}") from None
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise field_error("report", f"is no report of `crowd train … --grow`: {error!r}") from None
     found: dict[str, list[Point]] = defaultdict(list)
     for subject, point in points:
         if not any(math.isnan(value) for value in (point.train, point.validation, point.test)):
@@ -143,13 +144,16 @@ def look_if_due(rt: Runtime, now: datetime) -> Looked | None:
 
 
 def raise_alerts(conn: Connection, model_id: int, stage: Stage, now: datetime) -> int:
-    """Raise what the figures of a model say, but for what was raised a short while ago. Returns how many."""
+    """Raise what the figures of a model say and have not said before. Returns how many.
+
+    A report is diagnosed once, a delivery told of once, and a group by what came since it was last named.
+    """
     found = [
         *_of_curves(conn, model_id, stage),
-        *_of_doubts(conn, model_id),
+        *_of_doubts(conn, model_id, now),
         *_of_arrivals(conn, model_id),
     ]
-    raised = [each for each in found if not _was_raised(conn, model_id, each, now)]
+    raised = [each for each in found if not _was_raised(conn, model_id, each)]
     for each in raised:
         conn.execute(
             sa.insert(QualityAlert).values(
@@ -196,19 +200,53 @@ def _of_curves(conn: Connection, model_id: int, stage: Stage) -> Iterator[Blame]
         subjects = {name: curve for name, curve in curves.items() if name}
         for finding in diagnose(curves.get("", [])):
             subject = most_to_blame(subjects)
-            yield Blame(finding, "question" if subject else "stage", subject or stage.value)
+            kind = "question" if subject else "stage"
+            yield Blame(finding, kind, subject or stage.value, since=row.at)
 
 
-def _of_doubts(conn: Connection, model_id: int) -> Iterator[Blame]:
+def _of_doubts(conn: Connection, model_id: int, now: datetime) -> Iterator[Blame]:
+    """Each group by its labels since it was last named: what was told once is not told for ever."""
+    told = _told_of_groups(conn, model_id)
     by_kind: dict[str, dict[str, Doubted]] = defaultdict(dict)
     for row in doubt_shares(conn, model_id):
-        by_kind[row["kind"]][row["subject"]] = Doubted(row["looked"], row["doubted"])
+        before = told.get((row["kind"], row["subject"][:130]), Doubted(0, 0))
+        new = Doubted(row["looked"] - before.looked, row["doubted"] - before.doubted)
+        by_kind[row["kind"]][row["subject"]] = new
     for kind, groups in by_kind.items():
         for subject, score in stand_out(groups):
             group = groups[subject]
+            before = told.get((kind, subject[:130]), Doubted(0, 0))
             said = f"the model doubts {group.doubted} of {group.looked} labels of {kind} {subject!r}"
-            figures = {"looked": float(group.looked), "doubted": float(group.doubted), "z": score}
-            yield Blame(Finding(Fault.QUALITY, said, figures), kind, subject)
+            figures = {
+                "looked": float(group.looked),
+                "doubted": float(group.doubted),
+                "z": score,
+                "looked_in_all": float(before.looked + group.looked),
+                "doubted_in_all": float(before.doubted + group.doubted),
+            }
+            yield Blame(Finding(Fault.QUALITY, said, figures), kind, subject, since=now - QUIET)
+
+
+def _told_of_groups(conn: Connection, model_id: int) -> dict[tuple[str, str], Doubted]:
+    """The sums of each group when it was last named."""
+    last = sa.select(sa.func.max(QualityAlert.id)).where(
+        QualityAlert.model_id == model_id, QualityAlert.fault == Fault.QUALITY
+    )
+    rows = conn.execute(
+        sa.select(QualityAlert.kind, QualityAlert.subject, QualityAlert.figures).where(
+            QualityAlert.id.in_(last.group_by(QualityAlert.kind, QualityAlert.subject))
+        )
+    )
+    return {
+        (row.kind, row.subject): Doubted(int(_in_all(row, "looked")), int(_in_all(row, "doubted")))
+        for row in rows
+    }
+
+
+def _in_all(alert: AnyRow, name: str) -> float:
+    # Earlier alerts told of all labels there were; those of curves tell of none.
+    figures = alert.figures
+    return float(figures.get(f"{name}_in_all", figures.get(name, 0.0)))
 
 
 def _of_arrivals(conn: Connection, model_id: int) -> Iterator[Blame]:
@@ -217,15 +255,16 @@ def _of_arrivals(conn: Connection, model_id: int) -> Iterator[Blame]:
             said = f"images of {delivery.supplier} in week {delivery.week} differ most in {drift.moved!r}"
             figures = {"index": drift.index, "by_chance": drift.by_chance, "images": float(drift.images)}
             subject = f"{delivery.week} {delivery.supplier}"
-            yield Blame(Finding(Fault.DRIFT, said, figures), "supplier week", subject)
+            yield Blame(Finding(Fault.DRIFT, said, figures), "supplier week", subject, since=None)
 
 
-def _was_raised(conn: Connection, model_id: int, blame: Blame, now: datetime) -> bool:
-    same = (
+def _was_raised(conn: Connection, model_id: int, blame: Blame) -> bool:
+    same = [
         QualityAlert.model_id == model_id,
         QualityAlert.fault == blame.finding.fault,
         QualityAlert.kind == blame.kind,
         QualityAlert.subject == blame.subject[:130],
-        QualityAlert.at > now - QUIET,
-    )
+    ]
+    if blame.since is not None:
+        same.append(QualityAlert.at >= blame.since)
     return conn.execute(sa.select(QualityAlert.id).where(*same).limit(1)).first() is not None

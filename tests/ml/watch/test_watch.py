@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import random
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from crowd.ml import service as registry
 from crowd.ml.pending import Wanted
 from crowd.ml.watch import arrivals, doubts, service
 from crowd.ml.watch.diagnosis import Fault
+from crowd.ml.watch.models import DoubtSum
 from crowd.policy import Grade, Stage
 from crowd.runtime import Runtime
 from crowd.tasks import seat_queries
@@ -248,8 +250,12 @@ def test_a_delivery_that_looks_different_is_an_alert(rt: Runtime, tmp_path: Path
         assert found["strange"].images == 40
         assert service.raise_alerts(conn, model_id, Stage.STYLES, engine.now) >= 1
         (alert, *_) = service.alerts(conn, None, Fault.DRIFT, None, 10)
-    assert alert.subject.endswith(" strange")
-    assert alert.figures["index"] >= 0.25
+        assert alert.subject.endswith(" strange")
+        assert alert.figures["index"] >= 0.25
+        a_year_later = engine.now + timedelta(days=365)
+        assert service.raise_alerts(conn, model_id, Stage.STYLES, a_year_later) == 0, (
+            "a delivery is told of once"
+        )
 
 
 def test_the_nightly_look_is_done_once_a_day_and_goes_on_where_a_portion_ended(
@@ -330,13 +336,59 @@ def test_a_kept_report_is_diagnosed_and_blames_a_style(engine: Engine) -> None:
     assert (alert.kind, alert.subject) == ("question", SURE)
 
 
+def test_a_report_is_diagnosed_once_and_the_next_one_again(engine: Engine) -> None:
+    with engine.db.begin() as conn:
+        model = registry.find_titled(conn, "small@1")
+
+        def raised_after(days: int) -> int:
+            return service.raise_alerts(conn, model.id, Stage.STYLES, engine.now + timedelta(days=days))
+
+        service.keep_report(conn, model, report(0.4, 0.4), engine.now)
+        assert [raised_after(days) for days in (0, 8, 30)] == [1, 0, 0]
+        service.keep_report(conn, model, report(0.4, 0.4), engine.now + timedelta(days=40))
+        assert [raised_after(days) for days in (40, 60)] == [1, 0]
+
+
+def test_a_group_is_named_again_only_for_labels_that_came_since(engine: Engine) -> None:
+    with engine.db.begin() as conn:
+        model = registry.find_titled(conn, "small@1")
+
+        def grow(supplier: str, looked: int, doubted: int) -> None:
+            conn.execute(
+                sa.update(DoubtSum)
+                .where(DoubtSum.model_id == model.id, DoubtSum.subject == supplier)
+                .values(looked=DoubtSum.looked + looked, doubted=DoubtSum.doubted + doubted)
+            )
+
+        def named(days: int) -> int:
+            return service.raise_alerts(conn, model.id, Stage.STYLES, engine.now + timedelta(days=days))
+
+        for supplier in ("bad", "good"):
+            values = {"model_id": model.id, "kind": "supplier", "subject": supplier}
+            conn.execute(sa.insert(DoubtSum).values(looked=0, doubted=0, **values))
+        grow("good", 1000, 20)
+        grow("bad", 500, 100)
+        assert named(0) == 1
+        assert named(30) == 0, "nothing has come since"
+        grow("good", 1000, 20)
+        grow("bad", 500, 10)
+        assert named(60) == 0, "it got better"
+        grow("bad", 500, 150)
+        assert named(90) == 1
+        (last, first) = service.alerts(conn, None, Fault.QUALITY, None, 10)
+        assert (first.figures["looked"], last.figures["looked"]) == (500, 1000)
+
+
 def test_what_is_no_report_of_the_stage_is_refused(engine: Engine) -> None:
     with engine.db.begin() as conn:
         model = registry.find_titled(conn, "small@1")
+        by_as_list = {"error": 0.5, "by": [SURE]}
         for wrong in (
             {},
             {"task": "attributes", "points": []},
             {"task": "styles", "points": [{"images": 1}]},
+            {"task": "styles", "points": [{"images": 1, **dict.fromkeys(service.SPLITS, by_as_list)}]},
+            {"task": "styles", "points": [{"images": math.inf, "test": {"by": {}, "error": 0.5}}]},
         ):
             with pytest.raises(Unprocessable):
                 service.keep_report(conn, model, wrong, engine.now)
