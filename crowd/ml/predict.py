@@ -8,6 +8,7 @@ lacks, or that does not go with the part, is not proposed.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,7 @@ from torch.nn.functional import interpolate
 
 from crowd.ml.card import Card
 from crowd.ml.outlines import rings_of
+from crowd.ml.pace import Pace
 from crowd.ml.pending import Wanted
 from crowd.ml.seating import boxes_of, seats_of
 from crowd.ml.weights import WeightsError, load_net
@@ -88,6 +90,8 @@ class Predictor:
         self.device = torch.device(device)
         first = FIRST_BATCH_OF_IMAGES if self.takes_lists else FIRST_BATCH
         self.batch = batch or first.get(self.device.type, 32)
+        # A GPU is told what to do ahead of time, so that here nobody waits for it, and nothing can be timed.
+        self._pace = None if batch or self.device.type != "cpu" else Pace(self.batch)
         # Images come with their pixels side by side, and convolutions like that best.
         self.net = net.to(memory_format=torch.channels_last).to(self.device).eval()  # type: ignore[call-overload]
         self._mean, self._scale = _normaliser(card, self.device)
@@ -234,13 +238,16 @@ class Predictor:
     def _try(self, units: Sequence[Any]) -> tuple[Any, int]:
         """What the net says of the first of these units, as many as fit into memory; and how many."""
         while True:
-            count = min(self.batch, len(units))
+            count = min(self.batch, len(units)) if self._pace is None else self._pace.step(len(units))
             try:
-                return self._run(units[:count]), count
+                with self._pace.timed(count) if self._pace else nullcontext():
+                    return self._run(units[:count]), count
             except (torch.OutOfMemoryError, MemoryError):
                 if count == 1:
                     raise
                 self.batch = count // 2
+                if self._pace is not None:
+                    self._pace.limit(self.batch)
                 log.warning("batch_halved", device=str(self.device), batch=self.batch)
             # Outside of the handler: its traceback holds on to the tensors that did not fit.
             if self.device.type == "cuda":
