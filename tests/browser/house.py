@@ -7,6 +7,7 @@ where it is and who may log in.
 import argparse
 import contextlib
 import json
+import random
 import tempfile
 import threading
 import time
@@ -50,6 +51,12 @@ Json = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 PASSWORD = "a good long password"
+# How often the likeliest value is right: what the attributes' net reached on drawn garments (docs/training.md).
+TOP_1 = 0.858
+# Of wrong and of right candidates so many are shown with a low score.
+UNSURE_WHEN_WRONG, UNSURE_WHEN_RIGHT = 0.8, 0.15
+# Of wrong ones so many have the truth in second and in third place; else it is no candidate.
+TRUTH_AT = (0.7, 0.2)
 # Of the photographs that furnish the house as examples: they are no gold.
 EXAMPLE_SEEDS = (951, 952)
 ORDER = (Stage.SEGMENTATION, Stage.ATTRIBUTES, Stage.STYLES, Stage.FIRST_REVIEW, Stage.SECOND_REVIEW)
@@ -108,6 +115,8 @@ class House:
     seeds: dict[int, int] = field(default_factory=dict)
     # Whether tasks come with candidates: what a good model would say.
     proposing: bool = False
+    # Whether candidates of attributes err as the trained net did.
+    erring: bool = False
 
     def person(self, grade: str, name: str | None = None) -> Person:
         """Somebody of a grade, who can log in with PASSWORD."""
@@ -220,6 +229,8 @@ class House:
             regions = truth["segmentation"]["regions"]
             return {"model": "finder@3", "regions": [{**each, "score": 0.93} for each in regions]}
         if task.stage is Stage.ATTRIBUTES:
+            if self.erring:
+                return {"model": "tagger@1", "regions": self.proposed_attributes(self.seeds[task.image_id])}
             found = {
                 name: {key: self._ranked(key, value) for key, value in values.items() if value}
                 for name, values in truth["attributes"]["regions"].items()
@@ -230,6 +241,25 @@ class House:
             others = [style.key for style in self.rt.taxonomy.styles if style.key not in chosen][:3]
             return {"model": "ml-gcn@2", "styles": _falling([*chosen, *others])}
         return None
+
+    def proposed_attributes(self, seed: int) -> Json:
+        """Candidates by garment and attribute that err as the trained net did, the same ones each time."""
+        truth = drawn(seed).truth
+        parts = {region["id"]: region["part"] for region in truth["segmentation"]["regions"]}
+        return {
+            name: {
+                attribute.key: _erring(
+                    random.Random(f"{seed}/{name}/{attribute.key}"),
+                    [value.key for value in attribute.offered_for(parts[name])],
+                    values[attribute.key],
+                    attribute.multiple,
+                )
+                for attribute in self.rt.taxonomy.attributes_for(parts[name])
+                # The net learnt nothing of what drawn garments never tell.
+                if attribute.key in values
+            }
+            for name, values in truth["attributes"]["regions"].items()
+        }
 
     def _ranked(self, key: str, value: Any) -> list[Json]:
         attribute = self.rt.taxonomy.attribute(key)
@@ -250,6 +280,41 @@ def _falling(values: list[str]) -> list[Json]:
         {"value": value, "score": round(0.86 * 0.62**place, 2) if place else 0.86}
         for place, value in enumerate(values)
     ]
+
+
+def _erring(chance: random.Random, offered: Sequence[str], truth: Any, multiple: bool) -> list[Json]:
+    """Candidates whose first may be wrong. Where there is no value a net names some all the same."""
+    right = truth if isinstance(truth, list) else [truth] if truth else []
+    others = [key for key in offered if key not in right]
+    chance.shuffle(others)
+    wrong = bool(others) and (chance.random() >= TOP_1 if right or multiple else True)
+    unsure = chance.random() < (UNSURE_WHEN_WRONG if wrong else UNSURE_WHEN_RIGHT)
+    if multiple:
+        return _several(chance, right, others, wrong, unsure)
+    first = round(chance.uniform(0.3, 0.59) if unsure else chance.uniform(0.6, 0.97), 2)
+    values = others[:5] if wrong else [*right, *others[:4]]
+    place = chance.random()
+    if wrong and right and place < sum(TRUTH_AT):
+        values.insert(1 if place < TRUTH_AT[0] else 2, right[0])
+    rest = min(0.9 * first, 0.6 * (1 - first))
+    scores = [first, *(round(rest * 0.5**step, 2) for step in range(4))]
+    return [{"value": value, "score": score} for value, score in zip(values, scores, strict=False)]
+
+
+def _several(
+    chance: random.Random, right: list[str], others: list[str], wrong: bool, unsure: bool
+) -> list[Json]:
+    """Each with a score of its own. Wrong: another comes first, one that is right seems unlikely."""
+    scores = {value: chance.uniform(0.61, 0.97) for value in right}
+    scores |= {value: chance.uniform(0.02, 0.35) for value in others[1:4]}
+    if wrong:
+        scores |= {value: chance.uniform(0.2, 0.38) for value in right[:1]}
+        scores[others[0]] = chance.uniform(0.5, 0.59) if unsure else chance.uniform(0.61, 0.9)
+    elif unsure:
+        scores |= {value: chance.uniform(0.5, 0.59) for value in right[:1]}
+        scores |= {} if right else {value: chance.uniform(0.41, 0.49) for value in others[:1]}
+    ranked = sorted(scores, key=lambda value: -scores[value])[:5]
+    return [{"value": value, "score": round(scores[value], 2)} for value in ranked]
 
 
 @contextlib.contextmanager
@@ -341,13 +406,26 @@ def main() -> None:
     parser.add_argument("--lag", type=float, default=0.0, help="milliseconds added to each answer")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--only", default="", help="these stages, the furthest downstream first")
+    parser.add_argument(
+        "--err", action="store_true", help="candidates of attributes err as a trained net does"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_house(Path(folder), port=given.port) as house:
         stages = sorted(map(Stage, filter(None, given.only.split(","))), key=ORDER.index, reverse=True)
+        house.erring = given.err
         furnish(house, given.images, *([stages] if stages else []))
         house.lag.seconds = given.lag / 1000
         tokens = {name: each.token for name, each in house.people.items() if not name.startswith("the-")}
-        print(json.dumps({"url": house.url, "password": PASSWORD, "tokens": tokens}), flush=True)
+        truths = {image_id: drawn(seed).truth for image_id, seed in house.seeds.items()}
+        said = {"url": house.url, "password": PASSWORD, "tokens": tokens}
+        told = {
+            image_id: {
+                "garments": [region["id"] for region in truth["segmentation"]["regions"]],
+                "attributes": truth["attributes"]["regions"],
+            }
+            for image_id, truth in truths.items()
+        }
+        print(json.dumps({**said, "truths": told}), flush=True)
         with contextlib.suppress(KeyboardInterrupt, EOFError):
             input()
 
