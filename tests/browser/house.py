@@ -51,7 +51,7 @@ Json = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 PASSWORD = "a good long password"
-# How often the likeliest value is right: what the attributes' net reached on drawn garments (docs/training.md).
+# How often the likeliest value is right: what the attributes' net reached on drawn garments (docs/training).
 TOP_1 = 0.858
 # Of wrong and of right candidates so many are shown with a low score.
 UNSURE_WHEN_WRONG, UNSURE_WHEN_RIGHT = 0.8, 0.15
