@@ -219,6 +219,8 @@ async function labelTask(page, house, taxonomy) {
   const press = async (key) => {
     if (++keys > 300) throw new Error("no end of keys");
     await page.keyboard.press(key);
+    // Nobody presses ten keys within one frame: each is painted before the next, else one late frame counts for all of them.
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
     return page.evaluate(look);
   };
   const attribute = (key) => taxonomy.attributes.find((each) => each.key === key);
