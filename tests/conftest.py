@@ -107,7 +107,7 @@ def pytest_collection_finish() -> None:
     """What was imported stays: looked through at every collection, it costs a third of the tests' time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_report_header() -> str:

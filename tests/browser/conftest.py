@@ -1,5 +1,6 @@
 """Browsers, and houses for them to visit."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
+        # Children forked for loading pictures, and not collected yet, hold the driver's pipes open.
+        gc.collect()
         opened.close()
 
 

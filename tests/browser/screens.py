@@ -261,6 +261,7 @@ SCREENS = (
     Screen("skip", "general", "/work/segmentation", _in_window("Shift+X")),
     Screen("attributes-precheck", "semi_expert", "/work/attributes", _working()),
     Screen("attributes", "semi_expert", "/work/attributes", _working("Enter", "1", "1", "j", "1")),
+    Screen("attributes-doubtful", "semi_expert", "/work/attributes", _working("a")),
     Screen("styles-precheck", "expert", "/work/styles", _working()),
     Screen("sendback", "expert", "/work/styles", _in_window("n", "q")),
     Screen("styles", "expert", "/work/styles", _working("Enter", "1", "2")),

@@ -35,6 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as data, open_house(Path(data)) as house, sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
         furnish(house, given.images)
+        house.erring = True
         send_something_back(house)
         steer(house)
         audit(house)

@@ -179,7 +179,11 @@ def test_a_set_is_told_from_others_of_its_name_by_numbers_and_labels(few_read: D
     assert few_read.called("test") == f"set test {few_read.digest('test')}"
     assert replace(few_read, samples=few_read.samples[::-1]).called("test") == few_read.called("test")
     one, *rest = few_read.of("test")
-    for other in (replace(one, id=10**6), replace(one, styles=one.styles[::-1]), replace(one, garments=())):
+    for other in (
+        replace(one, id=10**6),
+        replace(one, styles=(*one.styles, "another")),
+        replace(one, garments=()),
+    ):
         changed = replace(few_read, samples=(*few_read.of("train"), other, *rest))
         assert changed.digest("test") != few_read.digest("test")
         assert changed.digest("train") == few_read.digest("train")

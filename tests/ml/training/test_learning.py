@@ -84,7 +84,7 @@ def test_styles_are_learnt(drawn: DataSet, taxonomy: Taxonomy, tmp_path: Path) -
 
 
 def test_colours_are_learnt(drawn: DataSet, taxonomy: Taxonomy, tmp_path: Path) -> None:
-    metrics = learnt(Task.ATTRIBUTES, "attributes", drawn, taxonomy, tmp_path, epochs=2, batch_size=32)
+    metrics = learnt(Task.ATTRIBUTES, "attributes", drawn, taxonomy, tmp_path, epochs=6, batch_size=32)
     model, prior = held_out(metrics, "top1", ("attributes", "color"))
     assert model > prior + 0.15
     assert metrics["epochs_done"][-1]["loss"] < 0.9 * metrics["epochs_done"][0]["loss"]
