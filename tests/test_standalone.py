@@ -13,7 +13,8 @@ from rq import Worker
 
 from crowd.core.embedded import redis_answers, redis_url
 from crowd.core.supervisor import exclusive
-from crowd.standalone import LOCK_FILE, StandaloneFailed, run_standalone, start_standalone
+from crowd.ml import extra
+from crowd.standalone import JOB_QUEUES, LOCK_FILE, StandaloneFailed, run_standalone, start_standalone
 from tests.core.processes import eventually, is_alive
 
 
@@ -48,7 +49,8 @@ def test_it_serves_revives_its_web_server_and_leaves_nothing_behind(tmp_path: Pa
         assert redis is not None
         assert redis_answers(redis)
         with Redis.from_url(redis) as queue:
-            assert eventually(lambda: len(Worker.all(connection=queue)) == 3, 20)
+            workers = len(JOB_QUEUES) + extra.is_there()
+            assert eventually(lambda: len(Worker.all(connection=queue)) == workers, 20)
         first = int(pid_file.read_text())
         os.kill(first, signal.SIGKILL)
         assert eventually(lambda: int(pid_file.read_text()) != first)
