@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import Flask
 
 from crowd.core.config import Settings, SettingsError
-from crowd.core.loading import loading
+from crowd.core.loading import keep_for_good, loading
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DEFAULT_THREADS = "8"
@@ -51,6 +51,7 @@ def application() -> Flask:
     with loading():
         # Imported now: whoever only asks for the command line need not wait for it.
         app: Flask = import_module("crowd.app").create_app()
+    keep_for_good()
     return app
 
 
