@@ -44,7 +44,7 @@ from crowd.tasks.flow import (
     downstream_first,
     move_for,
 )
-from crowd.tasks.marks import NONE, MarkBook, Marks
+from crowd.tasks.marks import NONE, Horizon, MarkBook, Marks
 from crowd.tasks.models import Kind, Part, Standing
 from crowd.tasks.rules import RULES, Answer
 from crowd.tasks.taxonomies import shelf
@@ -235,19 +235,22 @@ class Floor:
             found = session.run(construct, asked | claim_queries._places(marks)).fetchone()
             row = SimpleNamespace(id=found[0], priority=found[3]) if found else None
             if self._book.is_worth_moving(who, stage, row):  # type: ignore[arg-type]  # has what is asked for
+                seen = claim_queries.horizon(session, self._book)  # type: ignore[arg-type]  # execute()
                 end = claim_queries.first_open(session, who, stage, marks)  # type: ignore[arg-type]  # execute()
-                self._keep(session, who, stage, marks, end, now)
+                self._keep(session, who, stage, marks, end, seen, now)
         return found
 
     def _look_ahead(self, session: Session, who: int, stage: Stage, now: datetime) -> None:
+        seen = claim_queries.horizon(session, self._book)  # type: ignore[arg-type]  # execute()
         end = claim_queries.first_open(session, who, stage, NONE)  # type: ignore[arg-type]  # execute()
         if self._book.is_worth_moving(who, stage, end):
-            self._keep(session, who, stage, NONE, end, now)
+            self._keep(session, who, stage, NONE, end, seen, now)
         else:
             self._book.move(who, stage, {})
 
-    def _keep(self, session: Session, who: int, stage: Stage, marks: Marks, end: Any, now: datetime) -> None:
-        seen = claim_queries.horizon(session, self._book)  # type: ignore[arg-type]  # execute()
+    def _keep(
+        self, session: Session, who: int, stage: Stage, marks: Marks, end: Any, seen: Horizon, now: datetime
+    ) -> None:
         moved = claim_queries.marks_before(session, stage, marks, end, now, seen)  # type: ignore[arg-type]  # execute()
         made_at = now - timedelta(seconds=self._book.move(who, stage, moved))
         claim_queries.keep_marks(session, who, stage, moved, made_at)  # type: ignore[arg-type]  # execute()

@@ -16,7 +16,7 @@ from crowd.tasks import claim_queries, lease_queries, queries, shadow_queries, s
 from crowd.tasks.assignments import Roster
 from crowd.tasks.claim_queries import Assigned
 from crowd.tasks.flow import downstream_first
-from crowd.tasks.marks import NONE, MarkBook, Marks
+from crowd.tasks.marks import NONE, Horizon, MarkBook, Marks
 from crowd.tasks.models import Purpose, TaskState
 from crowd.tasks.shadows import Errand
 from crowd.tasks.wip import Valve
@@ -305,19 +305,22 @@ class _Search:
 
     def _move(self, book: MarkBook, stage: Stage, marks: Marks, found: AnyRow | None) -> None:
         if book.is_worth_moving(self.worker_id, stage, found):
-            self._keep(book, stage, marks, claim_queries.first_open(self.conn, self.worker_id, stage, marks))
+            # Before the search: what is committed between the two would be behind the mark, and never seen.
+            seen = claim_queries.horizon(self.conn, book)
+            end = claim_queries.first_open(self.conn, self.worker_id, stage, marks)
+            self._keep(book, stage, marks, end, seen)
 
-    def _keep(self, book: MarkBook, stage: Stage, marks: Marks, end: AnyRow | None) -> None:
-        seen = claim_queries.horizon(self.conn, book)
+    def _keep(self, book: MarkBook, stage: Stage, marks: Marks, end: AnyRow | None, seen: Horizon) -> None:
         moved = claim_queries.marks_before(self.conn, stage, marks, end, self.now, seen)
         made_at = self.now - timedelta(seconds=book.move(self.worker_id, stage, moved))
         claim_queries.keep_marks(self.conn, self.worker_id, stage, moved, made_at)
 
     def _look_ahead(self, book: MarkBook, stage: Stage) -> None:
         """Make marks before the search: whatever stands at the head is stepped over once, not twice."""
+        seen = claim_queries.horizon(self.conn, book)
         end = claim_queries.first_open(self.conn, self.worker_id, stage, NONE)
         if book.is_worth_moving(self.worker_id, stage, end):
-            self._keep(book, stage, NONE, end)
+            self._keep(book, stage, NONE, end, seen)
         else:
             book.move(self.worker_id, stage, {})
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -363,6 +364,35 @@ def test_the_horizon_stops_at_who_was_at_work(engine: Engine) -> None:
     found = claimed(engine, person, Stage.SEGMENTATION)
     assert (found.image_id, found.task_id < newest) == (late, True)
     assert in_vain() >= newest
+
+
+def test_what_is_committed_between_two_looks_is_not_passed_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The horizon is older than the search it is used for, else it vouches for what that did not see."""
+    if engine.db.is_sqlite:
+        pytest.skip("one transaction writes at a time")
+    person = engine.hire(Grade.GENERAL)
+    engine.add_image()
+    draw(engine, person)
+    looked = claim_queries.first_open
+    with contextlib.closing(open_database(engine.db.url)) as other, contextlib.ExitStack() as stack:
+        conn = stack.enter_context(other.begin())
+        late = engine.add_image_in(conn)
+        engine.add_image()
+        draw(engine, person)
+        assert engine.claim(person, Stage.SEGMENTATION) is QueueState.EMPTY
+
+        def look(*given: Any) -> Any:
+            found = looked(*given)
+            stack.close()
+            return found
+
+        engine.is_alone = False
+        monkeypatch.setattr(claim_queries, "first_open", look)
+        engine.claim(person, Stage.SEGMENTATION)
+        monkeypatch.setattr(claim_queries, "first_open", looked)
+        assert claimed(engine, person, Stage.SEGMENTATION).image_id == late
 
 
 class _Row:
